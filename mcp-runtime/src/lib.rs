@@ -1,0 +1,3 @@
+//! The runtime.
+mod clock;
+pub use clock::Clock;
