@@ -50,6 +50,36 @@ fn a_token_has_the_shape_of_the_contract() {
 }
 
 #[test]
+fn a_well_signed_token_of_another_version_is_refused() {
+    use hmac::{Hmac, KeyInit, Mac};
+    let confirm = confirm_with(Keys::new("k1", NEW).unwrap(), &clock());
+    let token = confirm.issue("admin", SEND, &payload(), TTL).unwrap().token;
+    for (version, accepted) in [(1, true), (0, false), (2, false)] {
+        let mut fields = fields(&token);
+        let hash = fields["payload_hash"].as_str().unwrap();
+        let message = format!("{hash}|admin|2026-01-01T00:30:00Z|{SEND}|k1|{version}");
+        let mac = Hmac::<sha2::Sha256>::new_from_slice(NEW)
+            .unwrap()
+            .chain_update(message);
+        let mac = mac.finalize().into_bytes();
+        let signature: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        fields["signature"] = json!(signature);
+        fields["v"] = json!(version);
+        let result = confirm.open("admin", SEND, &BASE64.encode(fields.to_string()));
+        let result = result.map(drop).map_err(|error| error.reason());
+        assert_eq!(
+            result,
+            if accepted {
+                Ok(())
+            } else {
+                Err("invalid_signature")
+            },
+            "{version}"
+        );
+    }
+}
+
+#[test]
 fn the_prefix_is_tolerated() {
     let (confirm, _) = confirm();
     let token = confirm.issue(OWNER, SEND, &payload(), TTL).unwrap().token;
@@ -240,6 +270,44 @@ fn no_two_owners_and_operations_are_signed_alike() {
 
     let error = confirm.issue("a", "b|c", &payload(), TTL).unwrap_err();
     assert_eq!(error.reason(), "operation_name");
+}
+
+/// The first thing wrong is what is reported, so that an error reveals no more than it has to.
+#[test]
+fn the_checks_come_in_order() {
+    let (confirm, clock) = confirm();
+    let issued = confirm.issue(OWNER, SEND, &payload(), TTL).unwrap();
+    clock.set(issued.expires_at);
+    let edited = |field: &str, value: Value| {
+        let mut fields = fields(&issued.token);
+        fields[field] = value;
+        BASE64.encode(fields.to_string())
+    };
+    let resigned = BASE64.decode(edited("signature", json!("00"))).unwrap();
+    let mut both: Value = serde_json::from_slice(&resigned).unwrap();
+    both["payload"] = json!({});
+
+    let cases = [
+        (
+            "bob",
+            "other",
+            BASE64.encode(both.to_string()),
+            "payload_mismatch",
+        ),
+        (
+            "bob",
+            "other",
+            edited("signature", json!("00")),
+            "invalid_signature",
+        ),
+        ("bob", "other", issued.token.clone(), "invalid_signature"),
+        ("bob", SEND, issued.token.clone(), "actor_mismatch"),
+        (OWNER, SEND, issued.token.clone(), "expired"),
+    ];
+    for (owner, operation, token, reason) in cases {
+        let error = confirm.open(owner, operation, &token).unwrap_err();
+        assert_eq!(error.reason(), reason, "{owner} {operation}");
+    }
 }
 
 #[tokio::test]
