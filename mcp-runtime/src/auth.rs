@@ -56,7 +56,7 @@ impl StaticTokens {
     /// Adds a token and who holds it.
     #[must_use]
     pub fn token(self, token: impl AsRef<str>, caller: Caller) -> Self {
-        self.digest(digest(token.as_ref()), caller)
+        self.digest(token_digest(token.as_ref()), caller)
     }
 
     /// Adds a token of which only the SHA-256 digest is known.
@@ -108,7 +108,7 @@ impl StaticTokens {
 
     /// Who holds this token. Takes as long for every token, known or not.
     pub fn holder(&self, token: &str) -> Option<Arc<Caller>> {
-        let sent = digest(token);
+        let sent = token_digest(token);
         let mut holder = None;
         for (known, caller) in &self.known {
             if bool::from(known.ct_eq(&sent)) {
@@ -120,7 +120,7 @@ impl StaticTokens {
 }
 
 /// The SHA-256 digest under which a token is known.
-pub fn digest(token: &str) -> [u8; 32] {
+pub fn token_digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 

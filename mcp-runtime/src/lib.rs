@@ -46,7 +46,11 @@ mod http;
 mod stdio;
 mod server;
 mod auth;
+pub mod confirm;
+pub mod idempotency;
+pub mod store;
 mod clock;
+mod digest;
 mod trace;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -57,7 +61,7 @@ pub use mcp_macros::{Lend, mcp_tool};
 pub use schemars;
 pub use serde;
 
-pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, digest};
+pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, token_digest};
 pub use crate::call::Call;
 pub use crate::caller::{Caller, Principal};
 pub use crate::clock::Clock;

@@ -123,7 +123,7 @@ impl ToolOutput for Content {
     }
 
     fn finish(self) -> Outcome {
-        Reply::new().push(self).finish()
+        Outcome::Reply(Reply::new().push(self))
     }
 }
 
@@ -219,7 +219,7 @@ impl<T: ToolOutput, E: Into<ToolError>> IntoOutcome<Fallible> for Result<T, E> {
 
     fn finish(self) -> Outcome {
         match self {
-            Ok(value) => value.finish(),
+            Ok(value) => ToolOutput::finish(value),
             Err(error) => Outcome::Error(error.into()),
         }
     }

@@ -343,7 +343,7 @@ impl DynamicTool<()> {
             let result = handler(call, arguments);
             Box::pin(async move {
                 match result.await {
-                    Ok(value) => value.finish(),
+                    Ok(value) => ToolOutput::finish(value),
                     Err(error) => Outcome::Error(error),
                 }
             })

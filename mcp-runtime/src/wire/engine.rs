@@ -213,7 +213,7 @@ impl Engine {
         let results = Results {
             modern: request.revision.is_modern(),
             meta: &self.meta,
-            request_id: &|| call.request_id().to_owned(),
+            call: &call,
         };
         match call::answer(&self.tools, name, arguments, &call).await {
             Ok((shape, outcome)) => results.outcome(&request.id, shape, outcome),

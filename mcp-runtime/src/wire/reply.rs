@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::call::Call;
 use crate::error::{Refusal, ToolError};
 use crate::output::{Outcome, Shape};
 use crate::wire::message::Id;
@@ -99,7 +100,7 @@ pub(crate) struct Results<'a> {
     pub(crate) modern: bool,
     /// `"_meta":{…}` with the identity of the server.
     pub(crate) meta: &'a [u8],
-    pub(crate) request_id: &'a dyn Fn() -> String,
+    pub(crate) call: &'a Call,
 }
 
 impl Results<'_> {
@@ -163,10 +164,10 @@ impl Results<'_> {
     }
 
     fn error(&self, id: &Id<'_>, error: &ToolError) -> Reply {
-        let request_id = (self.request_id)();
+        let request_id = self.call.request_id();
         let Some(message) = error.message() else {
             tracing::error!(target: "mcp::call", request_id, cause = %causes(error), "a tool failed");
-            return self.internal(id, &request_id);
+            return self.internal(id, request_id);
         };
         if error.source().is_some() {
             tracing::warn!(target: "mcp::call", request_id, code = error.code_str(), cause = %causes(error), "a tool failed");
@@ -236,14 +237,14 @@ impl Results<'_> {
                 self.failed(id, text, &json!({ "code": code, "message": text }))
             }
             Refusal::Panicked => {
-                let request_id = (self.request_id)();
+                let request_id = self.call.request_id();
                 tracing::error!(target: "mcp::call", request_id, "a tool panicked; its message is on stderr");
                 Reply::error(id, 200, code::INTERNAL, &format!("Internal error, request {request_id}"))
             }
             Refusal::Unserializable(cause) => {
-                let request_id = (self.request_id)();
+                let request_id = self.call.request_id();
                 tracing::error!(target: "mcp::call", request_id, cause, "the result of a tool does not serialize");
-                self.internal(id, &request_id)
+                self.internal(id, request_id)
             }
         }
     }
