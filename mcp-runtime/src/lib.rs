@@ -1,3 +1,82 @@
-//! The runtime.
+//! Write an ordinary async function, put `#[mcp_tool]` on it, and get a production MCP tool.
+//!
+//! ```
+//! use mcp_runtime::prelude::*;
+//!
+//! #[derive(Serialize, JsonSchema)]
+//! struct Refund {
+//!     id: String,
+//!     cents: u32,
+//! }
+//!
+//! /// Refund an order.
+//! #[mcp_tool(scope = "refunds:write", destructive)]
+//! async fn refund(
+//!     /// Order id
+//!     #[arg(pattern = r"^ord_\w+$")]
+//!     order: String,
+//!     #[arg(range = 1..=50_000)] cents: u32,
+//! ) -> ToolResult<Refund> {
+//!     Ok(Refund { id: order, cents })
+//! }
+//!
+//! # fn main() -> mcp_runtime::Result {
+//! let service = Server::new(tools![refund]).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What the model sends arrives by value; what the server lends arrives by reference.
+
+#![warn(missing_docs)]
+
+mod tool;
+mod tool_set;
+mod call;
+mod caller;
+mod policy;
+mod lend;
+mod input;
+mod output;
+mod schema;
+mod json;
+mod error;
+mod wire;
+mod http;
+mod stdio;
+mod server;
+mod auth;
 mod clock;
-pub use clock::Clock;
+mod trace;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[doc(hidden)]
+pub mod __private;
+
+pub use mcp_macros::{Lend, mcp_tool};
+pub use schemars;
+pub use serde;
+
+pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, digest};
+pub use crate::call::Call;
+pub use crate::caller::{Caller, Principal};
+pub use crate::clock::Clock;
+pub use crate::error::{BootError, Result, Tell, ToolError, ToolResult};
+pub use crate::input::Problem;
+pub use crate::output::{Content, Reply};
+pub use crate::policy::Policy;
+pub use crate::server::{Server, Service};
+pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
+pub use crate::tool_set::ToolSet;
+pub use crate::trace::{LogFormat, init_logs};
+
+/// What a file with tools in it needs.
+pub mod prelude {
+    pub use mcp_macros::{Lend, mcp_tool};
+    pub use schemars::{self, JsonSchema};
+    pub use serde::{self, Deserialize, Serialize};
+
+    pub use crate::{
+        Call, Caller, Clock, Content, Reply, Server, StaticTokens, Tell, ToolError, ToolResult, ToolSet, tools,
+    };
+}

@@ -1,0 +1,335 @@
+//! The listener: connections with deadlines, a cap, and an end.
+//!
+//! `axum::serve` has no deadline for a request head and leaves Nagle's algorithm on; hyper's own
+//! head deadline arms a timer per request and also ends idle connections. So each connection here
+//! has one timer, armed when it opens and looked at only when it fires or when a request stands
+//! half-sent at the end of a poll.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, Sleep};
+use tokio_util::task::TaskTracker;
+
+use crate::http::app::App;
+
+/// How long connections may take, and how many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// From the first byte of a request to the end of its head.
+    pub(crate) head: Duration,
+    /// From the end of the head to the end of the body.
+    pub(crate) body: Duration,
+    /// Between requests, and for a client that does not read its answer.
+    pub(crate) idle: Duration,
+    pub(crate) connections: usize,
+    /// For calls in flight when the server stops.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            connections: 10_000,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Names in a head, and bytes of it.
+const MAX_HEADERS: usize = 100;
+const MAX_HEAD: usize = 32 << 10;
+
+/// Serves until `stop` is ready, then lets calls in flight finish.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let open = Arc::new(Open::default());
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    let mut stop = pin!(stop);
+    loop {
+        let slot = tokio::select! {
+            () = &mut stop => break,
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+        };
+        let stream = tokio::select! {
+            () = &mut stop => break,
+            stream = accept(&listener) => stream,
+        };
+        let connection = Connection::new(Arc::clone(&app), Arc::clone(&open), limits);
+        connections.spawn(async move {
+            connection.run(stream).await;
+            drop(slot);
+        });
+    }
+    app.stopping.store(true, Ordering::Relaxed);
+    drop(listener);
+    open.stop();
+    connections.close();
+    if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
+        tracing::warn!(target: "mcp::http", open = connections.len(), "connections cut off after the drain deadline");
+    }
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are written whole: waiting for more only costs the client 40 ms.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            // Out of file descriptors, or a client that was gone before it was there. Neither is a
+            // reason to stop, and the former no reason to spin.
+            Err(error) => {
+                tracing::warn!(target: "mcp::http", %error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// The open connections, to wake each of them once when the server stops.
+#[derive(Default)]
+struct Open {
+    stopping: AtomicBool,
+    next: AtomicU64,
+    wakers: Mutex<HashMap<u64, Waker>>,
+}
+
+impl Open {
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_values().for_each(Waker::wake);
+    }
+
+    fn enter(&self, waker: &Waker) -> u64 {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waker.clone());
+        id
+    }
+
+    fn leave(&self, id: u64) {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+/// What a connection is doing, as far as its deadlines care.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Head,
+    Body,
+    Call,
+}
+
+/// When the phase began, shared between the socket, the service and the timer of one connection.
+struct Progress {
+    start: Instant,
+    phase: AtomicU8,
+    since_ms: AtomicU64,
+}
+
+impl Progress {
+    fn enter(&self, phase: Phase) {
+        let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since_ms.store(since, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    /// When this phase has lasted too long. A call has its own deadline, in its tool.
+    fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let allowed = match self.phase.load(Ordering::Relaxed) {
+            phase if phase == Phase::Head as u8 => limits.head,
+            phase if phase == Phase::Body as u8 => limits.body,
+            phase if phase == Phase::Call as u8 => return None,
+            _ => limits.idle,
+        };
+        Some(self.start + Duration::from_millis(self.since_ms.load(Ordering::Relaxed)) + allowed)
+    }
+}
+
+struct Connection {
+    app: Arc<App>,
+    open: Arc<Open>,
+    limits: Limits,
+    progress: Arc<Progress>,
+}
+
+impl Connection {
+    fn new(app: Arc<App>, open: Arc<Open>, limits: Limits) -> Self {
+        let progress = Arc::new(Progress {
+            start: Instant::now(),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since_ms: AtomicU64::new(0),
+        });
+        Self { app, open, limits, progress }
+    }
+
+    async fn run(self, stream: TcpStream) {
+        let Self { app, open, limits, progress } = self;
+        let socket = TokioIo::new(Socket { stream, progress: Arc::clone(&progress) });
+        let of_service = Arc::clone(&progress);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (app, progress) = (Arc::clone(&app), Arc::clone(&of_service));
+            async move { Ok::<_, std::convert::Infallible>(answer(&app, &progress, request).await) }
+        });
+        let mut server = http1::Builder::new();
+        server.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD).header_read_timeout(None);
+        let mut connection = pin!(server.serve_connection(socket, service));
+        let mut timer = pin!(tokio::time::sleep(limits.idle.min(limits.body)));
+        let mut entered = None;
+        let mut leaving = false;
+        poll_fn(|context| {
+            if entered.is_none() {
+                entered = Some(open.enter(context.waker()));
+            }
+            if !leaving && open.stopping.load(Ordering::Acquire) {
+                leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            if connection.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            overdue(&progress, &limits, timer.as_mut(), context)
+        })
+        .await;
+        if let Some(id) = entered {
+            open.leave(id);
+        }
+    }
+}
+
+/// Ready when the phase has lasted too long. The timer is moved only when it has fired, or when it
+/// would fire too late for a half-sent request.
+fn overdue(progress: &Progress, limits: &Limits, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<()> {
+    let half_sent = progress.is(Phase::Head) || progress.is(Phase::Body);
+    if half_sent
+        && let Some(deadline) = progress.deadline(limits)
+        && deadline < timer.deadline()
+    {
+        timer.as_mut().reset(deadline);
+    }
+    while timer.as_mut().poll(context).is_ready() {
+        let now = Instant::now();
+        match progress.deadline(limits) {
+            Some(deadline) if deadline <= now => return Poll::Ready(()),
+            Some(deadline) => timer.as_mut().reset(deadline.min(now + limits.body)),
+            None => timer.as_mut().reset(now + limits.body),
+        }
+    }
+    Poll::Pending
+}
+
+async fn answer(app: &App, progress: &Progress, request: Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+    progress.enter(Phase::Body);
+    let request = request.map(|body| WatchedBody { body, progress });
+    let answer = app.answer(request).await;
+    progress.enter(Phase::Idle);
+    answer
+}
+
+/// A body that ends the phase in which it is read.
+struct WatchedBody<'a> {
+    body: Incoming,
+    progress: &'a Progress,
+}
+
+impl hyper::body::Body for WatchedBody<'_> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for WatchedBody<'_> {
+    fn drop(&mut self) {
+        self.progress.enter(Phase::Call);
+    }
+}
+
+/// A socket that notices when a request begins.
+struct Socket {
+    stream: TcpStream,
+    progress: Arc<Progress>,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before && self.progress.is(Phase::Idle) {
+            self.progress.enter(Phase::Head);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

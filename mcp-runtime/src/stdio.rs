@@ -1,0 +1,234 @@
+//! MCP over a pipe: one message per line, and nothing else on it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
+
+use crate::caller::Caller;
+use crate::json::Node;
+use crate::wire::engine::Engine;
+use crate::wire::message::{self, Id, Message};
+use crate::wire::reply::{Reply, code};
+
+/// The longest line, in bytes; the rest of a longer one is skipped.
+const MAX_LINE: usize = 4 << 20;
+/// Messages answered at the same time. Reading pauses while so many are under way.
+const MAX_CONCURRENT: usize = 64;
+/// How long calls in flight may go on after the client has closed the pipe.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Answers lines from `input` on `output` until `input` ends.
+pub(crate) async fn serve(
+    engine: Arc<Engine>,
+    caller: Arc<Caller>,
+    mut input: impl AsyncRead + Unpin,
+    mut output: impl AsyncWrite + Unpin + Send + 'static,
+) -> io::Result<()> {
+    let (answers, mut lines) = mpsc::channel::<Vec<u8>>(MAX_CONCURRENT);
+    let writer = tokio::spawn(async move {
+        while let Some(mut line) = lines.recv().await {
+            line.push(b'\n');
+            output.write_all(&line).await?;
+            output.flush().await?;
+        }
+        io::Result::Ok(())
+    });
+    let server = Arc::new(Server { engine, caller, calls: Calls::default() });
+    let slots = Arc::new(Semaphore::new(MAX_CONCURRENT));
+    let tasks = TaskTracker::new();
+    let mut reader = Lines::default();
+    let result = loop {
+        let line = tokio::select! {
+            line = reader.next(&mut input) => line,
+            // Nobody reads the answers any more.
+            () = answers.closed() => break Ok(()),
+        };
+        match line {
+            Err(error) => break Err(error),
+            Ok(None) => break Ok(()),
+            Ok(Some(Line::TooLong)) => {
+                let reply = Reply::malformed(code::INVALID_REQUEST, &format!("The line is longer than {MAX_LINE} bytes"));
+                let _ = answers.send(reply.body).await;
+            }
+            Ok(Some(Line::Message(bytes))) => {
+                if server.cancels(&bytes) {
+                    continue;
+                }
+                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break Ok(()) };
+                let (server, answers) = (Arc::clone(&server), answers.clone());
+                // A call is known by its id before it can be cancelled by the next line.
+                let entry = server.calls.open(&bytes);
+                let task = {
+                    let entry = entry.clone();
+                    let calls = Arc::clone(&server);
+                    tasks.spawn(async move {
+                        let reply = server.engine.handle(&bytes, None, Arc::clone(&server.caller)).await;
+                        if let Some(entry) = &entry {
+                            calls.calls.close(entry);
+                        }
+                        if !reply.body.is_empty() {
+                            let _ = answers.send(reply.body).await;
+                        }
+                        drop(slot);
+                    })
+                };
+                if let Some(entry) = entry {
+                    server.calls.started(&entry, task.abort_handle());
+                }
+            }
+        }
+    };
+    tasks.close();
+    let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
+    server.calls.abort_all();
+    drop(answers);
+    // The writer ends when the last call has dropped its sender, at the latest now.
+    match tokio::time::timeout(GRACE, writer).await {
+        Ok(Ok(written)) => result.and(written),
+        _ => result,
+    }
+}
+
+struct Server {
+    engine: Arc<Engine>,
+    caller: Arc<Caller>,
+    calls: Calls,
+}
+
+impl Server {
+    /// Handles `notifications/cancelled`. What it names may be unknown or long done.
+    fn cancels(&self, bytes: &Bytes) -> bool {
+        let Ok(Message::Notification { method, params }) = message::read(bytes) else { return false };
+        if method != "notifications/cancelled" {
+            return false;
+        }
+        let id = match params.get("requestId") {
+            Some(Node::Number(n)) => n.as_u64().map(Id::Unsigned).or_else(|| n.as_i64().map(Id::Signed)),
+            Some(Node::String(text)) => Some(Id::Text(text.clone())),
+            _ => None,
+        };
+        if let Some(id) = id {
+            self.calls.abort(&id.into_owned());
+        }
+        true
+    }
+}
+
+/// The calls in flight, by their id. Clients that use one id twice get two answers.
+#[derive(Default)]
+struct Calls(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: HashMap<Id<'static>, Vec<(u64, Option<AbortHandle>)>>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    id: Id<'static>,
+    number: u64,
+}
+
+impl Calls {
+    fn open(&self, bytes: &Bytes) -> Option<Entry> {
+        let Ok(Message::Request { id, .. }) = message::read(bytes) else { return None };
+        let id = id.into_owned();
+        let mut table = self.lock();
+        table.next += 1;
+        let number = table.next;
+        table.open.entry(id.clone()).or_default().push((number, None));
+        Some(Entry { id, number })
+    }
+
+    fn started(&self, entry: &Entry, task: AbortHandle) {
+        if let Some(calls) = self.lock().open.get_mut(&entry.id)
+            && let Some(call) = calls.iter_mut().find(|(number, _)| *number == entry.number)
+        {
+            call.1 = Some(task);
+        }
+    }
+
+    fn close(&self, entry: &Entry) {
+        let mut table = self.lock();
+        if let Some(calls) = table.open.get_mut(&entry.id) {
+            calls.retain(|(number, _)| *number != entry.number);
+            if calls.is_empty() {
+                table.open.remove(&entry.id);
+            }
+        }
+    }
+
+    fn abort(&self, id: &Id<'static>) {
+        let calls = self.lock().open.remove(id);
+        calls.into_iter().flatten().filter_map(|(_, task)| task).for_each(|task| task.abort());
+    }
+
+    fn abort_all(&self) {
+        let open = std::mem::take(&mut self.lock().open);
+        open.into_values().flatten().filter_map(|(_, task)| task).for_each(|task| task.abort());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Line {
+    Message(Bytes),
+    TooLong,
+}
+
+/// Splits a stream into lines without ever holding more than one and a bit.
+#[derive(Default)]
+struct Lines {
+    buffer: BytesMut,
+    /// How much of the buffer is known to have no line break.
+    searched: usize,
+    skipping: bool,
+}
+
+impl Lines {
+    async fn next(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Line>> {
+        loop {
+            if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(self.searched + end + 1).freeze();
+                self.searched = 0;
+                if std::mem::take(&mut self.skipping) {
+                    return Ok(Some(Line::TooLong));
+                }
+                let line = trim(line);
+                if !line.is_empty() {
+                    return Ok(Some(Line::Message(line)));
+                }
+                continue;
+            }
+            self.searched = self.buffer.len();
+            if self.buffer.len() > MAX_LINE {
+                self.buffer = BytesMut::new();
+                self.searched = 0;
+                self.skipping = true;
+            }
+            self.buffer.reserve(8 << 10);
+            if input.read_buf(&mut self.buffer).await? == 0 {
+                // A last message without a line break is a message all the same.
+                let rest = trim(std::mem::take(&mut self.buffer).freeze());
+                self.searched = 0;
+                return Ok((!rest.is_empty() && !self.skipping).then_some(Line::Message(rest)));
+            }
+        }
+    }
+}
+
+/// Drops white space around a line, and a byte order mark before it.
+fn trim(line: Bytes) -> Bytes {
+    let start = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+    line.slice_ref(start)
+}

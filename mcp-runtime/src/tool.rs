@@ -1,0 +1,385 @@
+//! A tool: what it is called, what it takes, who may call it, and how to run it.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::error::ToolResult;
+use crate::input::{Inputs, Problem};
+use crate::json::Object;
+use crate::lend::Lender;
+use crate::output::{Done, DoneKind, Outcome, OutputType, Reply, ToolOutput};
+use crate::policy::{Allowed, Policy};
+
+/// The deadline of a tool that names none.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a tool says about itself. `#[mcp_tool]` writes it; [`Tool::dynamic`] makes one at run time.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) title: Option<Cow<'static, str>>,
+    pub(crate) description: Cow<'static, str>,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) effects: Effects,
+    pub(crate) timeout: Duration,
+    pub(crate) at: (&'static str, u32),
+}
+
+/// What a call may do, as far as its author says. Published as the annotations of the tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "four independent hints of the protocol")]
+pub struct Effects {
+    /// Changes nothing.
+    #[serde(rename = "readOnlyHint")]
+    pub read_only: bool,
+    /// May destroy something.
+    #[serde(rename = "destructiveHint")]
+    pub destructive: bool,
+    /// Calling twice is like calling once.
+    #[serde(rename = "idempotentHint")]
+    pub idempotent: bool,
+    /// Reaches beyond this system.
+    #[serde(rename = "openWorldHint")]
+    pub open_world: bool,
+}
+
+/// Starts the description of a tool. Called by expansions.
+pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
+    Tool {
+        name: Cow::Borrowed(name),
+        title: None,
+        description: Cow::Borrowed(""),
+        policy: None,
+        effects: Effects::default(),
+        timeout: DEFAULT_TIMEOUT,
+        at: (file, line),
+    }
+}
+
+impl Tool {
+    /// A tool defined at run time, with a raw JSON Schema (2020-12) that is published untouched
+    /// and checked before every call.
+    ///
+    /// ```
+    /// use mcp_runtime::{Policy, Tool, ToolError, ToolSet};
+    /// use serde_json::json;
+    ///
+    /// let echo = Tool::dynamic("echo", "Say it again.", Policy::public())
+    ///     .input_schema(json!({"type": "object", "properties": {"text": {"type": "string"}}}))
+    ///     .handler(|_call, arguments| async move { Ok::<_, ToolError>(arguments) });
+    /// let tools: ToolSet = ToolSet::new().with(echo);
+    /// ```
+    #[track_caller]
+    pub fn dynamic(
+        name: impl Into<Cow<'static, str>>,
+        description: impl Into<Cow<'static, str>>,
+        policy: Policy,
+    ) -> DynamicTool<()> {
+        let at = std::panic::Location::caller();
+        DynamicTool {
+            tool: Self { name: name.into(), ..tool("", at.file(), at.line()) }
+                .describe(description)
+                .policy(policy),
+            input_schema: serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false }),
+            output_schema: None,
+            handler: (),
+        }
+    }
+
+    fn describe(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.description = text.into();
+        self
+    }
+
+    /// What the tool does, for the model that chooses.
+    #[must_use]
+    pub fn description(self, text: &'static str) -> Self {
+        self.describe(text)
+    }
+
+    /// Who may call.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    /// The tool changes nothing.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.effects.read_only = true;
+        self
+    }
+
+    /// The tool may destroy something.
+    #[must_use]
+    pub fn destructive(mut self) -> Self {
+        self.effects.destructive = true;
+        self
+    }
+
+    /// Calling twice is like calling once.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.effects.idempotent = true;
+        self
+    }
+
+    /// The tool reaches beyond this system.
+    #[must_use]
+    pub fn open_world(mut self) -> Self {
+        self.effects.open_world = true;
+        self
+    }
+
+    /// How long a call may take, in milliseconds.
+    #[must_use]
+    pub fn timeout_ms(mut self, milliseconds: u64) -> Self {
+        self.timeout = Duration::from_millis(milliseconds);
+        self
+    }
+
+    /// The name on the wire.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the tool does.
+    pub fn about(&self) -> &str {
+        &self.description
+    }
+
+    /// What a call may do.
+    pub fn effects(&self) -> Effects {
+        self.effects
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Who may call.
+    pub fn policy_ref(&self) -> &Policy {
+        self.policy.as_ref().unwrap_or(&NOBODY)
+    }
+
+    pub(crate) fn at(&self) -> String {
+        format!("{}:{}: tool `{}`", self.at.0, self.at.1, self.name)
+    }
+}
+
+/// What a tool without a policy falls back to; such a tool is refused when the server is built.
+static NOBODY: std::sync::LazyLock<Policy> =
+    std::sync::LazyLock::new(|| Policy::authenticated().roles(["\u{0}nobody"]));
+
+/// What `#[mcp_tool]` implements for the marker of a function.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tool",
+    label = "not a tool of a server with state `{S}`",
+    note = "put `#[mcp_tool(…)]` on the function"
+)]
+pub trait ToolFn<S: Send + Sync + 'static>: 'static {
+    /// The inputs, in the order of the parameters.
+    type Inputs: Inputs;
+    /// What the tool says about itself.
+    fn tool() -> Tool;
+    /// What it takes.
+    fn inputs() -> Self::Inputs;
+    /// Lend, guard, function.
+    fn run<'call>(run: Run<'call, S, Self::Inputs>) -> impl Future<Output = Done> + Send + 'call;
+}
+
+/// What a function with an error in its `#[mcp_tool]` leaves behind, so that there is one error.
+pub trait Broken: 'static {}
+
+impl<S: Send + Sync + 'static, T: Broken> ToolFn<S> for T {
+    type Inputs = ();
+
+    fn tool() -> Tool {
+        tool("", "", 0)
+    }
+
+    fn inputs() {}
+
+    async fn run<'call>(_: Run<'call, S, ()>) -> Done {
+        Done(DoneKind::Described(OutputType::Free))
+    }
+}
+
+/// One run of a tool: either a call with its inputs, or the question what the result looks like.
+pub struct Run<'call, S, I: Inputs>(Option<(Lender<'call, S>, I::Values)>);
+
+impl<'call, S, I: Inputs> Run<'call, S, I> {
+    /// The lender and the inputs of a call; `None` when only the result is asked about.
+    pub fn enter(self) -> Option<(Lender<'call, S>, I::Values)> {
+        self.0
+    }
+}
+
+/// A tool bound to the state of its server: what the engine runs.
+pub(crate) trait Runnable: Send + Sync {
+    /// Reads the inputs; with them, the call that waits to be awaited.
+    fn start<'call>(
+        &'call self,
+        allowed: Allowed<'call>,
+        arguments: &Object<'_>,
+        call: &'call Call,
+    ) -> Result<Running<'call>, Vec<Problem>>;
+
+    /// The names of inputs that never show up in logs.
+    fn inputs(&self) -> Vec<&crate::input::InputSpec>;
+
+    fn output(&self) -> OutputType;
+}
+
+pub(crate) type Running<'call> = Pin<Box<dyn Future<Output = Outcome> + Send + 'call>>;
+
+/// A [`ToolFn`] with its state.
+pub(crate) struct Bound<S, T: ToolFn<S>>
+where
+    S: Send + Sync + 'static,
+{
+    state: Arc<S>,
+    inputs: T::Inputs,
+    function: PhantomData<fn() -> T>,
+}
+
+impl<S: Send + Sync + 'static, T: ToolFn<S>> Bound<S, T> {
+    pub(crate) fn new(state: Arc<S>) -> Self {
+        Self { state, inputs: T::inputs(), function: PhantomData }
+    }
+}
+
+impl<S: Send + Sync + 'static, T: ToolFn<S>> Runnable for Bound<S, T> {
+    fn start<'call>(
+        &'call self,
+        _allowed: Allowed<'call>,
+        arguments: &Object<'_>,
+        call: &'call Call,
+    ) -> Result<Running<'call>, Vec<Problem>> {
+        let values = self.inputs.read(arguments)?;
+        let run = T::run(Run(Some((Lender::new(&self.state, call), values))));
+        Ok(Box::pin(async move {
+            match run.await.0 {
+                DoneKind::Finished(outcome) => outcome,
+                DoneKind::Described(_) => Outcome::Reply(Reply::new()),
+            }
+        }))
+    }
+
+    fn inputs(&self) -> Vec<&crate::input::InputSpec> {
+        self.inputs.specs()
+    }
+
+    fn output(&self) -> OutputType {
+        let mut describe = std::pin::pin!(T::run(Run(None)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        // An expansion answers the question before its first await.
+        match describe.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(Done(DoneKind::Described(output))) => output,
+            _ => OutputType::Free,
+        }
+    }
+}
+
+/// A tool defined at run time. `H` is its handler, `()` until there is one.
+pub struct DynamicTool<H> {
+    pub(crate) tool: Tool,
+    pub(crate) input_schema: Value,
+    pub(crate) output_schema: Option<Value>,
+    pub(crate) handler: H,
+}
+
+impl<H> DynamicTool<H> {
+    /// The schema of the arguments: an object of JSON Schema 2020-12. An empty object unless set.
+    #[must_use]
+    pub fn input_schema(mut self, schema: Value) -> Self {
+        self.input_schema = schema;
+        self
+    }
+
+    /// The schema of the structured result.
+    #[must_use]
+    pub fn output_schema(mut self, schema: Value) -> Self {
+        self.output_schema = Some(schema);
+        self
+    }
+
+    /// Changes what the tool says about itself: title, effects, timeout.
+    #[must_use]
+    pub fn map(mut self, change: impl FnOnce(Tool) -> Tool) -> Self {
+        self.tool = change(self.tool);
+        self
+    }
+}
+
+impl DynamicTool<()> {
+    /// What runs: from the call and the arguments to a result.
+    #[must_use]
+    pub fn handler<F, Fut, R>(self, handler: F) -> DynamicTool<Handler>
+    where
+        F: Fn(Call, Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ToolResult<R>> + Send + 'static,
+        R: ToolOutput,
+    {
+        let handler = Handler(Box::new(move |call, arguments| {
+            let result = handler(call, arguments);
+            Box::pin(async move {
+                match result.await {
+                    Ok(value) => value.finish(),
+                    Err(error) => Outcome::Error(error),
+                }
+            })
+        }));
+        DynamicTool {
+            tool: self.tool,
+            input_schema: self.input_schema,
+            output_schema: self.output_schema,
+            handler,
+        }
+    }
+}
+
+/// The handler of a [`DynamicTool`].
+pub struct Handler(Box<dyn Fn(Call, Value) -> Running<'static> + Send + Sync>);
+
+impl Runnable for Handler {
+    fn start<'call>(
+        &'call self,
+        _allowed: Allowed<'call>,
+        arguments: &Object<'_>,
+        call: &'call Call,
+    ) -> Result<Running<'call>, Vec<Problem>> {
+        let arguments = arguments
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_ref().to_owned(), value.to_value()))
+            .collect();
+        Ok((self.0)(call.clone(), Value::Object(arguments)))
+    }
+
+    fn inputs(&self) -> Vec<&crate::input::InputSpec> {
+        Vec::new()
+    }
+
+    fn output(&self) -> OutputType {
+        OutputType::Free
+    }
+}

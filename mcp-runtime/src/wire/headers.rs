@@ -1,0 +1,55 @@
+//! The headers that repeat what the body says, so that a gateway need not read it.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+
+pub(crate) const VERSION: &str = "mcp-protocol-version";
+const METHOD: &str = "mcp-method";
+const NAME: &str = "mcp-name";
+
+/// The routing headers of a request.
+pub(crate) struct Routing<'a>(pub(crate) &'a HeaderMap);
+
+impl Routing<'_> {
+    /// The protocol version; `Err` when it is there twice or unreadable.
+    pub(crate) fn version(&self) -> Result<Option<&str>, String> {
+        self.single(VERSION)
+    }
+
+    /// Compares method and name with those of the body. `Err` says what does not fit.
+    pub(crate) fn matches(&self, method: &str, name: Option<&str>) -> Result<(), String> {
+        self.equals(METHOD, "Mcp-Method", method)?;
+        match name {
+            Some(name) => self.equals(NAME, "Mcp-Name", name),
+            None => Ok(()),
+        }
+    }
+
+    fn equals(&self, header: &str, shown: &str, body: &str) -> Result<(), String> {
+        let Some(value) = self.single(header)? else {
+            return Err(format!("the header {shown} is missing"));
+        };
+        let value = decode(value).ok_or_else(|| format!("the header {shown} is not valid base64"))?;
+        if value == body { Ok(()) } else { Err(format!("the header {shown} differs from the body")) }
+    }
+
+    fn single(&self, header: &str) -> Result<Option<&str>, String> {
+        let mut values = self.0.get_all(header).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(format!("the header {header} is there twice"));
+        }
+        value.to_str().map(|text| Some(text.trim())).map_err(|_| format!("the header {header} is not visible ASCII"))
+    }
+}
+
+/// `=?base64?…?=` carries what a header cannot.
+fn decode(value: &str) -> Option<Cow<'_, str>> {
+    let Some(inner) = value.strip_prefix("=?base64?").and_then(|v| v.strip_suffix("?=")) else {
+        return Some(Cow::Borrowed(value));
+    };
+    String::from_utf8(STANDARD.decode(inner).ok()?).ok().map(Cow::Owned)
+}

@@ -1,0 +1,8 @@
+//! JSON-RPC and MCP as they are on the wire. No other module knows how a message is spelled.
+
+pub(crate) mod engine;
+pub(crate) mod headers;
+pub(crate) mod list;
+pub(crate) mod message;
+pub(crate) mod reply;
+pub(crate) mod revision;
