@@ -1,0 +1,617 @@
+//! What was said: attribute lists become typed fields. Wrong words and wrong shapes are reported
+//! here; whether what was said makes sense is for [`check`](crate::check).
+
+use std::collections::HashSet;
+
+use syn::ext::IdentExt as _;
+use syn::{
+    Attribute, Expr, ExprLit, ExprRange, Ident, ItemFn, Lit, LitStr, Pat, Path, RangeLimits, Type,
+};
+
+use crate::errors::{Errors, unknown};
+use crate::literal::Literal;
+use crate::parse;
+use crate::parse::{Entries, Entry, Given, Source, ungroup};
+
+/// A tool, as its author described it.
+pub(crate) struct Tool {
+    pub(crate) function: ItemFn,
+    pub(crate) krate: Path,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) title: Option<LitStr>,
+    pub(crate) description: Doc,
+    pub(crate) access: Vec<Access>,
+    pub(crate) roles: Vec<Roles>,
+    pub(crate) guard: Option<Expr>,
+    /// In the order they were said.
+    pub(crate) effects: Vec<Ident>,
+    pub(crate) timeout: Option<Timeout>,
+    pub(crate) blocking: Option<Ident>,
+    pub(crate) parameters: Vec<Parameter>,
+    /// Something in the attribute was meant to say who may call, or may have been.
+    pub(crate) access_attempted: bool,
+}
+
+/// One answer to "who may call".
+pub(crate) struct Access {
+    pub(crate) key: Ident,
+    pub(crate) who: Who,
+}
+
+pub(crate) enum Who {
+    Public,
+    Authenticated,
+    Scopes(Vec<LitStr>),
+}
+
+pub(crate) struct Roles {
+    pub(crate) key: Ident,
+    pub(crate) names: Vec<LitStr>,
+}
+
+pub(crate) struct Timeout {
+    pub(crate) milliseconds: u64,
+}
+
+/// A parameter with a plain name.
+pub(crate) struct Parameter {
+    pub(crate) ident: Ident,
+    pub(crate) ty: Type,
+    pub(crate) cfg: Option<Attribute>,
+    pub(crate) arg: Option<Attribute>,
+    pub(crate) input: Input,
+}
+
+/// What documentation and `#[arg]` say about a parameter. Nothing, when it is lent.
+pub(crate) struct Input {
+    pub(crate) description: Doc,
+    pub(crate) rename: Option<LitStr>,
+    pub(crate) range: Option<Bounds>,
+    pub(crate) len: Option<Bounds>,
+    pub(crate) pattern: Option<LitStr>,
+    pub(crate) format: Option<LitStr>,
+    pub(crate) default: Option<Preset>,
+    pub(crate) example: Option<Preset>,
+    pub(crate) secret: Option<Ident>,
+}
+
+/// `low..=high`, either end open, or `low..high`.
+pub(crate) struct Bounds {
+    pub(crate) key: Ident,
+    pub(crate) written: Expr,
+    pub(crate) low: Option<Expr>,
+    pub(crate) high: Option<Expr>,
+    /// Whether `high` itself is allowed.
+    pub(crate) closed: bool,
+}
+
+/// A value written in an attribute.
+pub(crate) enum Preset {
+    /// `default` alone.
+    OfType(Ident),
+    Literal(Expr),
+    /// Anything else, which has to be of the parameter's type.
+    Value(Expr),
+}
+
+/// Documentation: text, and pieces like `include_str!("refund.md")`.
+pub(crate) struct Doc(pub(crate) Vec<DocPiece>);
+
+pub(crate) enum DocPiece {
+    Text(String),
+    Expr(Expr),
+}
+
+/// The keys of `#[mcp_tool]`, each with an example of its shape.
+const TOOL_KEYS: Keys = Keys {
+    of: "mcp_tool",
+    shapes: &[
+        ("public", "public"),
+        ("authenticated", "authenticated"),
+        ("scope", "scope = \"orders:read\""),
+        ("scopes", "scopes(\"orders:read\", \"orders:write\")"),
+        ("role", "role = \"admin\""),
+        ("roles", "roles(\"admin\", \"support\")"),
+        ("guard", "guard = owns(caller, &order)"),
+        ("read_only", "read_only"),
+        ("destructive", "destructive"),
+        ("idempotent", "idempotent"),
+        ("open_world", "open_world"),
+        ("timeout", "timeout = \"60s\""),
+        ("blocking", "blocking"),
+        ("name", "name = \"refund_order\""),
+        ("title", "title = \"Refund an order\""),
+        ("crate", "crate = my_mcp_runtime"),
+    ],
+};
+
+/// The keys of `#[arg]`.
+const ARG_KEYS: Keys = Keys {
+    of: "arg",
+    shapes: &[
+        ("range", "range = 1..=50"),
+        ("len", "len = 1..=50"),
+        ("pattern", "pattern = r\"^ord_\""),
+        ("format", "format = \"email\""),
+        ("default", "default = 5"),
+        ("example", "example = 5"),
+        ("rename", "rename = \"orderId\""),
+        ("secret", "secret"),
+    ],
+};
+
+impl Tool {
+    pub(crate) fn new(source: Source, errors: &mut Errors) -> Self {
+        let Source {
+            attribute,
+            function,
+            parameters,
+        } = source;
+        let mut tool = Self {
+            krate: syn::parse_quote!(::mcp_runtime),
+            name: None,
+            title: None,
+            description: Doc::new(&function.attrs),
+            access: Vec::new(),
+            roles: Vec::new(),
+            guard: None,
+            effects: Vec::new(),
+            timeout: None,
+            blocking: None,
+            parameters: parameters
+                .into_iter()
+                .filter_map(|p| Parameter::new(p, errors))
+                .collect(),
+            access_attempted: attribute.torn || attribute.list.iter().any(may_mean_access),
+            function,
+        };
+        for said in TOOL_KEYS.read(attribute, errors) {
+            tool.hear(said, errors);
+        }
+        tool
+    }
+
+    fn hear(&mut self, mut said: Said, errors: &mut Errors) {
+        match said.key().as_str() {
+            "public" => self.access.extend(said.alone(errors).map(|key| Access {
+                key,
+                who: Who::Public,
+            })),
+            "authenticated" => {
+                self.access.extend(said.alone(errors).map(|key| Access {
+                    key,
+                    who: Who::Authenticated,
+                }));
+            }
+            "scope" | "scopes" => {
+                let names = said.names(errors);
+                self.access.extend(names.map(|(key, names)| Access {
+                    key,
+                    who: Who::Scopes(names),
+                }));
+            }
+            "role" | "roles" => {
+                self.roles
+                    .extend(said.names(errors).map(|(key, names)| Roles { key, names }));
+            }
+            "guard" => self.guard = said.value(errors),
+            "timeout" => {
+                self.timeout = said
+                    .text(errors)
+                    .and_then(|text| Timeout::new(&text, errors))
+            }
+            "blocking" => self.blocking = said.alone(errors),
+            "name" => self.name = said.text(errors),
+            "title" => self.title = said.text(errors),
+            "crate" => self.krate = said.path(errors).unwrap_or_else(|| self.krate.clone()),
+            _ => self.effects.extend(said.alone(errors)),
+        }
+    }
+
+    /// The name on the wire.
+    pub(crate) fn wire_name(&self) -> String {
+        self.name.as_ref().map_or_else(
+            || self.function.sig.ident.unraw().to_string(),
+            LitStr::value,
+        )
+    }
+
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters
+            .iter()
+            .filter(|parameter| !parameter.is_lent())
+    }
+}
+
+fn may_mean_access(entry: &Entry) -> bool {
+    let key = entry.key.unraw().to_string();
+    matches!(
+        key.as_str(),
+        "public" | "authenticated" | "scope" | "scopes"
+    ) || !TOOL_KEYS.know(&key)
+}
+
+impl Parameter {
+    /// `None`, and an error, when the parameter has no plain name.
+    fn new(raw: parse::Parameter, errors: &mut Errors) -> Option<Self> {
+        let input = Input::new(raw.docs, raw.entries, errors);
+        match raw.pattern {
+            Pat::Ident(plain) if plain.by_ref.is_none() && plain.subpat.is_none() => Some(Self {
+                ident: plain.ident,
+                ty: raw.ty,
+                cfg: raw.cfg,
+                arg: raw.arg,
+                input,
+            }),
+            pattern => {
+                errors.at(
+                    pattern,
+                    "a parameter of a tool has a plain name: the model sends it by that name",
+                );
+                None
+            }
+        }
+    }
+
+    /// The rule of the whole attribute: what the server lends arrives by reference.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent().is_some()
+    }
+
+    /// The `Ledger` of `&Ledger`.
+    pub(crate) fn lent(&self) -> Option<&Type> {
+        match crate::types::bare(&self.ty) {
+            Type::Reference(reference) => Some(crate::types::bare(&reference.elem)),
+            _ => None,
+        }
+    }
+
+    /// The name on the wire.
+    pub(crate) fn wire_name(&self) -> String {
+        self.input
+            .rename
+            .as_ref()
+            .map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
+    }
+}
+
+impl Input {
+    fn new(docs: Vec<Attribute>, entries: Entries, errors: &mut Errors) -> Self {
+        let mut input = Self {
+            description: Doc::new(&docs),
+            rename: None,
+            range: None,
+            len: None,
+            pattern: None,
+            format: None,
+            default: None,
+            example: None,
+            secret: None,
+        };
+        for said in ARG_KEYS.read(entries, errors) {
+            input.hear(said, errors);
+        }
+        input
+    }
+
+    fn hear(&mut self, mut said: Said, errors: &mut Errors) {
+        match said.key().as_str() {
+            "range" => self.range = said.range(errors),
+            "len" => self.len = said.len(errors),
+            "pattern" => self.pattern = said.text(errors),
+            "format" => self.format = said.text(errors),
+            "default" => self.default = said.preset_or_alone(errors),
+            "example" => self.example = said.value(errors).map(Preset::new),
+            "rename" => self.rename = said.text(errors),
+            _ => self.secret = said.alone(errors),
+        }
+    }
+}
+
+impl Preset {
+    fn new(expr: Expr) -> Self {
+        match Literal::of(&expr) {
+            // JSON has no characters; as a value of its type a character can do no harm.
+            None | Some(Literal::Char) => Self::Value(expr),
+            Some(_) => Self::Literal(expr),
+        }
+    }
+}
+
+impl Bounds {
+    fn new(key: Ident, range: &ExprRange) -> Self {
+        Self {
+            key,
+            written: Expr::Range(range.clone()),
+            low: range.start.as_deref().cloned(),
+            high: range.end.as_deref().cloned(),
+            closed: matches!(range.limits, RangeLimits::Closed(_)),
+        }
+    }
+
+    fn exactly(key: Ident, expr: Expr) -> Self {
+        Self {
+            key,
+            low: Some(expr.clone()),
+            high: Some(expr.clone()),
+            closed: true,
+            written: expr,
+        }
+    }
+}
+
+impl Timeout {
+    fn new(text: &LitStr, errors: &mut Errors) -> Option<Self> {
+        match milliseconds(&text.value()) {
+            Ok(milliseconds) => Some(Self { milliseconds }),
+            Err(why) => {
+                errors.at(text, why);
+                None
+            }
+        }
+    }
+}
+
+/// Reads `500ms`, `60s`, `2m` or `1h`.
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let shape =
+        || format!("`{text}` is not a duration: write it like `500ms`, `60s`, `2m` or `1h`");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let unit = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(shape()),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(shape());
+    }
+    let milliseconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    match milliseconds {
+        Some(0) => Err("a timeout of zero ends every call: give it time, like `60s`".into()),
+        Some(milliseconds) => Ok(milliseconds),
+        None => Err(format!(
+            "`{text}` is longer than a computer lives: write something like `1h`"
+        )),
+    }
+}
+
+impl Doc {
+    pub(crate) fn new(attributes: &[Attribute]) -> Self {
+        let docs = attributes
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("doc"));
+        // `#[doc(hidden)]` is a list and documents nothing.
+        let values = docs.filter_map(|attribute| attribute.meta.require_name_value().ok());
+        Self(values.flat_map(|meta| DocPiece::new(&meta.value)).collect())
+    }
+
+    pub(crate) fn is_blank(&self) -> bool {
+        self.0
+            .iter()
+            .all(|piece| matches!(piece, DocPiece::Text(text) if text.trim().is_empty()))
+    }
+}
+
+impl DocPiece {
+    /// One piece per line, without the blank that everybody puts after `///`.
+    fn new(value: &Expr) -> Vec<Self> {
+        match ungroup(value) {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            }) => {
+                let text = text.value();
+                let line = if text.contains('\n') {
+                    block_line
+                } else {
+                    doc_line
+                };
+                text.lines()
+                    .map(|text| Self::Text(line(text).to_owned()))
+                    .collect()
+            }
+            other => vec![Self::Expr(other.clone())],
+        }
+    }
+}
+
+/// A line of `///`.
+fn doc_line(line: &str) -> &str {
+    let line = line.trim_end();
+    line.strip_prefix(' ').unwrap_or(line)
+}
+
+/// A line of `/** … */`, with or without a column of stars.
+fn block_line(line: &str) -> &str {
+    let line = line.trim();
+    doc_line(line.strip_prefix('*').unwrap_or(line))
+}
+
+/// The words an attribute knows.
+struct Keys {
+    of: &'static str,
+    shapes: &'static [(&'static str, &'static str)],
+}
+
+impl Keys {
+    /// The entries whose key is known and said for the first time.
+    fn read(&self, entries: Entries, errors: &mut Errors) -> Vec<Said> {
+        let mut seen = HashSet::new();
+        let mut said = Vec::new();
+        for entry in entries.list {
+            let key = entry.key.unraw().to_string();
+            match self.shapes.iter().find(|(known, _)| *known == key) {
+                None => errors.at(&entry.key, self.unknown(&key)),
+                Some(_) if !seen.insert(key.clone()) => {
+                    errors.at(&entry.key, format!("`{key}` is said twice: keep one"));
+                }
+                Some((_, shape)) => said.push(Said { entry, shape }),
+            }
+        }
+        said
+    }
+
+    fn know(&self, key: &str) -> bool {
+        self.shapes.iter().any(|(known, _)| *known == key)
+    }
+
+    fn unknown(&self, key: &str) -> String {
+        let known: Vec<_> = self.shapes.iter().map(|(key, _)| *key).collect();
+        unknown(&format!("key of `#[{}]`", self.of), key, &known)
+    }
+}
+
+/// An entry with a known key, about to be read in the shape that its key has.
+struct Said {
+    entry: Entry,
+    shape: &'static str,
+}
+
+impl Said {
+    fn key(&self) -> String {
+        self.entry.key.unraw().to_string()
+    }
+
+    fn misshapen<T>(&self, errors: &mut Errors) -> Option<T> {
+        errors.at(&self.entry.key, format!("write it as `{}`", self.shape));
+        None
+    }
+
+    fn alone(&self, errors: &mut Errors) -> Option<Ident> {
+        match &self.entry.given {
+            Given::Alone => Some(self.entry.key.clone()),
+            _ => self.misshapen(errors),
+        }
+    }
+
+    fn value(&mut self, errors: &mut Errors) -> Option<Expr> {
+        match std::mem::replace(&mut self.entry.given, Given::Alone) {
+            Given::Value(value) => Some(value),
+            _ => self.misshapen(errors),
+        }
+    }
+
+    fn text(&mut self, errors: &mut Errors) -> Option<LitStr> {
+        let value = self.value(errors)?;
+        self.literal(&value, errors)
+    }
+
+    fn literal(&self, value: &Expr, errors: &mut Errors) -> Option<LitStr> {
+        match ungroup(value) {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            }) => Some(text.clone()),
+            _ => {
+                errors.at(
+                    value,
+                    format!("expected a string literal: `{}`", self.shape),
+                );
+                None
+            }
+        }
+    }
+
+    /// `scope = "a"` or `scopes("a", "b")`: the plural takes a list.
+    fn names(&mut self, errors: &mut Errors) -> Option<(Ident, Vec<LitStr>)> {
+        let names: Vec<_> = match &self.entry.given {
+            Given::Value(value) if !self.key().ends_with('s') => {
+                vec![self.literal(value, errors)?]
+            }
+            Given::List(values) if self.key().ends_with('s') && !values.is_empty() => values
+                .iter()
+                .map(|value| self.literal(value, errors))
+                .collect::<Option<_>>()?,
+            _ => return self.misshapen(errors),
+        };
+        Some((self.entry.key.clone(), names))
+    }
+
+    /// `crate = path` or `crate = "path"`.
+    fn path(&mut self, errors: &mut Errors) -> Option<Path> {
+        let value = self.value(errors)?;
+        let path = match ungroup(&value) {
+            Expr::Path(path) => Some(path.path.clone()),
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            }) => text.parse_with(Path::parse_mod_style).ok(),
+            _ => None,
+        };
+        if path.is_none() {
+            errors.at(&value, format!("expected a path: `{}`", self.shape));
+        }
+        path
+    }
+
+    fn range(&mut self, errors: &mut Errors) -> Option<Bounds> {
+        let value = self.value(errors)?;
+        match ungroup(&value) {
+            Expr::Range(range) => Some(Bounds::new(self.entry.key.clone(), range)),
+            _ => {
+                errors.at(
+                    &value,
+                    format!("expected a range: `{}`, `1..` or `..=50`", self.shape),
+                );
+                None
+            }
+        }
+    }
+
+    /// A range, or one number for an exact length.
+    fn len(&mut self, errors: &mut Errors) -> Option<Bounds> {
+        let value = self.value(errors)?;
+        Some(match ungroup(&value) {
+            Expr::Range(range) => Bounds::new(self.entry.key.clone(), range),
+            _ => Bounds::exactly(self.entry.key.clone(), value),
+        })
+    }
+
+    /// `default` alone, or `default = value`.
+    fn preset_or_alone(&mut self, errors: &mut Errors) -> Option<Preset> {
+        match self.entry.given {
+            Given::Alone => Some(Preset::OfType(self.entry.key.clone())),
+            _ => self.value(errors).map(Preset::new),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_has_a_number_and_a_unit() {
+        for (text, expected) in [
+            ("500ms", Some(500)),
+            ("60s", Some(60_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("0s", None),
+            ("60", None),
+            ("s", None),
+            ("", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("60 s", None),
+            ("1d", None),
+            ("60S", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615h", None),
+            ("1ß", None),
+        ] {
+            assert_eq!(milliseconds(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_documentation_loses_what_everybody_writes() {
+        assert_eq!(doc_line(" Refund. "), "Refund.");
+        assert_eq!(doc_line(" * an item"), "* an item");
+        assert_eq!(doc_line("    indented"), "   indented");
+        assert_eq!(block_line("   * Refund. "), "Refund.");
+        assert_eq!(block_line("   *"), "");
+    }
+}
