@@ -377,6 +377,11 @@ impl Service {
     }
 
     #[cfg(feature = "testing")]
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.app.path
+    }
+
+    #[cfg(feature = "testing")]
     pub(crate) fn app(&self) -> &Arc<App> {
         &self.app
     }
