@@ -1,0 +1,139 @@
+//! The marketplace's REST API.
+//!
+//! The admin tools are a thin layer over this API; the server carries it along so that it runs
+//! without anything else. [`Platform::router`] is an ordinary axum router: called in-process as a
+//! tower service, or served on a socket of its own.
+//!
+//! All ten endpoints live below `/api/v1/admin/mcp` and want the service token. A request passes
+//! through [`auth`] (who asks), [`limits`] (how often) and its handler; it ends as an [`answer`],
+//! either `{meta, …}` or `{"detail": {code, message, details?}}`.
+//!
+//! | endpoint | room |
+//! |---|---|
+//! | `GET /founding/funnel`, `GET /founding/stuck` | [`funnel`] |
+//! | `GET /instructors`, `/instructors/coverage` | [`instructors`] |
+//! | `GET /instructors/{identifier}` | [`instructor_detail`] |
+//! | `GET /search/top-queries`, `/search/zero-results` | [`search`] |
+//! | `POST /invites/preview`, `/invites/send` | [`invites`] |
+//! | `GET /metrics/{metric_name}` | [`metrics`] |
+
+mod answer;
+mod audit;
+mod auth;
+mod db;
+mod demo;
+mod founding;
+mod funnel;
+mod instructor_detail;
+mod instructors;
+mod limits;
+mod metrics;
+mod query;
+mod search;
+mod settings;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use mcp_runtime::Clock;
+use serde_json::json;
+
+use self::answer::Problem;
+use self::auth::ServiceAccount;
+use self::db::Db;
+use self::limits::Limits;
+pub use self::settings::{Mail, PageSizes, RateLimits, Secret, Settings};
+
+/// The marketplace: its database, its rules and its REST API. Clones share everything.
+#[derive(Clone)]
+pub struct Platform(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    clock: Clock,
+    db: Db,
+    service_account: ServiceAccount,
+    limits: Limits,
+}
+
+/// Why the platform cannot start. Meant for the operator, not for callers of the API.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the setting `{setting}` {problem}")]
+    Setting {
+        setting: &'static str,
+        problem: String,
+    },
+    #[error("cannot open the database")]
+    Database(#[from] sqlx::Error),
+    #[error("cannot bring the database to the current schema")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("cannot prepare the folder {folder}")]
+    Folder {
+        folder: String,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Platform {
+    /// Opens the database, brings its schema up to date, fills an empty one with demo data when
+    /// asked to, and finishes invite sends that a crash interrupted.
+    pub async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
+        settings.check()?;
+        let db = Db::open(&settings.database).await?;
+        if settings.demo_data {
+            demo::fill_if_empty(&db, &clock).await?;
+        }
+        let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
+        let limits = Limits::new(settings.rate_limits);
+        Ok(Self(Arc::new(Inner {
+            settings,
+            clock,
+            db,
+            service_account,
+            limits,
+        })))
+    }
+
+    /// The REST API.
+    pub fn router(&self) -> Router {
+        let admin = Router::new()
+            .route("/founding/funnel", get(funnel::summary))
+            .route("/founding/stuck", get(funnel::stuck))
+            .route("/instructors", get(instructors::list))
+            .route("/instructors/coverage", get(instructors::coverage))
+            .route("/instructors/{identifier}", get(instructor_detail::detail))
+            .route("/search/top-queries", get(search::top_queries))
+            .route("/search/zero-results", get(search::zero_results))
+            .route("/metrics/{metric_name}", get(metrics::describe))
+            .fallback(answer::no_such_path)
+            .method_not_allowed_fallback(answer::wrong_method)
+            .layer(from_fn_with_state(self.clone(), limits::limit))
+            .layer(from_fn_with_state(self.clone(), auth::authenticate));
+        Router::new()
+            .route("/api/v1/health", get(health))
+            .nest("/api/v1/admin/mcp", admin)
+            .fallback(answer::no_such_path)
+            .method_not_allowed_fallback(answer::wrong_method)
+            .with_state(self.clone())
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        self.0.clock.now()
+    }
+}
+
+/// Alive and able to read its database; open to everyone, tells nothing else.
+async fn health(
+    axum::extract::State(platform): axum::extract::State<Platform>,
+) -> Result<axum::Json<serde_json::Value>, Problem> {
+    platform.0.db.ping().await?;
+    Ok(axum::Json(json!({
+        "status": "ok",
+        "service": "platform",
+        "version": env!("CARGO_PKG_VERSION"),
+    })))
+}
