@@ -1,0 +1,144 @@
+//! A small key/value store with expiry, shared by what must be remembered across calls and,
+//! with [`SqlStore`], across restarts: used confirmation tokens, idempotent results.
+//!
+//! Every operation is atomic on its own, and an entry whose expiry has come is absent for all of
+//! them: it lives while `now < expires_at`, counted in microseconds.
+
+mod memory;
+#[cfg(feature = "sqlite")]
+mod sql;
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+
+use jiff::Timestamp;
+
+pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sql::SqlStore;
+
+/// The longest key a store takes, in bytes.
+pub const MAX_KEY: usize = 1024;
+
+/// The largest value a store takes, in bytes.
+pub const MAX_VALUE: usize = 1024 * 1024;
+
+/// What a [`Store`] method returns: boxed, so that a store can be an `Arc<dyn Store>`.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Keys, values, expiry. See the [module](self) for what holds for all operations.
+///
+/// A caller that gets an error knows nothing about whether the write happened and has to fail
+/// closed. Dropping a future midway is such a case, too.
+pub trait Store: Send + Sync + 'static {
+    /// The value under `key`, if it lives.
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Vec<u8>>>;
+
+    /// Stores `value` whatever was there before.
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a [u8],
+        expires_at: Timestamp,
+    ) -> StoreFuture<'a, ()>;
+
+    /// Stores `value` unless `key` lives. Of any number of concurrent callers exactly one is
+    /// told `true`.
+    fn put_if_absent<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a [u8],
+        expires_at: Timestamp,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Stores `value` if `key` lives and holds `expected` (compare-and-swap).
+    ///
+    /// With an `expires_at` in the past this is compare-and-remove.
+    fn replace<'a>(
+        &'a self,
+        key: &'a str,
+        expected: &'a [u8],
+        value: &'a [u8],
+        expires_at: Timestamp,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Removes `key`; tells whether it lived.
+    fn remove<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool>;
+}
+
+/// Why a store could not be used.
+///
+/// `Display` is fit for a caller. What the operator needs to know is the
+/// [`source`](Error::source).
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What a [`StoreError`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// Nothing can be added until entries expire. Trying later helps.
+    Full,
+    /// The key is longer than [`MAX_KEY`] or the value larger than [`MAX_VALUE`]. Trying again
+    /// does not help.
+    TooLarge,
+    /// The database is locked, gone, out of space or damaged. Trying later may help.
+    Unavailable,
+}
+
+impl StoreError {
+    /// An error of the storage itself; `source` is for the operator only.
+    pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Unavailable,
+            source: Some(source.into()),
+        }
+    }
+
+    /// What this is about.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    fn full() -> Self {
+        Self {
+            kind: StoreErrorKind::Full,
+            source: None,
+        }
+    }
+
+    fn too_large() -> Self {
+        Self {
+            kind: StoreErrorKind::TooLarge,
+            source: None,
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            StoreErrorKind::Full => "the server has no room to remember this; try again later",
+            StoreErrorKind::TooLarge => "this is more than the server can remember",
+            StoreErrorKind::Unavailable => "the server's storage cannot be used; try again later",
+        })
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Checked by every store alike, so that code tried out in memory also runs on a database.
+fn check_size(key: &str, value: &[u8]) -> Result<(), StoreError> {
+    if key.len() > MAX_KEY || value.len() > MAX_VALUE {
+        return Err(StoreError::too_large());
+    }
+    Ok(())
+}

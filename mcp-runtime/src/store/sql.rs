@@ -1,0 +1,240 @@
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyPool, ConnectOptions};
+
+use super::{Store, StoreError, StoreFuture, check_size};
+use crate::Clock;
+
+/// A [`Store`] in a database: what it acknowledged survives `kill -9`.
+///
+/// The statements use one table, `mcp_store`, `$1` placeholders and no type beyond text, 64-bit
+/// integers and blobs, so that they also run on PostgreSQL.
+#[derive(Debug)]
+pub struct SqlStore {
+    pool: AnyPool,
+    clock: Clock,
+    /// When the next write also deletes what has expired, in microseconds.
+    next_sweep: AtomicI64,
+}
+
+impl SqlStore {
+    /// Opens the SQLite file at `path`, which is created, readable by its owner only, when it
+    /// does not exist.
+    pub async fn open(path: impl AsRef<Path>, clock: Clock) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        create_private(path)?;
+        sqlx::any::install_default_drivers();
+        let url = SqliteConnectOptions::new().filename(path).to_url_lossy();
+        let options = AnyConnectOptions::from_url(&url)?;
+        let pool = AnyPoolOptions::new()
+            // One writer at a time is SQLite's rule; the others read or wait for their turn.
+            .max_connections(4)
+            .acquire_timeout(BUSY)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    for pragma in PRAGMAS {
+                        sqlx::query(pragma).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        sqlx::query(CREATE_TABLE).execute(&pool).await?;
+        sqlx::query(CREATE_INDEX).execute(&pool).await?;
+        Ok(Self {
+            pool,
+            clock,
+            next_sweep: AtomicI64::new(i64::MIN),
+        })
+    }
+
+    /// Waits for running statements, then closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().as_microsecond()
+    }
+
+    /// Deletes what has expired, at most once a minute, along with somebody's write: no
+    /// background task to start, stop and forget about.
+    async fn sweep(&self, now: i64) {
+        let due = self.next_sweep.load(Ordering::Relaxed);
+        let next = now.saturating_add(SWEEP_EVERY);
+        // `now` may also jump back; then waiting for the old `due` could take arbitrarily long.
+        let is_due = now >= due || due > next;
+        let mine = || {
+            self.next_sweep
+                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        };
+        if is_due && mine() {
+            let swept = sqlx::query(DELETE_EXPIRED)
+                .bind(now)
+                .execute(&self.pool)
+                .await;
+            if let Err(error) = swept {
+                // Expired entries only take space; the write at hand is what the caller is after.
+                tracing::warn!(%error, "expired entries could not be deleted");
+            }
+        }
+    }
+}
+
+impl Store for SqlStore {
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let value = sqlx::query_scalar(SELECT)
+                .bind(key)
+                .bind(self.now())
+                .fetch_optional(&self.pool);
+            Ok(value.await?)
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a [u8],
+        expires_at: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            check_size(key, value)?;
+            self.sweep(self.now()).await;
+            sqlx::query(UPSERT)
+                .bind(key)
+                .bind(value)
+                .bind(expires_at.as_microsecond())
+                .execute(&self.pool)
+                .await?;
+            Ok(())
+        })
+    }
+
+    fn put_if_absent<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a [u8],
+        expires_at: Timestamp,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            check_size(key, value)?;
+            let now = self.now();
+            self.sweep(now).await;
+            let done = sqlx::query(INSERT_IF_ABSENT)
+                .bind(key)
+                .bind(value)
+                .bind(expires_at.as_microsecond())
+                .bind(now)
+                .execute(&self.pool)
+                .await?;
+            Ok(done.rows_affected() == 1)
+        })
+    }
+
+    fn replace<'a>(
+        &'a self,
+        key: &'a str,
+        expected: &'a [u8],
+        value: &'a [u8],
+        expires_at: Timestamp,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            check_size(key, value)?;
+            let done = sqlx::query(REPLACE)
+                .bind(key)
+                .bind(expected)
+                .bind(value)
+                .bind(expires_at.as_microsecond())
+                .bind(self.now())
+                .execute(&self.pool)
+                .await?;
+            Ok(done.rows_affected() == 1)
+        })
+    }
+
+    fn remove<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let done = sqlx::query(DELETE)
+                .bind(key)
+                .bind(self.now())
+                .execute(&self.pool)
+                .await?;
+            Ok(done.rows_affected() == 1)
+        })
+    }
+}
+
+const BUSY: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: i64 = 60_000_000;
+
+const PRAGMAS: [&str; 3] = [
+    // First, as switching to WAL may itself have to wait for another process.
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA journal_mode = WAL",
+    // In WAL mode NORMAL may lose the last commits with the power: a used token, used again.
+    "PRAGMA synchronous = FULL",
+];
+
+const CREATE_TABLE: &str = "\
+    CREATE TABLE IF NOT EXISTS mcp_store (\
+        entry_key TEXT NOT NULL PRIMARY KEY, \
+        value BLOB NOT NULL, \
+        expires_at BIGINT NOT NULL)";
+
+const CREATE_INDEX: &str =
+    "CREATE INDEX IF NOT EXISTS mcp_store_expires_at ON mcp_store (expires_at)";
+
+const SELECT: &str = "SELECT value FROM mcp_store WHERE entry_key = $1 AND expires_at > $2";
+
+const UPSERT: &str = "\
+    INSERT INTO mcp_store (entry_key, value, expires_at) VALUES ($1, $2, $3) \
+    ON CONFLICT (entry_key) DO UPDATE \
+    SET value = excluded.value, expires_at = excluded.expires_at";
+
+const INSERT_IF_ABSENT: &str = "\
+    INSERT INTO mcp_store (entry_key, value, expires_at) VALUES ($1, $2, $3) \
+    ON CONFLICT (entry_key) DO UPDATE \
+    SET value = excluded.value, expires_at = excluded.expires_at \
+    WHERE mcp_store.expires_at <= $4";
+
+const REPLACE: &str = "\
+    UPDATE mcp_store SET value = $3, expires_at = $4 \
+    WHERE entry_key = $1 AND value = $2 AND expires_at > $5";
+
+const DELETE: &str = "DELETE FROM mcp_store WHERE entry_key = $1 AND expires_at > $2";
+
+const DELETE_EXPIRED: &str = "DELETE FROM mcp_store WHERE expires_at <= $1";
+
+/// Stored results may be confidential. SQLite gives its `-wal` and `-shm` files the permissions
+/// of the main file.
+///
+/// A file that exists is not even opened: closing it again would take away the POSIX locks that
+/// another connection of this process holds on it.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(StoreError::unavailable(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::unavailable(error)
+    }
+}

@@ -1,0 +1,3 @@
+//! What the runtime promises to the outside.
+
+mod store;
