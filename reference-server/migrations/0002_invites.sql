@@ -5,6 +5,9 @@
 CREATE TABLE invite_sends (
     id TEXT PRIMARY KEY NOT NULL,
     actor_id TEXT NOT NULL,
+    actor_role TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    audit_id TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,
     -- What the key was used for: a second request with this key must carry the same fingerprint.
     fingerprint TEXT NOT NULL,

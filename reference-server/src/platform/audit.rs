@@ -32,7 +32,7 @@ pub(super) async fn record(
     .bind(entry.entity_id.to_owned())
     .bind(entry.action)
     .bind(actor.id.clone())
-    .bind(actor.role)
+    .bind(actor.role.to_string())
     .bind(actor.request_id.clone())
     .bind(millis(now))
     .bind(entry.after.to_string())

@@ -1,5 +1,7 @@
 //! Who asks: the service token, and the admin it acts for.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -23,7 +25,7 @@ pub(super) struct Actor {
     pub(super) id: String,
     /// Unknown for an acting user whom the platform does not know by that id.
     pub(super) email: Option<String>,
-    pub(super) role: &'static str,
+    pub(super) role: Cow<'static, str>,
     pub(super) request_id: String,
 }
 
@@ -90,7 +92,7 @@ async fn identify(
         return Ok(Actor {
             id: inner.service_account.id.clone(),
             email: Some(inner.service_account.email.clone()),
-            role: "service_account",
+            role: "service_account".into(),
             request_id,
         });
     };
@@ -107,7 +109,7 @@ async fn identify(
     Ok(Actor {
         id: id.to_owned(),
         email: email_of(&inner.db, id).await?,
-        role: "admin",
+        role: "admin".into(),
         request_id,
     })
 }

@@ -1,12 +1,18 @@
 //! The database: opening it, and the few things that differ between databases.
 //!
 //! Queries go through sqlx's `Any` driver with `$n` placeholders and the types `i64`, `f64` and
-//! text, so that the same code and migrations serve SQLite and PostgreSQL.
+//! text, so that the same code and migrations can serve PostgreSQL, too. Opening is SQLite's for
+//! now, and so is one assumption: one process per database.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mcp_runtime::Clock;
+use mcp_runtime::store::{MemoryStore, SqlStore, Store};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 use ulid::Ulid;
@@ -16,18 +22,14 @@ use super::OpenError;
 #[derive(Clone)]
 pub(super) struct Db {
     pool: AnyPool,
-    is_sqlite: bool,
+    place: Place,
 }
 
 impl Db {
     pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let is_sqlite = url.starts_with("sqlite:");
-        let in_memory = is_sqlite && url.contains(":memory:");
-        let url = match url.strip_prefix("sqlite://") {
-            Some(path) if !in_memory => creating(path)?,
-            _ => url.to_owned(),
-        };
+        let place = Place::of(url)?;
+        let in_memory = place == Place::Memory;
         let pool = AnyPoolOptions::new()
             // An in-memory database belongs to its connection: one, kept for ever.
             .max_connections(if in_memory { 1 } else { 8 })
@@ -35,24 +37,22 @@ impl Db {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(Duration::from_secs(10))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if is_sqlite {
-                        // FULL: an acknowledged send or audit row survives a power cut.
-                        connection
-                            .execute(
-                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                                 PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;",
-                            )
-                            .await?;
-                    }
-                    Ok(())
-                })
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(PRAGMAS).await.map(drop) })
             })
-            .connect(&url)
+            .connect(&place.prepare()?)
             .await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, is_sqlite })
+        Ok(Self { pool, place })
+    }
+
+    /// Where confirmed tokens and idempotency keys are remembered: in the same file, so that a
+    /// backup holds both the invites and the fact that their token is used up.
+    pub(super) async fn store(&self, clock: &Clock) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(match &self.place {
+            Place::Memory => Arc::new(MemoryStore::new(clock.clone(), 10_000)),
+            Place::File(path) => Arc::new(SqlStore::open(path, clock.clone()).await?),
+        })
     }
 
     pub(super) fn pool(&self) -> &AnyPool {
@@ -66,31 +66,71 @@ impl Db {
     /// A transaction that will write. SQLite takes its write lock now: a transaction that reads
     /// first and writes later may find its snapshot outdated and fail without waiting.
     pub(super) async fn begin_write(&self) -> sqlx::Result<Transaction<'static, Any>> {
-        if self.is_sqlite {
-            self.pool.begin_with("BEGIN IMMEDIATE").await
-        } else {
-            self.pool.begin().await
-        }
+        self.pool.begin_with("BEGIN IMMEDIATE").await
     }
 }
 
-fn creating(path: &str) -> Result<String, OpenError> {
-    let file = path.split('?').next().unwrap_or(path);
-    if let Some(folder) = Path::new(file)
-        .parent()
-        .filter(|f| !f.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
-            folder: folder.display().to_string(),
+/// FULL: an acknowledged send or audit row survives a power cut.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+#[derive(Clone, PartialEq)]
+enum Place {
+    Memory,
+    File(PathBuf),
+}
+
+impl Place {
+    fn of(url: &str) -> Result<Self, OpenError> {
+        let path = url
+            .strip_prefix("sqlite:")
+            .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        match path {
+            Some(":memory:") => Ok(Self::Memory),
+            Some(path) if !path.is_empty() && !path.contains(['?', '#']) => {
+                Ok(Self::File(PathBuf::from(path)))
+            }
+            _ => Err(OpenError::Setting {
+                setting: "database",
+                problem: "must look like sqlite://data/platform.db or sqlite::memory:".to_owned(),
+            }),
+        }
+    }
+
+    /// Makes the folder and the file, readable by its owner only: it holds addresses and invite
+    /// codes. SQLite gives its side files the same permissions. Returns sqlx's URL for it.
+    fn prepare(&self) -> Result<String, OpenError> {
+        let Self::File(path) = self else {
+            return Ok("sqlite::memory:".to_owned());
+        };
+        create_private(path).map_err(|source| OpenError::Folder {
+            folder: path.display().to_string(),
             source,
         })?;
+        let mut url = "sqlite:".to_owned();
+        for &byte in path.as_os_str().as_encoded_bytes() {
+            match byte {
+                b'/' | b'-' | b'_' | b'.' => url.push(byte.into()),
+                _ if byte.is_ascii_alphanumeric() => url.push(byte.into()),
+                _ => url.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        Ok(url)
     }
-    let mode = match path.split_once('?') {
-        None => "?mode=rwc",
-        Some((_, options)) if !options.contains("mode=") => "&mode=rwc",
-        Some(_) => "",
-    };
-    Ok(format!("sqlite://{path}{mode}"))
+}
+
+fn create_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// An instant as the database keeps it.

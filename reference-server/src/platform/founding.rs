@@ -49,3 +49,11 @@ impl FoundingCap {
         (self.remaining - self.reserved).max(0)
     }
 }
+
+/// Held until the transaction ends: whoever counts slots to claim some does so alone.
+pub(super) async fn lock(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    sqlx::query("UPDATE founding_lock SET claims = claims + 1 WHERE id = 1")
+        .execute(connection)
+        .await
+        .map(drop)
+}

@@ -20,13 +20,17 @@
 mod answer;
 mod audit;
 mod auth;
+mod body;
+mod crash;
 mod db;
 mod demo;
 mod founding;
 mod funnel;
 mod instructor_detail;
 mod instructors;
+mod invites;
 mod limits;
+mod mail;
 mod metrics;
 mod query;
 mod search;
@@ -35,15 +39,22 @@ mod settings;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use mcp_runtime::Clock;
+use mcp_runtime::confirm::Confirm;
+use mcp_runtime::idempotency::Idempotency;
 use serde_json::json;
 
 use self::answer::Problem;
 use self::auth::ServiceAccount;
+use self::crash::CrashPoint;
+#[cfg(debug_assertions)]
+pub use self::crash::Step;
 use self::db::Db;
 use self::limits::Limits;
+use self::mail::Mailer;
 pub use self::settings::{Mail, PageSizes, RateLimits, Secret, Settings};
 
 /// The marketplace: its database, its rules and its REST API. Clones share everything.
@@ -56,6 +67,10 @@ struct Inner {
     db: Db,
     service_account: ServiceAccount,
     limits: Limits,
+    confirm: Confirm,
+    idempotency: Idempotency,
+    mailer: Mailer,
+    crash: CrashPoint,
 }
 
 /// Why the platform cannot start. Meant for the operator, not for callers of the API.
@@ -70,7 +85,9 @@ pub enum OpenError {
     Database(#[from] sqlx::Error),
     #[error("cannot bring the database to the current schema")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    #[error("cannot prepare the folder {folder}")]
+    #[error("cannot open the store of used tokens and idempotency keys")]
+    Store(#[from] mcp_runtime::store::StoreError),
+    #[error("cannot prepare {folder}")]
     Folder {
         folder: String,
         #[source]
@@ -83,19 +100,30 @@ impl Platform {
     /// asked to, and finishes invite sends that a crash interrupted.
     pub async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         settings.check()?;
+        let keys = settings.keys()?;
+        let mailer = Mailer::new(&settings.mail)?;
         let db = Db::open(&settings.database).await?;
         if settings.demo_data {
             demo::fill_if_empty(&db, &clock).await?;
         }
         let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
-        let limits = Limits::new(settings.rate_limits);
-        Ok(Self(Arc::new(Inner {
+        let store = db.store(&clock).await?;
+        let platform = Self(Arc::new(Inner {
+            limits: Limits::new(settings.rate_limits),
+            confirm: Confirm::new(keys, clock.clone(), store.clone()),
+            // Exclusive: what another process has begun on this file is known to be dead.
+            idempotency: Idempotency::new(store, clock.clone())
+                .with_lease(invites::LONGEST_SEND)
+                .exclusive(),
+            mailer,
+            crash: CrashPoint::default(),
             settings,
             clock,
             db,
             service_account,
-            limits,
-        })))
+        }));
+        invites::finish_interrupted(&platform).await?;
+        Ok(platform)
     }
 
     /// The REST API.
@@ -108,6 +136,8 @@ impl Platform {
             .route("/instructors/{identifier}", get(instructor_detail::detail))
             .route("/search/top-queries", get(search::top_queries))
             .route("/search/zero-results", get(search::zero_results))
+            .route("/invites/preview", post(invites::preview))
+            .route("/invites/send", post(invites::send))
             .route("/metrics/{metric_name}", get(metrics::describe))
             .fallback(answer::no_such_path)
             .method_not_allowed_fallback(answer::wrong_method)
@@ -118,6 +148,7 @@ impl Platform {
             .nest("/api/v1/admin/mcp", admin)
             .fallback(answer::no_such_path)
             .method_not_allowed_fallback(answer::wrong_method)
+            .layer(DefaultBodyLimit::max(body::LIMIT))
             .with_state(self.clone())
     }
 
@@ -128,7 +159,7 @@ impl Platform {
 
 /// Alive and able to read its database; open to everyone, tells nothing else.
 async fn health(
-    axum::extract::State(platform): axum::extract::State<Platform>,
+    State(platform): State<Platform>,
 ) -> Result<axum::Json<serde_json::Value>, Problem> {
     platform.0.db.ping().await?;
     Ok(axum::Json(json!({

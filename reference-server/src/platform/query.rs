@@ -101,13 +101,8 @@ impl Query {
 
     pub(super) fn finish(mut self) -> Result<(), Problem> {
         for (name, _) in self.pairs {
-            // The name is the caller's text: shown only when it can be nothing but a name.
-            if name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                let rule = "is unknown here, or given twice";
-                self.problems.add(&name, rule);
-            } else {
-                self.problems.add("query", "has an unknown parameter");
-            }
+            let rule = "is unknown here, or given twice";
+            self.problems.add_unknown(&name, "query", rule);
         }
         self.problems.finish()
     }
@@ -121,6 +116,16 @@ impl Problems {
     pub(super) fn add(&mut self, parameter: &str, rule: impl Into<String>) {
         self.0
             .push(json!({ "parameter": parameter, "message": rule.into() }));
+    }
+
+    /// A name is the caller's text: shown only when it can be nothing but a name.
+    pub(super) fn add_unknown(&mut self, name: &str, whole: &str, rule: &str) {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if (1..=40).contains(&name.len()) && name.bytes().all(plain) {
+            self.add(name, rule);
+        } else {
+            self.add(whole, "has a part of unknown name");
+        }
     }
 
     pub(super) fn finish(self) -> Result<(), Problem> {

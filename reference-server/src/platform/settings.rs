@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use mcp_runtime::confirm::Keys;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::OpenError;
 
@@ -71,12 +73,6 @@ impl Settings {
         if self.service_token.reveal().len() < 16 {
             return wrong("service_token", "must have at least 16 characters");
         }
-        if self.confirm_keys.is_empty() {
-            return wrong("confirm_keys", "must name at least one key");
-        }
-        if self.confirm_keys.iter().any(|key| key.reveal().len() < 32) {
-            return wrong("confirm_keys", "must have at least 32 bytes each");
-        }
         if !self.service_account.contains('@') {
             return wrong("service_account", "must be an e-mail address");
         }
@@ -86,6 +82,35 @@ impl Settings {
         }
         Ok(())
     }
+
+    pub(super) fn keys(&self) -> Result<Keys, OpenError> {
+        let wrong = |problem: String| OpenError::Setting {
+            setting: "confirm_keys",
+            problem,
+        };
+        let Some((current, previous)) = self.confirm_keys.split_first() else {
+            return Err(wrong("must name at least one key".to_owned()));
+        };
+        let named = |key: &Secret| (key_id(key), key.reveal().as_bytes().to_vec());
+        let (id, secret) = named(current);
+        let mut keys = Keys::new(&id, &secret).map_err(|error| wrong(error.to_string()))?;
+        for (id, secret) in previous.iter().map(named) {
+            keys = keys
+                .with_previous(&id, &secret)
+                .map_err(|error| wrong(error.to_string()))?;
+        }
+        Ok(keys)
+    }
+}
+
+/// A name that follows from the key, so that rotating is prepending a key and nothing else.
+fn key_id(key: &Secret) -> String {
+    let digest = Sha256::digest(format!("id of a confirm key|{}", key.reveal()));
+    digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Where mail goes.
