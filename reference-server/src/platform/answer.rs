@@ -135,22 +135,29 @@ impl Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        let busy = match &error {
-            sqlx::Error::PoolTimedOut => true,
-            // SQLITE_BUSY, SQLITE_LOCKED and their extended codes.
-            sqlx::Error::Database(e) => e
-                .code()
-                .and_then(|code| code.parse::<u32>().ok())
-                .is_some_and(|code| matches!(code & 0xff, 5 | 6)),
-            _ => false,
+        // SQLite's primary result code; the extended ones keep it in their low byte.
+        let code = match &error {
+            sqlx::Error::Database(e) => e.code().and_then(|code| code.parse::<u32>().ok()),
+            _ => None,
         };
-        if busy {
-            Self::unavailable("database_busy", "The database is busy; try again.", error)
-        } else {
-            Self::internal(error)
+        match (&error, code.map(|code| code & 0xff)) {
+            (sqlx::Error::PoolTimedOut, _) | (_, Some(SQLITE_BUSY | SQLITE_LOCKED)) => {
+                Self::unavailable("database_busy", "The database is busy; try again.", error)
+            }
+            (sqlx::Error::Io(_), _) | (_, Some(SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN)) => {
+                let message = "The database cannot be used right now; try again later.";
+                Self::unavailable("database_unavailable", message, error)
+            }
+            _ => Self::internal(error),
         }
     }
 }
+
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
+const SQLITE_IOERR: u32 = 10;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_CANTOPEN: u32 = 14;
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

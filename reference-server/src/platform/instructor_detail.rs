@@ -1,5 +1,6 @@
 //! One instructor, found by id, e-mail or name.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use super::auth::Actor;
 use super::db::{Db, instant};
 use super::funnel::full_name;
 use super::instructors::{admin_url, is_id, two_decimals};
-use super::query::{Problems, Query};
+use super::query::{Query, path_text};
 
 /// Candidates shown when several instructors fit.
 const CANDIDATES: usize = 10;
@@ -117,18 +118,13 @@ struct Row {
 pub(super) async fn detail(
     State(platform): State<Platform>,
     actor: Actor,
-    Path(identifier): Path<String>,
+    identifier: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Answer<Found> {
     Query::of(&uri).finish()?;
-    let identifier = identifier.trim();
-    if identifier.is_empty() || identifier.chars().count() > 254 {
-        let mut problems = Problems::default();
-        problems.add("identifier", "must have 1 to 254 characters");
-        problems.finish()?;
-    }
+    let identifier = path_text("identifier", identifier)?;
     let db = &platform.0.db;
-    let mut rows = lookup(db, identifier).await?;
+    let mut rows = lookup(db, &identifier).await?;
     let found = match rows.len() {
         0 => {
             return Err(Problem::not_found(

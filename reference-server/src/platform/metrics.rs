@@ -1,5 +1,6 @@
 //! What the numbers mean: the dictionary of the metrics that the other endpoints report.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde_json::json;
 use super::Platform;
 use super::answer::{Answer, Data, Problem, reply};
 use super::auth::Actor;
-use super::query::Query;
+use super::query::{Query, path_text};
 
 #[derive(Clone, Serialize)]
 pub(super) struct Metric {
@@ -23,10 +24,11 @@ pub(super) struct Metric {
 pub(super) async fn describe(
     State(platform): State<Platform>,
     actor: Actor,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Answer<Data<Metric>> {
     Query::of(&uri).finish()?;
+    let name = path_text("metric_name", name)?;
     let Some(metric) = DICTIONARY.iter().find(|metric| metric.metric == name) else {
         let known: Vec<_> = DICTIONARY.iter().map(|metric| metric.metric).collect();
         return Err(

@@ -49,7 +49,6 @@ use serde_json::json;
 
 use self::answer::Problem;
 use self::auth::ServiceAccount;
-use self::crash::CrashPoint;
 #[cfg(debug_assertions)]
 pub use self::crash::Step;
 use self::db::Db;
@@ -70,7 +69,8 @@ struct Inner {
     confirm: Confirm,
     idempotency: Idempotency,
     mailer: Mailer,
-    crash: CrashPoint,
+    #[cfg(debug_assertions)]
+    crash: crash::CrashPoint,
 }
 
 /// Why the platform cannot start. Meant for the operator, not for callers of the API.
@@ -116,7 +116,8 @@ impl Platform {
                 .with_lease(invites::LONGEST_SEND)
                 .exclusive(),
             mailer,
-            crash: CrashPoint::default(),
+            #[cfg(debug_assertions)]
+            crash: crash::CrashPoint::default(),
             settings,
             clock,
             db,

@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use axum::extract::Query as Pairs;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query as Pairs};
 use axum::http::{StatusCode, Uri};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -36,6 +37,10 @@ impl Query {
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         let at = self.pairs.iter().position(|(key, _)| key == name)?;
         let (_, value) = self.pairs.remove(at);
+        if value.chars().any(char::is_control) {
+            self.problems.add(name, "must not have control characters");
+            return None;
+        }
         Some(value)
     }
 
@@ -186,4 +191,22 @@ pub(super) fn days_before(date: Date, n: i32) -> Date {
 fn midnight(date: Date) -> Option<i64> {
     let zoned = date.to_zoned(TimeZone::UTC).ok()?;
     Some(millis(zoned.timestamp()))
+}
+
+/// The last part of a path, decoded.
+pub(super) fn path_text(
+    name: &'static str,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<String, Problem> {
+    let text = path
+        .map(|Path(text)| text.trim().to_owned())
+        .unwrap_or_default();
+    let mut problems = Problems::default();
+    let fits = (1..=254).contains(&text.chars().count());
+    if !fits || text.chars().any(char::is_control) {
+        let rule = "must have 1 to 254 characters in UTF-8, none of them control ones";
+        problems.add(name, rule);
+    }
+    problems.finish()?;
+    Ok(text)
 }

@@ -58,7 +58,9 @@ async fn once_per_key(
     token: String,
     key: String,
 ) -> Result<Value, Problem> {
-    let fingerprint: String = Sha256::digest(&token)
+    // The prefix is optional, and the same token with it is the same token.
+    let bare = token.strip_prefix("ctok_").unwrap_or(&token);
+    let fingerprint: String = Sha256::digest(bare)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();

@@ -212,8 +212,10 @@ async fn deliver_pending(platform: &Platform, send: &Send) -> Result<(), Problem
     .await?;
     let mut waiting = pending.into_iter();
     let mut under_way = JoinSet::new();
+    let mut outcome = Ok(());
     loop {
-        while under_way.len() < AT_ONCE
+        while outcome.is_ok()
+            && under_way.len() < AT_ONCE
             && let Some(mail) = waiting.next()
         {
             let letter = Letter {
@@ -226,9 +228,11 @@ async fn deliver_pending(platform: &Platform, send: &Send) -> Result<(), Problem
             let work = deliver(platform.clone(), send.id.clone(), mail.invite_id, letter);
             under_way.spawn(work.in_current_span());
         }
+        // After an error the letters under way are still waited for: cut off between delivery
+        // and mark they would go out a second time.
         match under_way.join_next().await {
-            Some(done) => done.map_err(Problem::internal)??,
-            None => return Ok(()),
+            Some(done) => outcome = outcome.and(done.map_err(Problem::internal).flatten()),
+            None => return outcome,
         }
     }
 }

@@ -54,6 +54,23 @@ async fn a_wrong_setting_is_named_without_its_secret() {
     }
 }
 
+#[test]
+fn settings_come_from_a_file_with_defaults_and_without_unknown_keys() {
+    let mut file = json!({
+        "database": "sqlite::memory:",
+        "service_token": TOKEN,
+        "confirm_keys": [KEY],
+        "mail": {"smtp": {"url": "smtp://mail.example.com"}},
+        "rate_limits": "shadow",
+    });
+    let settings: Settings = serde_json::from_value(file.clone()).expect("settings");
+    assert_eq!((settings.founding_cap, settings.demo_data), (100, false));
+    assert_eq!(settings.rate_limits, RateLimits::Shadow);
+    file["founding_kap"] = json!(5);
+    let error = serde_json::from_value::<Settings>(file).expect_err("a misspelt key");
+    assert!(error.to_string().contains("founding_kap"), "{error}");
+}
+
 #[tokio::test]
 async fn everything_works_in_memory_too() {
     let stage = Stage::with(|settings| settings.database = "sqlite::memory:".to_owned()).await;

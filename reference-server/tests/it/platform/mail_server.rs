@@ -35,7 +35,7 @@ async fn one_refused_recipient_does_not_stop_the_others() {
         data["invites"][1],
         json!({"email": "refused@example.com", "code": "", "status": "failed"})
     );
-    let mut received = vec![letters.recv().await, letters.recv().await];
+    let mut received = [letters.recv().await, letters.recv().await];
     received.sort();
     for (letter, recipient) in received.iter().zip(["ann", "bob"]) {
         let letter = letter.as_deref().unwrap_or_default();

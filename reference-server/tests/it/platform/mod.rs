@@ -3,7 +3,9 @@
 mod access;
 mod database;
 mod invites;
+#[cfg(debug_assertions)] // A release build cannot be stopped.
 mod invites_crash;
+mod invites_kill;
 mod limits;
 mod mail_server;
 mod reads;

@@ -34,6 +34,22 @@ async fn every_endpoint_has_something_to_tell() {
 
 /// `(path, status, code, text that the answer must contain)`
 const REFUSED: &[(&str, u16, &str, &str)] = &[
+    ("/instructors/%ff", 422, "validation_failed", "identifier"),
+    ("/instructors/a%00b", 422, "validation_failed", "control"),
+    ("/instructors/%20", 422, "validation_failed", "1 to 254"),
+    (
+        "/instructors?service_slug=a%00b",
+        422,
+        "validation_failed",
+        "control",
+    ),
+    (
+        "/instructors?%3Cscript%3E=1",
+        422,
+        "validation_failed",
+        "unknown name",
+    ),
+    ("/metrics/%ff", 422, "validation_failed", "metric_name"),
     (
         "/founding/funnel?start_date=2026-13-01",
         422,
@@ -375,4 +391,22 @@ async fn the_default_search_window_is_30_days_up_to_its_end() {
         body["data"]["time_window"],
         json!({"start": "2026-04-01", "end": "2026-04-30"})
     );
+}
+
+#[tokio::test]
+async fn the_ends_of_the_calendar_are_dates_too() {
+    let stage = Stage::new().await;
+    for window in [
+        "start_date=0000-01-01&end_date=9999-12-31",
+        "end_date=0000-01-01",
+        "start_date=9999-12-31&end_date=9999-12-31",
+    ] {
+        for path in [
+            "/founding/funnel",
+            "/search/top-queries",
+            "/search/zero-results",
+        ] {
+            stage.get(&format!("{path}?{window}")).await.ok();
+        }
+    }
 }
