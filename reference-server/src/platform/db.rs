@@ -2,7 +2,7 @@
 //!
 //! Queries go through sqlx's `Any` driver with `$n` placeholders and the types `i64`, `f64` and
 //! text, so that the same code and migrations can serve PostgreSQL, too. Opening is SQLite's for
-//! now, and so is one assumption: one process per database.
+//! now.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -18,11 +18,13 @@ use sqlx::{Any, AnyPool, Executor, Transaction};
 use ulid::Ulid;
 
 use super::OpenError;
+use super::lock_file::{self, LockFile};
 
 #[derive(Clone)]
 pub(super) struct Db {
     pool: AnyPool,
     place: Place,
+    _lock: Option<LockFile>,
 }
 
 impl Db {
@@ -30,6 +32,8 @@ impl Db {
         sqlx::any::install_default_drivers();
         let place = Place::of(url)?;
         let in_memory = place == Place::Memory;
+        let url = place.prepare()?;
+        let lock = place.lock()?;
         let pool = AnyPoolOptions::new()
             // An in-memory database belongs to its connection: one, kept for ever.
             .max_connections(if in_memory { 1 } else { 8 })
@@ -40,10 +44,14 @@ impl Db {
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(PRAGMAS).await.map(drop) })
             })
-            .connect(&place.prepare()?)
+            .connect(&url)
             .await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, place })
+        Ok(Self {
+            pool,
+            place,
+            _lock: lock,
+        })
     }
 
     /// Where confirmed tokens and idempotency keys are remembered: in the same file, so that a
@@ -103,8 +111,8 @@ impl Place {
         let Self::File(path) = self else {
             return Ok("sqlite::memory:".to_owned());
         };
-        create_private(path).map_err(|source| OpenError::Folder {
-            folder: path.display().to_string(),
+        create_private(path).map_err(|source| OpenError::File {
+            path: path.display().to_string(),
             source,
         })?;
         let mut url = "sqlite:".to_owned();
@@ -116,6 +124,13 @@ impl Place {
             }
         }
         Ok(url)
+    }
+
+    fn lock(&self) -> Result<Option<LockFile>, OpenError> {
+        match self {
+            Self::Memory => Ok(None),
+            Self::File(path) => lock_file::lock(path).map(Some),
+        }
     }
 }
 

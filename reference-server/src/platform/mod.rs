@@ -30,6 +30,7 @@ mod instructor_detail;
 mod instructors;
 mod invites;
 mod limits;
+mod lock_file;
 mod mail;
 mod metrics;
 mod query;
@@ -87,12 +88,16 @@ pub enum OpenError {
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("cannot open the store of used tokens and idempotency keys")]
     Store(#[from] mcp_runtime::store::StoreError),
-    #[error("cannot prepare {folder}")]
-    Folder {
-        folder: String,
+    #[error("cannot prepare {path}")]
+    File {
+        path: String,
         #[source]
         source: std::io::Error,
     },
+    #[error(
+        "another process has {path} open; stop it, call its API instead, or name another database"
+    )]
+    InUse { path: String },
 }
 
 impl Platform {

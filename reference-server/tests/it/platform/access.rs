@@ -56,9 +56,10 @@ async fn the_wrong_method_is_said_to_be_wrong() {
     for (method, path) in ENDPOINTS {
         let other = if method == "GET" { "DELETE" } else { "PUT" };
         let request = admin_request(other, path, &[], Body::empty());
-        send(&stage.router, request)
-            .await
-            .refused(405, "method_not_allowed");
+        let answer = send(&stage.router, request).await;
+        let allowed = answer.headers["allow"].to_str().expect("a list");
+        assert!(allowed.split(',').any(|one| one == method), "{path}: {allowed}");
+        answer.refused(405, "method_not_allowed");
     }
 }
 

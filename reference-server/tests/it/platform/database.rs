@@ -117,6 +117,20 @@ async fn the_database_is_readable_by_its_owner_only() {
     assert_eq!(file.permissions().mode() & 0o777, 0o600);
 }
 
+#[tokio::test]
+async fn a_database_belongs_to_one_process() {
+    let stage = Stage::new().await;
+    let mut settings = stage.settings.clone();
+    let file = stage.folder.path().join("other.db");
+    settings.database = format!("sqlite://{}", file.display());
+    let lock = std::fs::File::create(file.with_extension("db.lock")).expect("a file");
+    lock.try_lock().expect("what another process would hold");
+    let refused = Platform::open(settings.clone(), Clock::system()).await;
+    assert!(matches!(refused, Err(OpenError::InUse { .. })));
+    drop(lock);
+    assert!(Platform::open(settings, Clock::system()).await.is_ok());
+}
+
 /// Waits for SQLite's busy timeout of five seconds.
 #[tokio::test]
 async fn a_locked_database_is_busy_not_broken() {

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use reference_server::platform::RateLimits;
+use serde_json::json;
 
 use super::{Answer, Stage, admin_request, send};
 
@@ -36,6 +37,28 @@ async fn the_eleventh_request_of_a_burst_is_told_when_to_come_back() {
     assert_eq!(refused.headers["x-ratelimit-reset"], "10");
     refused.refused(429, "rate_limited");
     ask_as(&stage, "bob").await.ok();
+}
+
+#[tokio::test]
+async fn invites_have_a_smaller_bucket_of_their_own() {
+    let stage = Stage::with(|settings| settings.rate_limits = RateLimits::On).await;
+    let body = json!({"recipient_emails": ["ann@example.com"]});
+    for _ in 0..2 {
+        stage.preview(body.clone()).await.ok();
+    }
+    // Previewing and sending share it.
+    let refused = stage.send("token", "key").await;
+    assert_eq!(refused.headers["retry-after"], "6");
+    assert_eq!(
+        refused.headers["x-ratelimit-policy"],
+        "10;w=60;burst=2;name=\"admin_mcp_invite\""
+    );
+    let body = refused.refused(429, "rate_limited");
+    assert_eq!(
+        body["detail"]["details"],
+        json!({"bucket": "admin_mcp_invite", "retry_after_s": 6})
+    );
+    stage.get("/founding/funnel").await.ok();
 }
 
 #[tokio::test]
