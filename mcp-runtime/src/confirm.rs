@@ -5,6 +5,23 @@
 //! before the effect. The server keeps nothing between the two calls: the token carries its
 //! payload under a signature. Only redeemed tokens are remembered, until they expire anyway.
 //!
+//! ```
+//! # use std::{sync::Arc, time::Duration};
+//! # use mcp_runtime::{Clock, confirm::*, store::MemoryStore};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), ConfirmError> {
+//! # let (clock, store) = (Clock::system(), Arc::new(MemoryStore::new(Clock::system(), 10)));
+//! let confirm = Confirm::new(Keys::random(), clock, store);
+//! // invites_preview
+//! let ttl = Duration::from_secs(30 * 60);
+//! let issued = confirm.issue("admin", "invites_send", &["ann@example.com"], ttl)?;
+//! // invites_send
+//! let opened = confirm.open("admin", "invites_send", &issued.token)?;
+//! confirm.redeem(&opened, "idempotency key of the call").await?;
+//! assert_eq!(opened.payload()[0], "ann@example.com");
+//! # Ok(()) }
+//! ```
+//!
 //! Two previews of the same payload by the same owner with the same expiry, to the nanosecond,
 //! are one token.
 

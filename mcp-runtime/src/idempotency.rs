@@ -2,6 +2,25 @@
 //!
 //! A caller names its call with an idempotency key. The first call [begins](Idempotency::begin)
 //! and runs; every later one with the same key and the same arguments gets the stored result.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use mcp_runtime::{Clock, idempotency::*, store::MemoryStore};
+//! # async fn send() -> Result<u32, std::io::Error> { Ok(2) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (clock, store) = (Clock::system(), Arc::new(MemoryStore::new(Clock::system(), 10)));
+//! let calls = Idempotency::new(store, clock);
+//! let sent = match calls.begin("admin", "invites_send", "key-1", "digest of arguments").await? {
+//!     Begin::Replay(stored) => serde_json::from_value(stored)?,
+//!     Begin::Run(lease) => {
+//!         let sent = send().await?; // On an error nobody knows what was sent: the lease drops.
+//!         lease.complete(&sent).await?;
+//!         sent
+//!     }
+//! };
+//! # assert_eq!(sent, 2); Ok(()) }
+//! ```
 
 mod lease;
 mod record;
@@ -21,7 +40,8 @@ use record::{Pending, Record, State};
 
 pub use lease::Lease;
 
-/// Runs calls at most once per idempotency key, and remembers their results for 24 hours.
+/// Runs calls at most once per idempotency key, and remembers their results, of up to
+/// [`MAX_VALUE`](crate::store::MAX_VALUE) bytes, for 24 hours.
 ///
 /// A call that was begun and not finished, because its process died or the [`Lease`] was dropped,
 /// keeps its key for the time of the lease. Then the next call with this key is told to
@@ -191,7 +211,8 @@ impl IdempotencyError {
     /// The code of the error, part of the contract with clients.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::InProgress | Self::LeaseLost => "idempotency_in_progress",
+            Self::InProgress => "idempotency_in_progress",
+            Self::LeaseLost => "idempotency_lease_lost",
             Self::KeyReused => "idempotency_key_reused",
             Self::InvalidKey => "idempotency_key_invalid",
             Self::Unserializable(_) => "idempotency_result_lost",

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyPool, ConnectOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
 
 use super::{Store, StoreError, StoreFuture, check_size};
 use crate::Clock;
@@ -20,7 +19,7 @@ use crate::Clock;
 pub struct SqlStore {
     pool: AnyPool,
     clock: Clock,
-    /// When the next write also deletes what has expired, in microseconds.
+    /// When the next write is to also delete what has expired, in microseconds.
     next_sweep: AtomicI64,
 }
 
@@ -31,24 +30,16 @@ impl SqlStore {
         let path = path.as_ref();
         create_private(path)?;
         sqlx::any::install_default_drivers();
-        let url = SqliteConnectOptions::new().filename(path).to_url_lossy();
-        let options = AnyConnectOptions::from_url(&url)?;
+        let options: AnyConnectOptions = file_url(path)?.parse().map_err(unavailable)?;
+        // Not by way of the pool, which tries a file it cannot use again and again, and then
+        // reports that this took too long.
+        create_schema(&options).await.map_err(unavailable)?;
         let pool = AnyPoolOptions::new()
             // One writer at a time is SQLite's rule; the others read or wait for their turn.
             .max_connections(4)
             .acquire_timeout(BUSY)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    for pragma in PRAGMAS {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_with(options)
-            .await?;
-        sqlx::query(CREATE_TABLE).execute(&pool).await?;
-        sqlx::query(CREATE_INDEX).execute(&pool).await?;
+            .after_connect(|connection, _| Box::pin(configure(connection)))
+            .connect_lazy_with(options);
         Ok(Self {
             pool,
             clock,
@@ -65,8 +56,8 @@ impl SqlStore {
         self.clock.now().as_microsecond()
     }
 
-    /// Deletes what has expired, at most once a minute, along with somebody's write: no
-    /// background task to start, stop and forget about.
+    /// Deletes what has expired, at most once a minute, after somebody's write: no background
+    /// task to start, stop and forget about. After it, so that a locked file is waited for once.
     async fn sweep(&self, now: i64) {
         let due = self.next_sweep.load(Ordering::Relaxed);
         let next = now.saturating_add(SWEEP_EVERY);
@@ -83,7 +74,7 @@ impl SqlStore {
                 .execute(&self.pool)
                 .await;
             if let Err(error) = swept {
-                // Expired entries only take space; the write at hand is what the caller is after.
+                // Expired entries only take space; what the caller is after has been written.
                 tracing::warn!(%error, "expired entries could not be deleted");
             }
         }
@@ -97,7 +88,7 @@ impl Store for SqlStore {
                 .bind(key)
                 .bind(self.now())
                 .fetch_optional(&self.pool);
-            Ok(value.await?)
+            value.await.map_err(unavailable)
         })
     }
 
@@ -109,13 +100,14 @@ impl Store for SqlStore {
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             check_size(key, value)?;
-            self.sweep(self.now()).await;
             sqlx::query(UPSERT)
                 .bind(key)
                 .bind(value)
                 .bind(expires_at.as_microsecond())
                 .execute(&self.pool)
-                .await?;
+                .await
+                .map_err(unavailable)?;
+            self.sweep(self.now()).await;
             Ok(())
         })
     }
@@ -129,14 +121,15 @@ impl Store for SqlStore {
         Box::pin(async move {
             check_size(key, value)?;
             let now = self.now();
-            self.sweep(now).await;
             let done = sqlx::query(INSERT_IF_ABSENT)
                 .bind(key)
                 .bind(value)
                 .bind(expires_at.as_microsecond())
                 .bind(now)
                 .execute(&self.pool)
-                .await?;
+                .await
+                .map_err(unavailable)?;
+            self.sweep(now).await;
             Ok(done.rows_affected() == 1)
         })
     }
@@ -157,7 +150,8 @@ impl Store for SqlStore {
                 .bind(expires_at.as_microsecond())
                 .bind(self.now())
                 .execute(&self.pool)
-                .await?;
+                .await
+                .map_err(unavailable)?;
             Ok(done.rows_affected() == 1)
         })
     }
@@ -168,13 +162,14 @@ impl Store for SqlStore {
                 .bind(key)
                 .bind(self.now())
                 .execute(&self.pool)
-                .await?;
+                .await
+                .map_err(unavailable)?;
             Ok(done.rows_affected() == 1)
         })
     }
 }
 
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5); // as in PRAGMAS
 const SWEEP_EVERY: i64 = 60_000_000;
 
 const PRAGMAS: [&str; 3] = [
@@ -215,6 +210,22 @@ const DELETE: &str = "DELETE FROM mcp_store WHERE entry_key = $1 AND expires_at 
 
 const DELETE_EXPIRED: &str = "DELETE FROM mcp_store WHERE expires_at <= $1";
 
+async fn create_schema(options: &AnyConnectOptions) -> sqlx::Result<()> {
+    let mut connection = options.connect().await?;
+    configure(&mut connection).await?;
+    for statement in [CREATE_TABLE, CREATE_INDEX] {
+        sqlx::query(statement).execute(&mut connection).await?;
+    }
+    connection.close().await
+}
+
+async fn configure(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    for pragma in PRAGMAS {
+        sqlx::query(pragma).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
 /// Stored results may be confidential. SQLite gives its `-wal` and `-shm` files the permissions
 /// of the main file.
 ///
@@ -226,15 +237,56 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(StoreError::unavailable(error))
-        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unavailable(error)),
         _ => Ok(()),
     }
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::unavailable(error)
+/// The URL of an existing file, as sqlx's `Any` takes nothing else. Its own way to make one
+/// forgets to encode `%` and panics on some relative paths.
+fn file_url(path: &Path) -> Result<String, StoreError> {
+    let path = path.canonicalize().map_err(unavailable)?;
+    let mut url = "sqlite:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => url.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => url.push(byte.into()),
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Ok(url)
+}
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::unavailable(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_connection_is_durable_and_patient() {
+        let path = std::env::temp_dir().join(format!("mcp-store-{}.db", std::process::id()));
+        let store = SqlStore::open(&path, Clock::system()).await.unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..4 {
+            connections.push(store.pool.acquire().await.unwrap());
+        }
+        for connection in &mut connections {
+            for (pragma, expected) in [("PRAGMA synchronous", 2), ("PRAGMA busy_timeout", 5000)] {
+                let value = sqlx::query_scalar::<_, i64>(pragma);
+                assert_eq!(
+                    value.fetch_one(&mut **connection).await.unwrap(),
+                    expected,
+                    "{pragma}"
+                );
+            }
+            let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode");
+            assert_eq!(mode.fetch_one(&mut **connection).await.unwrap(), "wal");
+        }
+        drop(connections);
+        store.close().await;
+        std::fs::remove_file(path).unwrap();
     }
 }
