@@ -88,7 +88,8 @@ async fn identify(
         ));
     }
     // Believed because the service token is: whoever holds it may act for any admin.
-    let Some(acting) = headers.get(ACTING_USER) else {
+    let mut acting = headers.get_all(ACTING_USER).iter();
+    let Some(named) = acting.next() else {
         return Ok(Actor {
             id: inner.service_account.id.clone(),
             email: Some(inner.service_account.email.clone()),
@@ -96,14 +97,15 @@ async fn identify(
             request_id,
         });
     };
-    let id = acting
+    let id = named
         .to_str()
         .ok()
         .filter(|id| (1..=200).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
+        .filter(|_| acting.next().is_none())
         .ok_or_else(|| {
             Problem::bad_request(
                 "invalid_acting_user",
-                "X-Acting-User must be 1 to 200 visible ASCII characters.",
+                "X-Acting-User must be one value of 1 to 200 visible ASCII characters.",
             )
         })?;
     Ok(Actor {

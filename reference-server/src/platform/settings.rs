@@ -76,6 +76,9 @@ impl Settings {
         if !self.service_account.contains('@') {
             return wrong("service_account", "must be an e-mail address");
         }
+        if !self.invite_url.starts_with("http") || self.invite_url.contains(['?', '#']) {
+            return wrong("invite_url", "must be a web address without ? and #");
+        }
         let sizes = self.page_sizes;
         if !(1..=sizes.max).contains(&sizes.default) {
             return wrong("page_sizes", "must satisfy 1 <= default <= max");

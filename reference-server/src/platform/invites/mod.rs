@@ -10,18 +10,19 @@
 //! 4. deliver each mail and mark it,
 //! 5. write the result, then tell it to the key.
 
+mod finish;
 mod preview;
 mod send;
-mod steps;
+mod write;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::finish::finish_interrupted;
 pub(super) use self::preview::preview;
 pub(super) use self::send::send;
-pub(super) use self::steps::finish_interrupted;
 
 /// What tokens and idempotency keys are for. Part of every token's signature.
 const OPERATION: &str = "invites_send";

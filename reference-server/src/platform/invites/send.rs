@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-use super::steps::{self, SendKey};
+use super::finish::finish;
+use super::write::{self, SendKey};
 use super::{Invitation, OPERATION};
 use crate::platform::Platform;
 use crate::platform::answer::{Answer, Data, Problem, reply};
@@ -103,8 +104,8 @@ async fn send_or_resume(
     key: &SendKey<'_>,
     token: &str,
 ) -> Result<Value, Problem> {
-    if let Some(send_id) = steps::find(platform, key).await? {
-        return steps::finish(platform, &send_id).await;
+    if let Some(send_id) = write::find(platform, key).await? {
+        return finish(platform, &send_id).await;
     }
     let confirm = &platform.0.confirm;
     let opened = confirm
@@ -123,9 +124,9 @@ async fn send_or_resume(
         .await
         .map_err(refused_token)?;
     crash_at!(platform, TokenRedeemed);
-    let send_id = steps::write(platform, key, &invitation).await?;
+    let send_id = write::write(platform, key, &invitation).await?;
     crash_at!(platform, InvitesWritten);
-    steps::finish(platform, &send_id).await
+    finish(platform, &send_id).await
 }
 
 fn refused_token(error: ConfirmError) -> Problem {

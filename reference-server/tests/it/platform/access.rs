@@ -58,7 +58,10 @@ async fn the_wrong_method_is_said_to_be_wrong() {
         let request = admin_request(other, path, &[], Body::empty());
         let answer = send(&stage.router, request).await;
         let allowed = answer.headers["allow"].to_str().expect("a list");
-        assert!(allowed.split(',').any(|one| one == method), "{path}: {allowed}");
+        assert!(
+            allowed.split(',').any(|one| one == method),
+            "{path}: {allowed}"
+        );
         answer.refused(405, "method_not_allowed");
     }
 }
@@ -91,6 +94,11 @@ async fn a_request_acts_for_the_service_account_unless_it_names_an_admin() {
         assert_eq!(body["meta"]["actor"]["email"].as_str(), email);
     }
 
+    let two = [("x-acting-user", "ada"), ("x-acting-user", "bob")];
+    let request = admin_request("GET", "/metrics/founding.cap", &two, Body::empty());
+    send(&stage.router, request)
+        .await
+        .refused(400, "invalid_acting_user");
     for bad in ["", "two words", "caf\u{e9}", &"x".repeat(201)] {
         let headers = [("x-acting-user", bad)];
         let request = admin_request("GET", "/metrics/founding.cap", &headers, Body::empty());

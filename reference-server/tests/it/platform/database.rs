@@ -28,6 +28,9 @@ const FAULTS: &[Fault] = &[
     ("service_account", |s| {
         s.service_account = "admin".to_owned()
     }),
+    ("invite_url", |s| {
+        s.invite_url = "https://example.com/?x=1".to_owned()
+    }),
     ("page_sizes", |s| s.page_sizes.default = 0),
     ("mail", |s| {
         s.mail = reference_server::platform::Mail::Smtp {
@@ -168,4 +171,35 @@ async fn a_broken_database_shows_no_internals() {
     for internal in ["SELECT", "no such table", "sqlite", "instructors"] {
         assert!(!body.to_string().contains(internal), "{internal} in {body}");
     }
+}
+
+#[tokio::test]
+async fn without_its_store_of_keys_nothing_is_sent() {
+    let stage = Stage::new().await;
+    let token = stage.token(&["ann@example.com"]).await;
+    sqlx::any::install_default_drivers();
+    let mut db = AnyConnection::connect(&stage.settings.database)
+        .await
+        .expect("the file");
+    db.execute("DROP TABLE mcp_store").await.expect("dropped");
+    let answer = stage.send(&token, "key").await;
+    answer.refused(503, "idempotency_store_unavailable");
+    assert!(stage.letters().is_empty());
+}
+
+#[tokio::test]
+async fn a_previous_confirm_key_is_accepted_until_it_is_dropped() {
+    let mut stage = Stage::new().await;
+    let tokens = [
+        stage.token(&["ann@example.com"]).await,
+        stage.token(&["bob@example.com"]).await,
+    ];
+    let new = "another-confirm-key-of-at-least-32-bytes";
+    stage.settings.confirm_keys.insert(0, new.into());
+    stage.restart().await;
+    stage.send(&tokens[0], "key-1").await.ok();
+    stage.settings.confirm_keys.pop();
+    stage.restart().await;
+    let refused = stage.send(&tokens[1], "key-2").await;
+    refused.refused(400, "MCP_TOKEN_INVALID_SIGNATURE");
 }
