@@ -5,17 +5,17 @@
 //! tower service, or served on a socket of its own.
 //!
 //! All ten endpoints live below `/api/v1/admin/mcp` and want the service token. A request passes
-//! through [`auth`] (who asks), [`limits`] (how often) and its handler; it ends as an [`answer`],
+//! through `auth` (who asks), `limits` (how often) and its handler; it ends as an `answer`,
 //! either `{meta, …}` or `{"detail": {code, message, details?}}`.
 //!
 //! | endpoint | room |
 //! |---|---|
-//! | `GET /founding/funnel`, `GET /founding/stuck` | [`funnel`] |
-//! | `GET /instructors`, `/instructors/coverage` | [`instructors`] |
-//! | `GET /instructors/{identifier}` | [`instructor_detail`] |
-//! | `GET /search/top-queries`, `/search/zero-results` | [`search`] |
-//! | `POST /invites/preview`, `/invites/send` | [`invites`] |
-//! | `GET /metrics/{metric_name}` | [`metrics`] |
+//! | `GET /founding/funnel`, `GET /founding/stuck` | `funnel` |
+//! | `GET /instructors`, `/instructors/coverage` | `instructors` |
+//! | `GET /instructors/{identifier}` | `instructor_detail` |
+//! | `GET /search/top-queries`, `/search/zero-results` | `search` |
+//! | `POST /invites/preview`, `/invites/send` | `invites` |
+//! | `GET /metrics/{metric_name}` | `metrics` |
 
 mod answer;
 mod audit;

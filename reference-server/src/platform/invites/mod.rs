@@ -1,7 +1,7 @@
 //! Inviting instructors by mail, in two steps: a preview shows what would happen and issues a
 //! confirm token, a send carries out exactly what that token holds, once.
 //!
-//! [`preview`] writes an audit row and nothing else. [`send`] is a chain of steps, each of which
+//! `preview` writes an audit row and nothing else. `send` is a chain of steps, each of which
 //! can be repeated, so that a send cut off anywhere is finished later and never done twice:
 //!
 //! 1. take the idempotency key (`mcp_runtime::idempotency`),

@@ -48,15 +48,18 @@ async fn invites_have_a_smaller_bucket_of_their_own() {
     }
     // Previewing and sending share it.
     let refused = stage.send("token", "key").await;
-    assert_eq!(refused.headers["retry-after"], "6");
     assert_eq!(
         refused.headers["x-ratelimit-policy"],
         "10;w=60;burst=2;name=\"admin_mcp_invite\""
     );
+    let wait = refused.headers["retry-after"].to_str().expect("a number");
+    let wait: u64 = wait.parse().expect("a number");
+    // Six, unless this machine took its time for the previews.
+    assert!((1..=6).contains(&wait), "{wait}");
     let body = refused.refused(429, "rate_limited");
     assert_eq!(
         body["detail"]["details"],
-        json!({"bucket": "admin_mcp_invite", "retry_after_s": 6})
+        json!({"bucket": "admin_mcp_invite", "retry_after_s": wait})
     );
     stage.get("/founding/funnel").await.ok();
 }
