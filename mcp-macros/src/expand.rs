@@ -327,11 +327,11 @@ fn run(tool: &Checked) -> TokenStream {
             #run: #private::Run<'call, #state, Self::Inputs>,
         ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
             async move {
+                #callee
                 #new_outlet
                 let ::core::option::Option::Some((#lend, #values)) = #run.enter() else {
                     return #outlet.describe();
                 };
-                #callee
                 #borrow
                 #guard
                 #outlet.finish(#call)

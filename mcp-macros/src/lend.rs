@@ -210,7 +210,7 @@ impl Loan {
         // At the type of the field: a lent type has to be `Send + Sync`, and is told so there.
         quote_spanned! {ty.span()=>
             #[automatically_derived]
-            impl #parameters #krate::LentBy<#state #arguments> for #ty #clause {
+            impl #parameters #krate::__private::LentBy<#state #arguments> for #ty #clause {
                 fn lent<'__call>(
                     state: &'__call #state #arguments,
                     _: &'__call #krate::Call,

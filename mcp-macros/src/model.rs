@@ -408,7 +408,7 @@ impl DocPiece {
                 } else {
                     doc_line
                 };
-                text.lines()
+                text.split('\n')
                     .map(|text| Self::Text(line(text).to_owned()))
                     .collect()
             }

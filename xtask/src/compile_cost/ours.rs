@@ -6,7 +6,7 @@ use std::path::Path;
 use super::rmcp::Finder;
 
 pub(crate) const MAIN: &str = r#"//! Written by `cargo xtask compile-cost`.
-use bench_domain::{FindResult, Status, find_items};
+use bench_domain::{FindResult, Status};
 use mcp_runtime::prelude::*;
 
 include!("gen.rs");
@@ -82,7 +82,7 @@ async fn {name}(
     /// Only {noun} with this status
     status: Status,
 ) -> ToolResult<FindResult> {{
-    find_items(&query, {limit}, status).map_err(ToolError::new)
+    bench_domain::find_items(&query, {limit}, status).map_err(ToolError::new)
 }}
 "
         )
