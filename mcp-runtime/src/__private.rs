@@ -3,7 +3,8 @@
 pub use crate::input::{Input, Inputs, Publish, ToolInput, input};
 pub use crate::lend::{Lender, LentBy};
 pub use crate::output::{
-    Done, GuardFuture, GuardRefusal, GuardValue, Guarded, IntoOutcome, Outlet, ToolOutput, Verdict, outlet,
+    Done, GuardFuture, GuardRefusal, GuardValue, Guarded, IntoOutcome, Outlet, ToolOutput, Verdict,
+    outlet,
 };
 pub use crate::tool::{Broken, Run, ToolFn, tool};
 pub use crate::tool_set::{Entry, entry, set};

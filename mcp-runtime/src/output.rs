@@ -79,7 +79,9 @@ fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, Refusal> {
     let mut buffer = Bounded(Vec::with_capacity(256));
     match serde_json::to_writer(&mut buffer, value) {
         Ok(()) => String::from_utf8(buffer.0).map_err(|e| Refusal::Unserializable(e.to_string())),
-        Err(e) if e.io_error_kind() == Some(io::ErrorKind::FileTooLarge) => Err(Refusal::ResultTooLarge),
+        Err(e) if e.io_error_kind() == Some(io::ErrorKind::FileTooLarge) => {
+            Err(Refusal::ResultTooLarge)
+        }
         Err(e) => Err(Refusal::Unserializable(e.to_string())),
     }
 }
@@ -110,7 +112,11 @@ impl Content {
     }
 
     /// A resource with its text.
-    pub fn resource(uri: impl Into<String>, mime: impl Into<String>, text: impl Into<String>) -> Self {
+    pub fn resource(
+        uri: impl Into<String>,
+        mime: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
         Self(json!({ "type": "resource",
             "resource": { "uri": uri.into(), "mimeType": mime.into(), "text": text.into() } }))
     }
@@ -234,7 +240,10 @@ pub struct Outlet<R> {
 
 /// An [`Outlet`] for a type yet to be inferred.
 pub fn outlet<R: IntoOutcome<Kind>, Kind>() -> Outlet<R> {
-    Outlet { describe: R::describe, finish: R::finish }
+    Outlet {
+        describe: R::describe,
+        finish: R::finish,
+    }
 }
 
 /// What running a tool ends with. Made by an [`Outlet`].
@@ -307,7 +316,11 @@ pub trait Verdict {
 #[expect(private_interfaces, reason = "sealed")]
 impl Verdict for bool {
     fn judge(self) -> Result<(), Outcome> {
-        if self { Ok(()) } else { Err(Outcome::Refused(Refusal::Forbidden)) }
+        if self {
+            Ok(())
+        } else {
+            Err(Outcome::Refused(Refusal::Forbidden))
+        }
     }
 }
 
@@ -321,7 +334,8 @@ impl Verdict for () {
 #[expect(private_interfaces, reason = "sealed")]
 impl<V: Verdict, E: Into<ToolError>> Verdict for Result<V, E> {
     fn judge(self) -> Result<(), Outcome> {
-        self.map_err(|error| Outcome::Error(error.into())).and_then(Verdict::judge)
+        self.map_err(|error| Outcome::Error(error.into()))
+            .and_then(Verdict::judge)
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn serve(
         }
         io::Result::Ok(())
     });
-    let server = Arc::new(Server { engine, caller, calls: Calls::default() });
+    let calls = Arc::new(Calls::default());
     let slots = Arc::new(Semaphore::new(MAX_CONCURRENT));
     let tasks = TaskTracker::new();
     let mut reader = Lines::default();
@@ -54,40 +54,46 @@ pub(crate) async fn serve(
             Err(error) => break Err(error),
             Ok(None) => break Ok(()),
             Ok(Some(Line::TooLong)) => {
-                let reply = Reply::malformed(code::INVALID_REQUEST, &format!("The line is longer than {MAX_LINE} bytes"));
+                let reply = Reply::malformed(
+                    code::INVALID_REQUEST,
+                    &format!("The line is longer than {MAX_LINE} bytes"),
+                );
                 let _ = answers.send(reply.body).await;
             }
             Ok(Some(Line::Message(bytes))) => {
-                if server.cancels(&bytes) {
-                    continue;
-                }
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break Ok(()) };
-                let (server, answers) = (Arc::clone(&server), answers.clone());
-                // A call is known by its id before it can be cancelled by the next line.
-                let entry = server.calls.open(&bytes);
-                let task = {
-                    let entry = entry.clone();
-                    let calls = Arc::clone(&server);
-                    tasks.spawn(async move {
-                        let reply = server.engine.handle(&bytes, None, Arc::clone(&server.caller)).await;
-                        if let Some(entry) = &entry {
-                            calls.calls.close(entry);
-                        }
-                        if !reply.body.is_empty() {
-                            let _ = answers.send(reply.body).await;
-                        }
-                        drop(slot);
-                    })
+                let entry = match peek(&bytes) {
+                    Peek::Cancel(id) => {
+                        calls.abort(&id);
+                        continue;
+                    }
+                    // A call is known by its id before the next line can cancel it.
+                    Peek::Request(id) => Some(calls.open(id)),
+                    Peek::Other => None,
                 };
+                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                    break Ok(());
+                };
+                let (engine, caller) = (Arc::clone(&engine), Arc::clone(&caller));
+                let (answers, of_task, done) = (answers.clone(), Arc::clone(&calls), entry.clone());
+                let task = tasks.spawn(async move {
+                    let reply = engine.handle(&bytes, None, caller).await;
+                    if let Some(entry) = &done {
+                        of_task.close(entry);
+                    }
+                    if !reply.body.is_empty() {
+                        let _ = answers.send(reply.body).await;
+                    }
+                    drop(slot);
+                });
                 if let Some(entry) = entry {
-                    server.calls.started(&entry, task.abort_handle());
+                    calls.started(&entry, task.abort_handle());
                 }
             }
         }
     };
     tasks.close();
     let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
-    server.calls.abort_all();
+    calls.abort_all();
     drop(answers);
     // The writer ends when the last call has dropped its sender, at the latest now.
     match tokio::time::timeout(GRACE, writer).await {
@@ -96,28 +102,29 @@ pub(crate) async fn serve(
     }
 }
 
-struct Server {
-    engine: Arc<Engine>,
-    caller: Arc<Caller>,
-    calls: Calls,
+/// What this transport has to know of a message before it is handled.
+enum Peek {
+    Request(Id<'static>),
+    /// `notifications/cancelled`. What it names may be unknown or long done.
+    Cancel(Id<'static>),
+    Other,
 }
 
-impl Server {
-    /// Handles `notifications/cancelled`. What it names may be unknown or long done.
-    fn cancels(&self, bytes: &Bytes) -> bool {
-        let Ok(Message::Notification { method, params }) = message::read(bytes) else { return false };
-        if method != "notifications/cancelled" {
-            return false;
+fn peek(bytes: &Bytes) -> Peek {
+    match message::read(bytes) {
+        Ok(Message::Request { id, .. }) => Peek::Request(id.into_owned()),
+        Ok(Message::Notification { method, params }) if method == "notifications/cancelled" => {
+            match params.get("requestId") {
+                Some(Node::Number(n)) => n
+                    .as_u64()
+                    .map(Id::Unsigned)
+                    .or_else(|| n.as_i64().map(Id::Signed))
+                    .map_or(Peek::Other, Peek::Cancel),
+                Some(Node::String(text)) => Peek::Cancel(Id::Text(text.clone()).into_owned()),
+                _ => Peek::Other,
+            }
         }
-        let id = match params.get("requestId") {
-            Some(Node::Number(n)) => n.as_u64().map(Id::Unsigned).or_else(|| n.as_i64().map(Id::Signed)),
-            Some(Node::String(text)) => Some(Id::Text(text.clone())),
-            _ => None,
-        };
-        if let Some(id) = id {
-            self.calls.abort(&id.into_owned());
-        }
-        true
+        _ => Peek::Other,
     }
 }
 
@@ -138,14 +145,16 @@ struct Entry {
 }
 
 impl Calls {
-    fn open(&self, bytes: &Bytes) -> Option<Entry> {
-        let Ok(Message::Request { id, .. }) = message::read(bytes) else { return None };
-        let id = id.into_owned();
+    fn open(&self, id: Id<'static>) -> Entry {
         let mut table = self.lock();
         table.next += 1;
         let number = table.next;
-        table.open.entry(id.clone()).or_default().push((number, None));
-        Some(Entry { id, number })
+        table
+            .open
+            .entry(id.clone())
+            .or_default()
+            .push((number, None));
+        Entry { id, number }
     }
 
     fn started(&self, entry: &Entry, task: AbortHandle) {
@@ -168,12 +177,19 @@ impl Calls {
 
     fn abort(&self, id: &Id<'static>) {
         let calls = self.lock().open.remove(id);
-        calls.into_iter().flatten().filter_map(|(_, task)| task).for_each(|task| task.abort());
+        calls
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, task)| task)
+            .for_each(|task| task.abort());
     }
 
     fn abort_all(&self) {
         let open = std::mem::take(&mut self.lock().open);
-        open.into_values().flatten().filter_map(|(_, task)| task).for_each(|task| task.abort());
+        open.into_values()
+            .flatten()
+            .filter_map(|(_, task)| task)
+            .for_each(|task| task.abort());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
@@ -198,7 +214,10 @@ struct Lines {
 impl Lines {
     async fn next(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Line>> {
         loop {
-            if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = self.buffer[self.searched..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+            {
                 let line = self.buffer.split_to(self.searched + end + 1).freeze();
                 self.searched = 0;
                 if std::mem::take(&mut self.skipping) {
@@ -229,6 +248,9 @@ impl Lines {
 
 /// Drops white space around a line, and a byte order mark before it.
 fn trim(line: Bytes) -> Bytes {
-    let start = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+    let start = line
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(&line)
+        .trim_ascii();
     line.slice_ref(start)
 }

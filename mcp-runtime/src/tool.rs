@@ -36,7 +36,10 @@ pub struct Tool {
 /// What a call may do, as far as its author says. Published as the annotations of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "four independent hints of the protocol")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent hints of the protocol"
+)]
 pub struct Effects {
     /// Changes nothing.
     #[serde(rename = "readOnlyHint")]
@@ -86,9 +89,12 @@ impl Tool {
     ) -> DynamicTool<()> {
         let at = std::panic::Location::caller();
         DynamicTool {
-            tool: Self { name: name.into(), ..tool("", at.file(), at.line()) }
-                .describe(description)
-                .policy(policy),
+            tool: Self {
+                name: name.into(),
+                ..tool("", at.file(), at.line())
+            }
+            .describe(description)
+            .policy(policy),
             input_schema: serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false }),
             output_schema: None,
             handler: (),
@@ -263,7 +269,11 @@ where
 
 impl<S: Send + Sync + 'static, T: ToolFn<S>> Bound<S, T> {
     pub(crate) fn new(state: Arc<S>) -> Self {
-        Self { state, inputs: T::inputs(), function: PhantomData }
+        Self {
+            state,
+            inputs: T::inputs(),
+            function: PhantomData,
+        }
     }
 }
 

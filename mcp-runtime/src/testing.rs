@@ -1,0 +1,281 @@
+//! A server in the same process, and callers as values.
+//!
+//! ```
+//! use mcp_runtime::prelude::*;
+//! use mcp_runtime::testing::TestServer;
+//! use serde_json::json;
+//!
+//! /// Add two numbers.
+//! #[mcp_tool(scope = "sums:read", read_only)]
+//! fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> mcp_runtime::Result {
+//! let server = TestServer::new(Server::new(tools![add]))?;
+//! let ada = server.as_user("ada").scopes(["sums:read"]);
+//! assert_eq!(ada.call("add", json!({"a": 1, "b": 2})).await.structured(), &json!({"result": 3}));
+//! assert_eq!(server.call("add", json!({"a": 1, "b": 2})).await.status, 401);
+//! assert_eq!(server.as_user("bob").call("add", json!({})).await.status, 403);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, header};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+
+use crate::caller::Caller;
+use crate::error::Result;
+use crate::server::{Server, Service};
+
+/// A server that answers in the same process, over the same path as HTTP: request heads, policies,
+/// limits and bytes, everything but a socket.
+#[derive(Clone)]
+pub struct TestServer {
+    service: Service,
+    next_id: Arc<AtomicU64>,
+}
+
+/// A [`TestServer`] as one caller sees it.
+#[derive(Clone)]
+pub struct TestClient {
+    server: TestServer,
+    caller: Caller,
+    revision: &'static str,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct TestReply {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The headers of HTTP.
+    pub headers: HeaderMap,
+    /// The JSON body, `null` where there is none.
+    pub body: Value,
+}
+
+impl TestServer {
+    /// Builds a server.
+    ///
+    /// # Errors
+    /// As [`Server::build`].
+    pub fn new<S: Send + Sync + 'static>(server: Server<S>) -> Result<Self> {
+        Ok(Self::over(server.build()?))
+    }
+
+    /// Tests a server that is built.
+    pub fn over(service: Service) -> Self {
+        Self {
+            service,
+            next_id: Arc::default(),
+        }
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self) -> TestClient {
+        self.as_caller(Caller::anonymous())
+    }
+
+    /// A client that is known as `subject`.
+    pub fn as_user(&self, subject: &str) -> TestClient {
+        self.as_caller(Caller::user(subject))
+    }
+
+    /// A client that is this caller.
+    pub fn as_caller(&self, caller: Caller) -> TestClient {
+        TestClient {
+            server: self.clone(),
+            caller,
+            revision: "2026-07-28",
+        }
+    }
+
+    /// Calls a tool without a token.
+    pub async fn call(&self, tool: &str, arguments: Value) -> TestReply {
+        self.anonymous().call(tool, arguments).await
+    }
+
+    /// Sends any request to any path.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> TestReply {
+        let answer = self
+            .service
+            .app()
+            .answer(request.map(|body| Full::new(Bytes::from(body))))
+            .await;
+        let (head, body) = answer.into_parts();
+        let bytes = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(never) => match never {},
+        };
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+            if bytes.is_empty() {
+                Value::Null
+            } else {
+                json!(String::from_utf8_lossy(&bytes))
+            }
+        });
+        TestReply {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        }
+    }
+}
+
+impl TestClient {
+    /// Grants scopes.
+    #[must_use]
+    pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.caller = self.caller.scopes(scopes);
+        self
+    }
+
+    /// Gives roles.
+    #[must_use]
+    pub fn roles<T: Into<String>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.caller = self.caller.roles(roles);
+        self
+    }
+
+    /// Sets the tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant: &str) -> Self {
+        self.caller = self.caller.tenant(tenant);
+        self
+    }
+
+    /// Speaks this revision of the protocol; 2026-07-28 unless said otherwise.
+    #[must_use]
+    pub fn revision(mut self, revision: &'static str) -> Self {
+        self.revision = revision;
+        self
+    }
+
+    /// Calls a tool.
+    pub async fn call(&self, tool: &str, arguments: Value) -> TestReply {
+        self.request(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
+    }
+
+    /// The names of the tools that this caller sees, on all pages.
+    pub async fn tools(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut params = json!({});
+        loop {
+            let reply = self.request("tools/list", params).await;
+            let result = reply.result();
+            let listed = result["tools"].as_array().into_iter().flatten();
+            names.extend(listed.filter_map(|tool| tool["name"].as_str().map(str::to_owned)));
+            match result.get("nextCursor") {
+                Some(cursor) => params = json!({ "cursor": cursor }),
+                None => return names,
+            }
+        }
+    }
+
+    /// Sends a request of this method.
+    pub async fn request(&self, method: &str, mut params: Value) -> TestReply {
+        let id = self.server.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(self.server.service.endpoint())
+            .header(header::HOST, "localhost")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json, text/event-stream")
+            .extension(Arc::new(self.caller.clone()));
+        if self.revision >= "2026-07-28" {
+            params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(self.revision);
+            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            request = request.header("mcp-method", method);
+            if let Some(name) = params["name"].as_str() {
+                request = request.header("mcp-name", name);
+            }
+        }
+        if method != "initialize" {
+            request = request.header("mcp-protocol-version", self.revision);
+        }
+        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let request = request
+            .body(body.to_string().into_bytes())
+            .expect("these are headers");
+        let reply = self.server.send(request).await;
+        if let Some(echoed) = reply.body.get("id") {
+            assert_eq!(echoed, &json!(id), "the answer is to another request");
+        }
+        reply
+    }
+}
+
+impl TestReply {
+    /// The result of JSON-RPC.
+    ///
+    /// # Panics
+    /// When the answer is an error, which it shows.
+    #[track_caller]
+    pub fn result(&self) -> &Value {
+        self.body
+            .get("result")
+            .unwrap_or_else(|| panic!("no result, but {}: {}", self.status, self.body))
+    }
+
+    /// The error of JSON-RPC.
+    ///
+    /// # Panics
+    /// When the answer is a result, which it shows.
+    #[track_caller]
+    pub fn error(&self) -> &Value {
+        self.body
+            .get("error")
+            .unwrap_or_else(|| panic!("no error, but {}: {}", self.status, self.body))
+    }
+
+    /// The structured content of a call that went well.
+    ///
+    /// # Panics
+    /// When it did not, with what the tool said.
+    #[track_caller]
+    pub fn structured(&self) -> &Value {
+        let result = self.result();
+        assert_eq!(result["isError"], json!(false), "the call failed: {result}");
+        &result["structuredContent"]
+    }
+
+    /// The text of the first piece of content.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        let result = self.result();
+        result["content"][0]["text"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no text: {result}"))
+    }
+
+    /// The code of a failed call.
+    ///
+    /// # Panics
+    /// When the call went well.
+    #[track_caller]
+    pub fn code(&self) -> &str {
+        let result = self.result();
+        assert_eq!(
+            result["isError"],
+            json!(true),
+            "the call went well: {result}"
+        );
+        result["structuredContent"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no code: {result}"))
+    }
+}

@@ -1,0 +1,3 @@
+//! The reference server: admin tools on real systems, and the systems themselves.
+
+pub mod platform;

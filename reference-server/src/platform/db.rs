@@ -1,0 +1,168 @@
+//! The database: opening it, and the few things that differ between databases.
+//!
+//! Queries go through sqlx's `Any` driver with `$n` placeholders and the types `i64`, `f64` and
+//! text, so that the same code and migrations can serve PostgreSQL, too. Opening is SQLite's for
+//! now.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mcp_runtime::Clock;
+use mcp_runtime::store::{MemoryStore, SqlStore, Store};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{Any, AnyPool, Executor, Transaction};
+use ulid::Ulid;
+
+use super::OpenError;
+use super::lock_file::{self, LockFile};
+
+#[derive(Clone)]
+pub(super) struct Db {
+    pool: AnyPool,
+    place: Place,
+    _lock: Option<LockFile>,
+}
+
+impl Db {
+    pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let place = Place::of(url)?;
+        let in_memory = place == Place::Memory;
+        let url = place.prepare()?;
+        let lock = place.lock()?;
+        let pool = AnyPoolOptions::new()
+            // An in-memory database belongs to its connection: one, kept for ever.
+            .max_connections(if in_memory { 1 } else { 8 })
+            .min_connections(u32::from(in_memory))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(PRAGMAS).await.map(drop) })
+            })
+            .connect(&url)
+            .await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Self {
+            pool,
+            place,
+            _lock: lock,
+        })
+    }
+
+    /// Where confirmed tokens and idempotency keys are remembered: in the same file, so that a
+    /// backup holds both the invites and the fact that their token is used up.
+    pub(super) async fn store(&self, clock: &Clock) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(match &self.place {
+            Place::Memory => Arc::new(MemoryStore::new(clock.clone(), 10_000)),
+            Place::File(path) => Arc::new(SqlStore::open(path, clock.clone()).await?),
+        })
+    }
+
+    pub(super) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    pub(super) async fn ping(&self) -> sqlx::Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map(drop)
+    }
+
+    /// A transaction that will write. SQLite takes its write lock now: a transaction that reads
+    /// first and writes later may find its snapshot outdated and fail without waiting.
+    pub(super) async fn begin_write(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await
+    }
+}
+
+/// FULL: an acknowledged send or audit row survives a power cut.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+#[derive(Clone, PartialEq)]
+enum Place {
+    Memory,
+    File(PathBuf),
+}
+
+impl Place {
+    fn of(url: &str) -> Result<Self, OpenError> {
+        let path = url
+            .strip_prefix("sqlite:")
+            .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        match path {
+            Some(":memory:") => Ok(Self::Memory),
+            Some(path) if !path.is_empty() && !path.contains(['?', '#']) => {
+                Ok(Self::File(PathBuf::from(path)))
+            }
+            _ => Err(OpenError::Setting {
+                setting: "database",
+                problem: "must look like sqlite://data/platform.db or sqlite::memory:".to_owned(),
+            }),
+        }
+    }
+
+    /// Makes the folder and the file, readable by its owner only: it holds addresses and invite
+    /// codes. SQLite gives its side files the same permissions. Returns sqlx's URL for it.
+    fn prepare(&self) -> Result<String, OpenError> {
+        let Self::File(path) = self else {
+            return Ok("sqlite::memory:".to_owned());
+        };
+        create_private(path).map_err(|source| OpenError::File {
+            path: path.display().to_string(),
+            source,
+        })?;
+        let mut url = "sqlite:".to_owned();
+        for &byte in path.as_os_str().as_encoded_bytes() {
+            match byte {
+                b'/' | b'-' | b'_' | b'.' => url.push(byte.into()),
+                _ if byte.is_ascii_alphanumeric() => url.push(byte.into()),
+                _ => url.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        Ok(url)
+    }
+
+    fn lock(&self) -> Result<Option<LockFile>, OpenError> {
+        match self {
+            Self::Memory => Ok(None),
+            Self::File(path) => lock_file::lock(path).map(Some),
+        }
+    }
+}
+
+fn create_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An instant as the database keeps it.
+pub(super) fn millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+/// An instant as the API shows it.
+pub(super) fn instant(millis: i64) -> Timestamp {
+    // Only a damaged row holds a value out of range (years -9999 to 9999).
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A fresh id, ordered by time.
+pub(super) fn new_id(now: Timestamp) -> String {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("the operating system provides randomness");
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    Ulid::from_parts(millis, u128::from_be_bytes(random)).to_string()
+}

@@ -1,0 +1,191 @@
+//! How often: one bucket per admin for reads, a smaller one for invites.
+//!
+//! The buckets run on the monotonic clock, so setting the time of day neither opens nor shuts them.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+
+use super::answer::{Problem, whole_seconds};
+use super::auth::Actor;
+use super::{Platform, RateLimits};
+
+/// Idle admins are forgotten once in this many requests.
+const FORGET_EVERY: u32 = 1_000;
+
+pub(super) struct Limits {
+    mode: RateLimits,
+    admin: Bucket,
+    invite: Bucket,
+}
+
+impl Limits {
+    pub(super) fn new(mode: RateLimits) -> Self {
+        let clock = DefaultClock::default();
+        Self {
+            mode,
+            admin: Bucket::new("admin_mcp", 60, 10, clock.clone()),
+            invite: Bucket::new("admin_mcp_invite", 10, 2, clock),
+        }
+    }
+}
+
+/// Refuses what exceeds the limit (or only says so, in shadow mode), and tells every caller where
+/// it stands.
+pub(super) async fn limit(
+    State(platform): State<Platform>,
+    actor: Actor,
+    request: Request,
+    next: Next,
+) -> Response {
+    let limits = &platform.0.limits;
+    if limits.mode == RateLimits::Off {
+        return next.run(request).await;
+    }
+    let shadow = limits.mode == RateLimits::Shadow;
+    let bucket = if request.uri().path().starts_with("/invites/") {
+        &limits.invite
+    } else {
+        &limits.admin
+    };
+    let standing = bucket.take(&actor.id);
+    let mut response = match standing.wait {
+        Some(wait) if !shadow => too_many(bucket.name, wait).into_response(),
+        Some(_) => {
+            tracing::warn!(bucket = bucket.name, "over the rate limit (shadow mode)");
+            next.run(request).await
+        }
+        None => next.run(request).await,
+    };
+    bucket.inform(response.headers_mut(), &standing, shadow);
+    response
+}
+
+fn too_many(bucket: &'static str, wait: Duration) -> Problem {
+    let seconds = whole_seconds(wait).max(1);
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "rate_limited",
+        format!("Too many requests; try again in {seconds} s."),
+    )
+    .details(serde_json::json!({ "bucket": bucket, "retry_after_s": seconds }))
+    .retry_after(Duration::from_secs(seconds))
+}
+
+struct Bucket<C: Clock = DefaultClock> {
+    name: &'static str,
+    per_minute: u32,
+    burst: u32,
+    limiter: RateLimiter<String, DefaultKeyedStateStore<String>, C, StateInformationMiddleware>,
+    taken: AtomicU32,
+}
+
+/// Where an admin stands after a request.
+#[derive(Debug, PartialEq)]
+struct Standing {
+    /// Requests that would be let through right now.
+    remaining: u32,
+    /// Set when this request exceeds the limit: when the next one will not.
+    wait: Option<Duration>,
+}
+
+impl<C: Clock> Bucket<C> {
+    fn new(name: &'static str, per_minute: u32, burst: u32, clock: C) -> Self {
+        let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_minute(at_least_one(per_minute)).allow_burst(at_least_one(burst));
+        Self {
+            name,
+            per_minute,
+            burst,
+            limiter: RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock),
+            taken: AtomicU32::new(0),
+        }
+    }
+
+    fn take(&self, actor: &str) -> Standing {
+        if self.taken.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            // A full bucket is no different from none: what remains are the admins of the last
+            // seconds, however many ids ever came by.
+            self.limiter.retain_recent();
+            self.limiter.shrink_to_fit();
+        }
+        match self.limiter.check_key(&actor.to_owned()) {
+            Ok(state) => Standing {
+                remaining: state.remaining_burst_capacity(),
+                wait: None,
+            },
+            Err(refusal) => Standing {
+                remaining: 0,
+                wait: Some(refusal.wait_time_from(self.limiter.clock().now())),
+            },
+        }
+    }
+
+    /// `Limit` is the sustained rate per minute, `Remaining` what may come at once, `Reset` the
+    /// seconds until the full burst is there again.
+    fn inform(&self, headers: &mut HeaderMap, standing: &Standing, shadow: bool) {
+        let interval = Duration::from_secs(60) / self.per_minute;
+        let reset = interval * (self.burst - standing.remaining.min(self.burst));
+        headers.insert("x-ratelimit-limit", HeaderValue::from(self.per_minute));
+        headers.insert(
+            "x-ratelimit-remaining",
+            HeaderValue::from(standing.remaining),
+        );
+        headers.insert("x-ratelimit-reset", HeaderValue::from(whole_seconds(reset)));
+        let policy = format!(
+            "{};w=60;burst={};name=\"{}\"",
+            self.per_minute, self.burst, self.name
+        );
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            headers.insert("x-ratelimit-policy", policy);
+        }
+        headers.insert(
+            "x-ratelimit-shadow",
+            HeaderValue::from_static(if shadow { "true" } else { "false" }),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_then_one_per_interval_and_each_admin_alone() {
+        let clock = FakeRelativeClock::default();
+        let bucket = Bucket::new("admin_mcp_invite", 10, 2, clock.clone());
+        let open = |remaining| Standing {
+            remaining,
+            wait: None,
+        };
+        assert_eq!(bucket.take("ada"), open(1));
+        assert_eq!(bucket.take("ada"), open(0));
+        assert_eq!(bucket.take("ada").wait, Some(Duration::from_secs(6)));
+        assert_eq!(bucket.take("bob"), open(1));
+        clock.advance(Duration::from_secs(6));
+        assert_eq!(bucket.take("ada"), open(0));
+        assert!(bucket.take("ada").wait.is_some());
+    }
+
+    #[test]
+    fn forgets_admins_who_went_quiet() {
+        let clock = FakeRelativeClock::default();
+        let bucket = Bucket::new("admin_mcp", 60, 10, clock.clone());
+        for n in 0..20 * FORGET_EVERY {
+            bucket.take(&n.to_string());
+            clock.advance(Duration::from_millis(100));
+        }
+        assert!(bucket.limiter.len() <= 2 * FORGET_EVERY as usize);
+    }
+}

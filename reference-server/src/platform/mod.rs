@@ -1,0 +1,176 @@
+//! The marketplace's REST API.
+//!
+//! The admin tools are a thin layer over this API; the server carries it along so that it runs
+//! without anything else. [`Platform::router`] is an ordinary axum router: called in-process as a
+//! tower service, or served on a socket of its own.
+//!
+//! All ten endpoints live below `/api/v1/admin/mcp` and want the service token. A request passes
+//! through `auth` (who asks), `limits` (how often) and its handler; it ends as an `answer`,
+//! either `{meta, …}` or `{"detail": {code, message, details?}}`.
+//!
+//! | endpoint | room |
+//! |---|---|
+//! | `GET /founding/funnel`, `GET /founding/stuck` | `funnel` |
+//! | `GET /instructors`, `/instructors/coverage` | `instructors` |
+//! | `GET /instructors/{identifier}` | `instructor_detail` |
+//! | `GET /search/top-queries`, `/search/zero-results` | `search` |
+//! | `POST /invites/preview`, `/invites/send` | `invites` |
+//! | `GET /metrics/{metric_name}` | `metrics` |
+
+mod answer;
+mod audit;
+mod auth;
+mod body;
+mod crash;
+mod db;
+mod demo;
+mod founding;
+mod funnel;
+mod instructor_detail;
+mod instructors;
+mod invites;
+mod limits;
+mod lock_file;
+mod mail;
+mod metrics;
+mod query;
+mod search;
+mod settings;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use mcp_runtime::Clock;
+use mcp_runtime::confirm::Confirm;
+use mcp_runtime::idempotency::Idempotency;
+use serde_json::json;
+
+use self::answer::Problem;
+use self::auth::ServiceAccount;
+#[cfg(debug_assertions)]
+pub use self::crash::Step;
+use self::db::Db;
+use self::limits::Limits;
+use self::mail::Mailer;
+pub use self::settings::{Mail, PageSizes, RateLimits, Secret, Settings};
+
+/// The marketplace: its database, its rules and its REST API. Clones share everything.
+#[derive(Clone)]
+pub struct Platform(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    clock: Clock,
+    db: Db,
+    service_account: ServiceAccount,
+    limits: Limits,
+    confirm: Confirm,
+    idempotency: Idempotency,
+    mailer: Mailer,
+    #[cfg(debug_assertions)]
+    crash: crash::CrashPoint,
+}
+
+/// Why the platform cannot start. Meant for the operator, not for callers of the API.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the setting `{setting}` {problem}")]
+    Setting {
+        setting: &'static str,
+        problem: String,
+    },
+    #[error("cannot open the database")]
+    Database(#[from] sqlx::Error),
+    #[error("cannot bring the database to the current schema")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("cannot open the store of used tokens and idempotency keys")]
+    Store(#[from] mcp_runtime::store::StoreError),
+    #[error("cannot prepare {path}")]
+    File {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "another process has {path} open; stop it, call its API instead, or name another database"
+    )]
+    InUse { path: String },
+}
+
+impl Platform {
+    /// Opens the database, brings its schema up to date, fills an empty one with demo data when
+    /// asked to, and finishes invite sends that a crash interrupted.
+    pub async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
+        settings.check()?;
+        let keys = settings.keys()?;
+        let mailer = Mailer::new(&settings.mail)?;
+        let db = Db::open(&settings.database).await?;
+        if settings.demo_data {
+            demo::fill_if_empty(&db, &clock).await?;
+        }
+        let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
+        let store = db.store(&clock).await?;
+        let platform = Self(Arc::new(Inner {
+            limits: Limits::new(settings.rate_limits),
+            confirm: Confirm::new(keys, clock.clone(), store.clone()),
+            // Exclusive: what another process has begun on this file is known to be dead.
+            idempotency: Idempotency::new(store, clock.clone())
+                .with_lease(invites::LONGEST_SEND)
+                .exclusive(),
+            mailer,
+            #[cfg(debug_assertions)]
+            crash: crash::CrashPoint::default(),
+            settings,
+            clock,
+            db,
+            service_account,
+        }));
+        invites::finish_interrupted(&platform).await?;
+        Ok(platform)
+    }
+
+    /// The REST API.
+    pub fn router(&self) -> Router {
+        let admin = Router::new()
+            .route("/founding/funnel", get(funnel::summary))
+            .route("/founding/stuck", get(funnel::stuck))
+            .route("/instructors", get(instructors::list))
+            .route("/instructors/coverage", get(instructors::coverage))
+            .route("/instructors/{identifier}", get(instructor_detail::detail))
+            .route("/search/top-queries", get(search::top_queries))
+            .route("/search/zero-results", get(search::zero_results))
+            .route("/invites/preview", post(invites::preview))
+            .route("/invites/send", post(invites::send))
+            .route("/metrics/{metric_name}", get(metrics::describe))
+            .fallback(answer::no_such_path)
+            .method_not_allowed_fallback(answer::wrong_method)
+            .layer(from_fn_with_state(self.clone(), limits::limit))
+            .layer(from_fn_with_state(self.clone(), auth::authenticate));
+        Router::new()
+            .route("/api/v1/health", get(health))
+            .nest("/api/v1/admin/mcp", admin)
+            .fallback(answer::no_such_path)
+            .method_not_allowed_fallback(answer::wrong_method)
+            .layer(DefaultBodyLimit::max(body::LIMIT))
+            .with_state(self.clone())
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        self.0.clock.now()
+    }
+}
+
+/// Alive and able to read its database; open to everyone, tells nothing else.
+async fn health(
+    State(platform): State<Platform>,
+) -> Result<axum::Json<serde_json::Value>, Problem> {
+    platform.0.db.ping().await?;
+    Ok(axum::Json(json!({
+        "status": "ok",
+        "service": "platform",
+        "version": env!("CARGO_PKG_VERSION"),
+    })))
+}

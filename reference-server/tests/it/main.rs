@@ -1,0 +1,3 @@
+//! The reference server from the outside.
+
+mod platform;

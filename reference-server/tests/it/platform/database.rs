@@ -1,0 +1,205 @@
+//! Opening the database, and what happens when it is in trouble.
+
+use mcp_runtime::Clock;
+use reference_server::platform::{OpenError, Platform, RateLimits, Settings};
+use serde_json::json;
+use sqlx::{AnyConnection, Connection, Executor};
+
+use super::{Stage, TOKEN};
+
+const KEY: &str = "a-confirm-key-of-at-least-32-bytes-for-tests";
+
+/// `(setting at fault, how it is wrong)`
+type Fault = (&'static str, fn(&mut Settings));
+
+const FAULTS: &[Fault] = &[
+    ("database", |s| {
+        s.database = "mysql://localhost/x".to_owned()
+    }),
+    ("database", |s| s.database = "sqlite://".to_owned()),
+    ("service_token", |s| s.service_token = "short".into()),
+    ("confirm_keys", |s| s.confirm_keys.clear()),
+    ("confirm_keys", |s| {
+        s.confirm_keys = vec!["a".repeat(31).into()]
+    }),
+    ("confirm_keys", |s| {
+        s.confirm_keys = vec![KEY.into(), KEY.into()]
+    }),
+    ("service_account", |s| {
+        s.service_account = "admin".to_owned()
+    }),
+    ("invite_url", |s| {
+        s.invite_url = "https://example.com/?x=1".to_owned()
+    }),
+    ("page_sizes", |s| s.page_sizes.default = 0),
+    ("mail", |s| {
+        s.mail = reference_server::platform::Mail::Smtp {
+            url: "https://user:hunter2@mail.example.com".into(),
+            from: "invites@example.com".to_owned(),
+        };
+    }),
+];
+
+#[tokio::test]
+async fn a_wrong_setting_is_named_without_its_secret() {
+    for (setting, spoil) in FAULTS {
+        let mut settings = Settings::new("sqlite::memory:", TOKEN, KEY);
+        spoil(&mut settings);
+        match Platform::open(settings, Clock::system()).await {
+            Err(error @ OpenError::Setting { .. }) => {
+                let text = format!("{error} {error:?}");
+                assert!(text.contains(setting), "{setting}: {text}");
+                assert!(!text.contains("hunter2"), "{text}");
+            }
+            Err(other) => panic!("{setting}: {other}"),
+            Ok(_) => panic!("{setting}: accepted"),
+        }
+    }
+}
+
+#[test]
+fn settings_come_from_a_file_with_defaults_and_without_unknown_keys() {
+    let mut file = json!({
+        "database": "sqlite::memory:",
+        "service_token": TOKEN,
+        "confirm_keys": [KEY],
+        "mail": {"smtp": {"url": "smtp://mail.example.com"}},
+        "rate_limits": "shadow",
+    });
+    let settings: Settings = serde_json::from_value(file.clone()).expect("settings");
+    assert_eq!((settings.founding_cap, settings.demo_data), (100, false));
+    assert_eq!(settings.rate_limits, RateLimits::Shadow);
+    file["founding_kap"] = json!(5);
+    let error = serde_json::from_value::<Settings>(file).expect_err("a misspelt key");
+    assert!(error.to_string().contains("founding_kap"), "{error}");
+}
+
+#[tokio::test]
+async fn everything_works_in_memory_too() {
+    let stage = Stage::with(|settings| settings.database = "sqlite::memory:".to_owned()).await;
+    let token = stage.token(&["ann@example.com"]).await;
+    stage.send(&token, "key").await.ok();
+    assert_eq!(stage.letters().len(), 1);
+}
+
+#[tokio::test]
+async fn an_empty_marketplace_answers_with_nothing_not_with_errors() {
+    let stage = Stage::with(|settings| settings.demo_data = false).await;
+    for path in [
+        "/founding/stuck",
+        "/instructors",
+        "/instructors/coverage",
+        "/search/top-queries",
+    ] {
+        stage.get(path).await.ok();
+    }
+    let funnel = stage.get("/founding/funnel").await.ok();
+    assert_eq!(funnel["conversion_rates"][0]["rate"], json!(0.0));
+    let zero = stage.get("/search/zero-results").await.ok();
+    assert_eq!(zero["data"]["zero_result_rate"], json!(0.0));
+}
+
+#[tokio::test]
+async fn demo_data_is_inserted_once_and_the_same_for_the_same_clock() {
+    let mut stage = Stage::new().await;
+    let first = stage.get("/instructors?limit=200").await.ok();
+    stage.restart().await;
+    let again = stage.get("/instructors?limit=200").await.ok();
+    assert_eq!(first["items"], again["items"]);
+    let other = Stage::new().await.get("/instructors?limit=200").await.ok();
+    assert_eq!(first["items"], other["items"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_database_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let stage = Stage::new().await;
+    let file = std::fs::metadata(stage.folder.path().join("platform.db")).expect("a file");
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_database_belongs_to_one_process() {
+    let stage = Stage::new().await;
+    let mut settings = stage.settings.clone();
+    let file = stage.folder.path().join("other.db");
+    settings.database = format!("sqlite://{}", file.display());
+    let lock = std::fs::File::create(file.with_extension("db.lock")).expect("a file");
+    lock.try_lock().expect("what another process would hold");
+    let refused = Platform::open(settings.clone(), Clock::system()).await;
+    assert!(matches!(refused, Err(OpenError::InUse { .. })));
+    drop(lock);
+    assert!(Platform::open(settings, Clock::system()).await.is_ok());
+}
+
+/// Waits for SQLite's busy timeout of five seconds.
+#[tokio::test]
+async fn a_locked_database_is_busy_not_broken() {
+    let stage = Stage::with(|settings| settings.rate_limits = RateLimits::On).await;
+    sqlx::any::install_default_drivers();
+    let mut other = AnyConnection::connect(&stage.settings.database)
+        .await
+        .expect("the file");
+    other.execute("BEGIN IMMEDIATE").await.expect("the lock");
+    let preview = json!({"recipient_emails": ["ann@example.com"]});
+    let (refused, read) = tokio::join!(
+        stage.preview(preview.clone()),
+        stage.get("/instructors/coverage")
+    );
+    read.ok();
+    assert_eq!(refused.headers["retry-after"], "1");
+    let body = refused.refused(503, "database_busy");
+    assert!(!body.to_string().contains("locked"), "{body}");
+    other.execute("ROLLBACK").await.expect("unlocked");
+    stage.preview(preview).await.ok();
+}
+
+#[tokio::test]
+async fn a_broken_database_shows_no_internals() {
+    let stage = Stage::new().await;
+    sqlx::any::install_default_drivers();
+    let mut db = AnyConnection::connect(&stage.settings.database)
+        .await
+        .expect("the file");
+    db.execute("DROP VIEW instructors").await.expect("dropped");
+    let body = stage
+        .get("/instructors")
+        .await
+        .refused(500, "internal_error");
+    for internal in ["SELECT", "no such table", "sqlite", "instructors"] {
+        assert!(!body.to_string().contains(internal), "{internal} in {body}");
+    }
+}
+
+#[tokio::test]
+async fn without_its_store_of_keys_nothing_is_sent() {
+    let stage = Stage::new().await;
+    let token = stage.token(&["ann@example.com"]).await;
+    sqlx::any::install_default_drivers();
+    let mut db = AnyConnection::connect(&stage.settings.database)
+        .await
+        .expect("the file");
+    db.execute("DROP TABLE mcp_store").await.expect("dropped");
+    let answer = stage.send(&token, "key").await;
+    answer.refused(503, "idempotency_store_unavailable");
+    assert!(stage.letters().is_empty());
+}
+
+#[tokio::test]
+async fn a_previous_confirm_key_is_accepted_until_it_is_dropped() {
+    let mut stage = Stage::new().await;
+    let tokens = [
+        stage.token(&["ann@example.com"]).await,
+        stage.token(&["bob@example.com"]).await,
+    ];
+    let new = "another-confirm-key-of-at-least-32-bytes";
+    stage.settings.confirm_keys.insert(0, new.into());
+    stage.restart().await;
+    stage.send(&tokens[0], "key-1").await.ok();
+    stage.settings.confirm_keys.pop();
+    stage.restart().await;
+    let refused = stage.send(&tokens[1], "key-2").await;
+    refused.refused(400, "MCP_TOKEN_INVALID_SIGNATURE");
+}
