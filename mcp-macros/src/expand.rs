@@ -47,13 +47,28 @@ pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
         // Inside of an `impl`, where a marker would be one more error.
         return quote! { #compile_errors #function };
     }
-    let (marker, name, cfg, private) = (marker(tool), marker_name(tool), cfg(tool), private(tool));
+    let (marker, name, cfg) = (marker(tool), marker_name(tool), cfg(tool));
+    let (krate, private, state) = (&tool.krate, private(tool), state());
     quote! {
         #compile_errors
         #function
         #marker
         #(#cfg)*
-        impl #private::Broken for #name {}
+        impl<#state> #private::ToolFn<#state> for #name
+        where
+            #state: ::core::marker::Send + ::core::marker::Sync + 'static,
+        {
+            type Inputs = ();
+            fn tool() -> #krate::Tool {
+                #private::tool("", "", 0)
+            }
+            fn inputs() {}
+            fn run<'call>(
+                _: #private::Run<'call, #state, ()>,
+            ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
+                ::core::future::pending()
+            }
+        }
     }
 }
 

@@ -6,5 +6,5 @@ pub use crate::output::{
     Done, GuardFuture, GuardRefusal, GuardValue, Guarded, IntoOutcome, Outlet, ToolOutput, Verdict,
     outlet,
 };
-pub use crate::tool::{Broken, Run, ToolFn, tool};
+pub use crate::tool::{Run, ToolFn, tool};
 pub use crate::tool_set::{Entry, entry, set};
