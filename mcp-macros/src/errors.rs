@@ -115,8 +115,8 @@ mod tests {
     #[test]
     fn a_stranger_gets_the_list() {
         assert_eq!(
-            unknown("key", "rate", &["a", "b"]),
-            "unknown key `rate`. Known: `a`, `b`"
+            unknown_key("#[arg]", "rate", &["crate", "len"]),
+            "`#[arg]` has no key `rate`. It has `crate`, `len`"
         );
     }
 }

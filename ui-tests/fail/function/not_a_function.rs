@@ -2,7 +2,7 @@
 use mcp_runtime::prelude::*;
 
 /// Refund an order.
-#[mcp_tool(public)]
-struct Refund; //~
+#[mcp_tool(public)] //~
+struct Refund;
 
 fn main() {}

@@ -6,8 +6,8 @@ fn allowed(order: String) -> bool {
 }
 
 /// Refund an order.
-#[mcp_tool(public, guard = allowed(order))] //~
-fn refund(order: String) -> String {
+#[mcp_tool(public, guard = allowed(order))]
+fn refund(order: String) -> String { //~
     order
 }
 

@@ -5,7 +5,7 @@ enum Reason {}
 
 /// Refund an order.
 #[mcp_tool(public)]
-fn refund(#[arg(default)] reason: Option<Reason>) {} //~
+fn refund(reason: Option<Reason>) {} //~
 
 fn main() {
     let _: ToolSet = tools![refund];
