@@ -22,19 +22,21 @@ pub(crate) fn tool(tool: &Checked) -> TokenStream {
     let (bounds, inputs) = (bounds(tool), inputs(tool));
     let (descriptor, run) = (descriptor(tool), run(tool));
     let types = tool.inputs().map(|parameter| &parameter.ty);
+    let krate = &tool.krate;
     quote! {
         #function
         #marker
 
         #(#cfg)*
         #[automatically_derived]
-        impl<#state> #private::ToolFn<#state> for #name
+        impl<#state> #private::Function<#state> for #name
         where
             #state: ::core::marker::Send + ::core::marker::Sync + 'static,
             #(#bounds,)*
         {
             type Inputs = (#(#private::Input<#types>,)*);
-            fn tool() -> #descriptor
+            type About = #krate::Tool;
+            fn about() -> #descriptor
             fn inputs() -> Self::Inputs { #inputs }
             #run
         }
@@ -55,12 +57,13 @@ pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
         #function
         #marker
         #(#cfg)*
-        impl<#state> #private::ToolFn<#state> for #name
+        impl<#state> #private::Function<#state> for #name
         where
             #state: ::core::marker::Send + ::core::marker::Sync + 'static,
         {
+            type About = #krate::Tool;
             type Inputs = ();
-            fn tool() -> #krate::Tool {
+            fn about() -> #krate::Tool {
                 #private::tool("", "", 0)
             }
             fn inputs() {}

@@ -5,5 +5,9 @@ pub use crate::lend::{Lender, Lends, LentBy};
 pub use crate::output::{
     Done, Guard, GuardRefusal, IntoOutcome, Outlet, ToolOutput, Verdict, guard, outlet,
 };
-pub use crate::tool::{Run, ToolFn, tool};
-pub use crate::tool_set::{Entry, entry, set};
+pub use crate::function::{Entry, Function, Run, entry};
+pub use crate::prompt::prompt;
+pub use crate::resource::resource;
+pub use crate::tool::tool;
+pub use crate::tool_set::set;
+pub use crate::resource_set::{prompts, resources};

@@ -1,73 +1,59 @@
-//! One call of a tool, from its name to its outcome.
+//! One call of a function, from its policy to its outcome.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::bound::Bound;
 use crate::caller::Caller;
+use crate::client::{LogLevel, Reach};
 use crate::clock::Clock;
 use crate::error::Refusal;
+use crate::function::Running;
 use crate::json::{self, Node, Object};
-use crate::output::{Outcome, Shape};
-use crate::policy::{self, Allowed};
-use crate::schema::Checker;
-use crate::tool::{Runnable, Running, Tool};
-use crate::tool_set::Tools;
+use crate::outbox::Outbox;
+use crate::output::Outcome;
+use crate::policy::{self, Allowed, Variables};
+use crate::rounds::Rounds;
+use crate::session::Session;
 
-/// A tool of a running server.
-pub(crate) struct BoundTool {
-    pub(crate) tool: Tool,
-    /// Its entry in `tools/list`.
-    pub(crate) listed: Map<String, Value>,
-    /// Whether its output schema can be shown to clients that only know objects.
-    pub(crate) object_output: bool,
-    pub(crate) checker: Checker,
-    /// Inputs for which `null` means absent.
-    pub(crate) optional: Vec<&'static str>,
-    pub(crate) shape: Shape,
-    pub(crate) run: Box<dyn Runnable>,
-}
-
-/// Answers one call. Unknown and hidden tools look alike; nothing runs without an [`Allowed`];
-/// arguments are read only for those who may call.
+/// Answers one call of a function. Nothing runs without an [`Allowed`]; arguments are read only for
+/// those who may call.
 pub(crate) async fn answer(
-    tools: &Tools,
-    name: &str,
+    bound: &Bound,
     arguments: Object<'_>,
     call: &Call,
-) -> Result<(Shape, Outcome), Refusal> {
+    variables: Variables<'_>,
+) -> Result<Outcome, Refusal> {
     let _ended = EndsWith(call);
-    let bound = tools.find(name).ok_or(Refusal::UnknownTool)?;
-    let allowed = policy::authorize(&bound.tool, call.caller())?;
-    let log = Log::begin(&bound.tool, call);
+    let allowed = policy::authorize(&bound.policy, call.caller(), variables)?;
+    let log = Log::begin(bound, call);
     let outcome = match start(bound, allowed, arguments, call) {
-        Ok(running) => supervise(running, bound.tool.timeout).await,
+        Ok(running) => supervise(running, bound.timeout, call).await,
         Err(refusal) => Outcome::Refused(refusal),
     };
     log.end(&outcome);
-    Ok((bound.shape, outcome))
+    Ok(outcome)
 }
 
 /// Checks and reads the arguments; every problem at once.
 fn start<'call>(
-    bound: &'call BoundTool,
+    bound: &'call Bound,
     allowed: Allowed<'call>,
     mut arguments: Object<'_>,
     call: &'call Call,
 ) -> Result<Running<'call>, Refusal> {
-    debug_assert!(
-        std::ptr::eq(allowed.tool(), &bound.tool),
-        "a proof is for one tool"
-    );
+    debug_assert!(allowed.is_for(&bound.policy), "a proof is for one policy");
     arguments
         .0
         .retain(|(name, value)| *value != Node::Null || !bound.optional.contains(&name.as_ref()));
@@ -91,14 +77,20 @@ fn start<'call>(
 }
 
 /// Runs a call under its deadline, and survives its panics. A call that is ready at once, as most
-/// are, never touches a timer.
-async fn supervise(mut running: Running<'_>, timeout: Duration) -> Outcome {
+/// are, never touches a timer. One that waits for its client, where the client is only reached by
+/// an answer, ends here with its questions.
+async fn supervise(mut running: Running<'_>, timeout: Duration, call: &Call) -> Outcome {
     let mut deadline: Option<Pin<Box<tokio::time::Sleep>>> = None;
     std::future::poll_fn(move |context| {
         match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
             Ok(Poll::Ready(outcome)) => return Poll::Ready(outcome),
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(Outcome::Refused(Refusal::Panicked)),
+        }
+        if let BackChannel::Rounds(rounds) = &call.0.back
+            && let Some((questions, answers)) = rounds.take_open()
+        {
+            return Poll::Ready(Outcome::Ask(questions, answers));
         }
         let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         deadline.as_mut().poll(context).map(|()| {
@@ -110,30 +102,113 @@ async fn supervise(mut running: Running<'_>, timeout: Duration) -> Outcome {
     .await
 }
 
+/// How a question reaches the client of a call, and the answer the call.
+pub(crate) enum BackChannel {
+    /// Not at all.
+    None,
+    /// As a request of ours, answered by a message of its own.
+    Session(Arc<Session>),
+    /// As the end of the call, answered by the next one.
+    Rounds(Rounds),
+}
+
 /// The call in progress. Tools borrow it as `&Call`; a clone may leave the function, for work that
 /// goes on after it.
 #[derive(Clone)]
 pub struct Call(Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     caller: Arc<Caller>,
     clock: Clock,
     message: Bytes,
+    pub(crate) reach: Reach,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) back: BackChannel,
+    /// Questions that were not named, so far.
+    pub(crate) questions: AtomicU32,
+    /// Answers that did not fit, so far.
+    pub(crate) asked_again: AtomicU32,
+    progress: Mutex<Option<(f64, Instant)>>,
     request_id: OnceLock<String>,
     ended: AtomicBool,
     token: OnceLock<CancellationToken>,
 }
 
+/// The least time between two notes on the progress of one call.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
+
 impl Call {
-    pub(crate) fn new(caller: Arc<Caller>, clock: Clock, message: Bytes) -> Self {
+    pub(crate) fn new(
+        caller: Arc<Caller>,
+        clock: Clock,
+        message: Bytes,
+        reach: Reach,
+        outbox: Arc<Outbox>,
+        back: BackChannel,
+    ) -> Self {
         Self(Arc::new(Inner {
             caller,
             clock,
             message,
+            reach,
+            outbox,
+            back,
+            questions: AtomicU32::new(0),
+            asked_again: AtomicU32::new(0),
+            progress: Mutex::new(None),
             request_id: OnceLock::new(),
             ended: AtomicBool::new(false),
             token: OnceLock::new(),
         }))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Tells a client that asked for it how far the call is: `done` of `total`, in any unit. What
+    /// does not go forward, or comes too fast, is left out.
+    pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
+        let Some(token) = &self.0.reach.progress_token else { return };
+        if self.is_cancelled() || !done.is_finite() {
+            return;
+        }
+        let mut last = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_end = total.is_some_and(|total| done >= total);
+        if let Some((before, at)) = *last
+            && (done <= before || (at.elapsed() < PROGRESS_INTERVAL && !at_end))
+        {
+            return;
+        }
+        *last = Some((done, Instant::now()));
+        let mut params = format!("{{\"progressToken\":{token},\"progress\":{}", json!(done));
+        if let Some(total) = total {
+            params += &format!(",\"total\":{}", json!(total));
+        }
+        if let Some(message) = message {
+            params += &format!(",\"message\":{}", json!(message));
+        }
+        self.notify("notifications/progress", &(params + "}"));
+    }
+
+    /// Sends a log message to a client that wants to hear of this severity. For the client, not
+    /// for the operator: those use `tracing`.
+    pub fn log(&self, level: LogLevel, logger: &str, data: impl Serialize) {
+        let wanted = match (&self.0.back, self.0.reach.client.log_level) {
+            (BackChannel::Session(session), _) => session.log_level().or(Some(LogLevel::Info)),
+            (_, Some(level)) => Some(level),
+            (_, None) if self.0.reach.revision.is_modern() => None,
+            (_, None) => Some(LogLevel::Info),
+        };
+        if wanted.is_some_and(|wanted| level >= wanted) && !self.is_cancelled() {
+            let params = json!({ "level": level.as_str(), "logger": logger, "data": data });
+            self.notify("notifications/message", &params.to_string());
+        }
+    }
+
+    fn notify(&self, method: &str, params: &str) {
+        let message = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{params}}}");
+        self.0.outbox.push(message.into_bytes());
     }
 
     /// Who calls.
@@ -217,16 +292,16 @@ impl Drop for EndsWith<'_> {
 struct Log<'call>(Option<Open<'call>>);
 
 struct Open<'call> {
-    tool: &'call Tool,
+    bound: &'call Bound,
     call: &'call Call,
     since: Instant,
 }
 
 impl<'call> Log<'call> {
-    fn begin(tool: &'call Tool, call: &'call Call) -> Self {
+    fn begin(bound: &'call Bound, call: &'call Call) -> Self {
         let listened = tracing::enabled!(target: "mcp::call", tracing::Level::INFO);
         Self(listened.then(|| Open {
-            tool,
+            bound,
             call,
             since: Instant::now(),
         }))
@@ -234,7 +309,8 @@ impl<'call> Log<'call> {
 
     fn end(mut self, outcome: &Outcome) {
         let word = match outcome {
-            Outcome::Value(_) | Outcome::Reply(_) => "ok",
+            Outcome::Value(_) | Outcome::Reply(_) | Outcome::Blob(_) | Outcome::Messages(_) => "ok",
+            Outcome::Ask(..) => "asks",
             Outcome::Error(error) if error.message().is_none() => "internal",
             Outcome::Error(_) => "failed",
             Outcome::Refused(refusal) => refusal.word(),
@@ -258,7 +334,7 @@ impl Open<'_> {
         tracing::info!(
             target: "mcp::call",
             request_id = self.call.request_id(),
-            tool = self.tool.name(),
+            tool = &*self.bound.name,
             caller = %self.call.caller(),
             tenant = self.call.caller().principal().and_then(|p| p.tenant()),
             outcome,

@@ -40,6 +40,8 @@ struct Inner {
     message: Option<Cow<'static, str>>,
     data: Option<Value>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// Capabilities that the client would have to have, as the protocol writes them.
+    required_capabilities: Option<Value>,
 }
 
 impl ToolError {
@@ -50,6 +52,7 @@ impl ToolError {
             message: Some(message.into()),
             data: None,
             source: None,
+            required_capabilities: None,
         }))
     }
 
@@ -60,7 +63,22 @@ impl ToolError {
             message: None,
             data: None,
             source: Some(source.into()),
+            required_capabilities: None,
         }))
+    }
+
+    /// The client did not declare what a question to it needs.
+    pub(crate) fn missing_capability(required: Value) -> Self {
+        let mut error = Self::new(format!(
+            "This needs a client with the capability {required}, which yours did not declare."
+        ))
+        .code("missing_client_capability");
+        error.0.required_capabilities = Some(required);
+        error
+    }
+
+    pub(crate) fn required_capabilities(&self) -> Option<&Value> {
+        self.0.required_capabilities.as_ref()
     }
 
     /// A machine-readable code, public; `failed` unless said otherwise.
@@ -150,8 +168,8 @@ impl<T> Tell<T> for Option<T> {
 /// Why a call was answered without running its tool, or without the tool's own answer.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// No such tool, or none that this caller may know of.
-    UnknownTool,
+    /// No such thing, or none that this caller may know of.
+    Unknown,
     Unauthenticated {
         scopes: Vec<Cow<'static, str>>,
     },
@@ -174,7 +192,7 @@ impl Refusal {
     /// The code of the refusal, for the caller and for the log.
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Self::UnknownTool => "unknown_tool",
+            Self::Unknown => "unknown",
             Self::Unauthenticated { .. } => "unauthenticated",
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::Forbidden => "forbidden",

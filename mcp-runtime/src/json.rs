@@ -79,6 +79,19 @@ impl<'a> Node<'a> {
         }
     }
 
+    pub(crate) fn into_owned(self) -> Node<'static> {
+        match self {
+            Self::Null => Node::Null,
+            Self::Bool(b) => Node::Bool(b),
+            Self::Number(n) => Node::Number(n),
+            Self::String(s) => Node::String(Cow::Owned(s.into_owned())),
+            Self::Array(items) => Node::Array(items.into_iter().map(Self::into_owned).collect()),
+            Self::Object(o) => Node::Object(Object(
+                o.0.into_iter().map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned())).collect(),
+            )),
+        }
+    }
+
     pub(crate) fn to_value(&self) -> Value {
         match self {
             Self::Null => Value::Null,

@@ -1,6 +1,7 @@
 //! From what a tool returns to what the model reads.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::future::{Future, ready};
 use std::io;
 
@@ -8,9 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Refusal, ToolError};
+use crate::prompt::Messages;
 
 /// The largest result, in bytes of JSON.
 pub(crate) const MAX_RESULT: usize = 4 << 20;
@@ -44,6 +46,10 @@ pub(crate) enum Outcome {
     Reply(Reply),
     Error(ToolError),
     Refused(Refusal),
+    Blob(Vec<u8>),
+    Messages(Messages),
+    /// Open questions to the client, and the answers so far.
+    Ask(Map<String, Value>, BTreeMap<String, Value>),
 }
 
 #[expect(private_interfaces, reason = "sealed")]
@@ -181,6 +187,32 @@ impl ToolOutput for Reply {
 
     fn finish(self) -> Outcome {
         Outcome::Reply(self)
+    }
+}
+
+/// Bytes, as the contents of a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blob(pub Vec<u8>);
+
+#[expect(private_interfaces, reason = "sealed")]
+impl ToolOutput for Blob {
+    fn describe() -> OutputType {
+        OutputType::Free
+    }
+
+    fn finish(self) -> Outcome {
+        Outcome::Blob(self.0)
+    }
+}
+
+#[expect(private_interfaces, reason = "sealed")]
+impl ToolOutput for Messages {
+    fn describe() -> OutputType {
+        OutputType::Free
+    }
+
+    fn finish(self) -> Outcome {
+        Outcome::Messages(self)
     }
 }
 

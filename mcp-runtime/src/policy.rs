@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use crate::caller::Caller;
 use crate::error::Refusal;
-use crate::tool::Tool;
 
 /// Who may call a tool. There is no default: whoever makes a tool says who may call it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +63,21 @@ impl Policy {
         self
     }
 
+    /// What something without a policy falls back to; it is refused when the server is built.
+    pub(crate) fn nobody() -> &'static Self {
+        static NOBODY: std::sync::LazyLock<Policy> =
+            std::sync::LazyLock::new(|| Policy::authenticated().roles(["\u{0}nobody"]));
+        &NOBODY
+    }
+
+    /// The names of the variables in the scopes.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.needed_scopes()
+            .iter()
+            .flat_map(|scope| scope.split('{').skip(1).filter_map(|rest| rest.split_once('}')))
+            .map(|(name, _)| name)
+    }
+
     /// The scopes that a call needs, all of them.
     pub fn needed_scopes(&self) -> &[Cow<'static, str>] {
         match &self.access {
@@ -111,39 +125,74 @@ impl Policy {
     }
 }
 
-/// Proof that the policy of a tool lets a caller in. Running a tool takes one, and nothing but
+/// Proof that a policy lets a caller in. Running a function takes one, and nothing but
 /// [`authorize`] makes one.
-pub(crate) struct Allowed<'t>(&'t Tool);
+pub(crate) struct Allowed<'p>(&'p Policy);
 
-impl<'t> Allowed<'t> {
-    pub(crate) fn tool(&self) -> &'t Tool {
-        self.0
+impl Allowed<'_> {
+    /// Whether this is the proof for `policy`.
+    pub(crate) fn is_for(&self, policy: &Policy) -> bool {
+        std::ptr::eq(self.0, policy)
     }
 }
 
-/// Applies the policy of `tool` to `caller`. Hidden comes first: a caller that may not know of the
-/// tool learns nothing about its scopes.
-pub(crate) fn authorize<'t>(tool: &'t Tool, caller: &Caller) -> Result<Allowed<'t>, Refusal> {
-    let policy = tool.policy_ref();
+/// What a `{name}` in a scope stands for: the variable of a resource template.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Applies a policy to a caller. Hidden comes first: a caller that may not know of the thing
+/// learns nothing about its scopes.
+pub(crate) fn authorize<'p>(
+    policy: &'p Policy,
+    caller: &Caller,
+    variables: Variables<'_>,
+) -> Result<Allowed<'p>, Refusal> {
     if !policy.visible_to(caller) {
-        return Err(Refusal::UnknownTool);
+        return Err(Refusal::Unknown);
     }
+    let needed = |scopes: &[Cow<'static, str>]| -> Result<Vec<Cow<'static, str>>, Refusal> {
+        // A value that cannot be part of a scope is one that no scope was ever granted for.
+        scopes.iter().map(|scope| expand(scope, variables).ok_or(Refusal::Unknown)).collect()
+    };
     match &policy.access {
-        Access::Public => Ok(Allowed(tool)),
+        Access::Public => Ok(Allowed(policy)),
         Access::Authenticated | Access::Scopes(_) if caller.is_anonymous() => {
-            Err(Refusal::Unauthenticated {
-                scopes: policy.needed_scopes().to_vec(),
-            })
+            Err(Refusal::Unauthenticated { scopes: needed(policy.needed_scopes())? })
         }
-        Access::Authenticated => Ok(Allowed(tool)),
+        Access::Authenticated => Ok(Allowed(policy)),
+        Access::Scopes(scopes) if scopes.iter().any(|scope| scope.contains('{')) => {
+            let scopes = needed(scopes)?;
+            if scopes.iter().all(|scope| caller.has_scope(scope)) {
+                Ok(Allowed(policy))
+            } else {
+                Err(Refusal::InsufficientScope { scopes })
+            }
+        }
         Access::Scopes(scopes) => {
             if scopes.iter().all(|scope| caller.has_scope(scope)) {
-                Ok(Allowed(tool))
+                Ok(Allowed(policy))
             } else {
-                Err(Refusal::InsufficientScope {
-                    scopes: scopes.clone(),
-                })
+                Err(Refusal::InsufficientScope { scopes: scopes.clone() })
             }
         }
     }
+}
+
+/// Puts variables into a scope.
+fn expand(scope: &Cow<'static, str>, variables: Variables<'_>) -> Option<Cow<'static, str>> {
+    if !scope.contains('{') {
+        return Some(scope.clone());
+    }
+    let mut text = String::new();
+    let mut rest = &**scope;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        let value = variables(name)?;
+        if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
+            return None;
+        }
+        text.push_str(before);
+        text.push_str(&value);
+        rest = after;
+    }
+    Some(Cow::Owned(text + rest))
 }

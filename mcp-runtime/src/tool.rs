@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,10 +9,10 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::ToolResult;
-use crate::input::{Inputs, Problem};
+use crate::function::{Runnable, Running};
+use crate::input::{InputSpec, Problem};
 use crate::json::Object;
-use crate::lend::Lender;
-use crate::output::{Done, DoneKind, Outcome, OutputType, Reply, ToolOutput};
+use crate::output::{Outcome, OutputType, ToolOutput};
 use crate::policy::{Allowed, Policy};
 
 /// The deadline of a tool that names none.
@@ -183,112 +180,11 @@ impl Tool {
 
     /// Who may call.
     pub fn policy_ref(&self) -> &Policy {
-        self.policy.as_ref().unwrap_or(&NOBODY)
+        self.policy.as_ref().unwrap_or_else(|| Policy::nobody())
     }
 
     pub(crate) fn at(&self) -> String {
         format!("{}:{}: tool `{}`", self.at.0, self.at.1, self.name)
-    }
-}
-
-/// What a tool without a policy falls back to; such a tool is refused when the server is built.
-static NOBODY: std::sync::LazyLock<Policy> =
-    std::sync::LazyLock::new(|| Policy::authenticated().roles(["\u{0}nobody"]));
-
-/// What `#[mcp_tool]` implements for the marker of a function.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a tool",
-    label = "not a tool of a server with state `{S}`",
-    note = "put `#[mcp_tool(…)]` on the function"
-)]
-pub trait ToolFn<S: Send + Sync + 'static>: 'static {
-    /// The inputs, in the order of the parameters.
-    type Inputs: Inputs;
-    /// What the tool says about itself.
-    fn tool() -> Tool;
-    /// What it takes.
-    fn inputs() -> Self::Inputs;
-    /// Lend, guard, function.
-    fn run<'call>(run: Run<'call, S, Self::Inputs>) -> impl Future<Output = Done> + Send + 'call;
-}
-
-/// One run of a tool: either a call with its inputs, or the question what the result looks like.
-pub struct Run<'call, S, I: Inputs>(Option<(Lender<'call, S>, I::Values)>);
-
-impl<'call, S, I: Inputs> Run<'call, S, I> {
-    /// The lender and the inputs of a call; `None` when only the result is asked about.
-    pub fn enter(self) -> Option<(Lender<'call, S>, I::Values)> {
-        self.0
-    }
-}
-
-/// A tool bound to the state of its server: what the engine runs.
-pub(crate) trait Runnable: Send + Sync {
-    /// Reads the inputs; with them, the call that waits to be awaited.
-    fn start<'call>(
-        &'call self,
-        allowed: Allowed<'call>,
-        arguments: &Object<'_>,
-        call: &'call Call,
-    ) -> Result<Running<'call>, Vec<Problem>>;
-
-    /// The names of inputs that never show up in logs.
-    fn inputs(&self) -> Vec<&crate::input::InputSpec>;
-
-    fn output(&self) -> OutputType;
-}
-
-pub(crate) type Running<'call> = Pin<Box<dyn Future<Output = Outcome> + Send + 'call>>;
-
-/// A [`ToolFn`] with its state.
-pub(crate) struct Bound<S, T: ToolFn<S>>
-where
-    S: Send + Sync + 'static,
-{
-    state: Arc<S>,
-    inputs: T::Inputs,
-    function: PhantomData<fn() -> T>,
-}
-
-impl<S: Send + Sync + 'static, T: ToolFn<S>> Bound<S, T> {
-    pub(crate) fn new(state: Arc<S>) -> Self {
-        Self {
-            state,
-            inputs: T::inputs(),
-            function: PhantomData,
-        }
-    }
-}
-
-impl<S: Send + Sync + 'static, T: ToolFn<S>> Runnable for Bound<S, T> {
-    fn start<'call>(
-        &'call self,
-        _allowed: Allowed<'call>,
-        arguments: &Object<'_>,
-        call: &'call Call,
-    ) -> Result<Running<'call>, Vec<Problem>> {
-        let values = self.inputs.read(arguments)?;
-        let run = T::run(Run(Some((Lender::new(&self.state, call), values))));
-        Ok(Box::pin(async move {
-            match run.await.0 {
-                DoneKind::Finished(outcome) => outcome,
-                DoneKind::Described(_) => Outcome::Reply(Reply::new()),
-            }
-        }))
-    }
-
-    fn inputs(&self) -> Vec<&crate::input::InputSpec> {
-        self.inputs.specs()
-    }
-
-    fn output(&self) -> OutputType {
-        let mut describe = std::pin::pin!(T::run(Run(None)));
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        // An expansion answers the question before its first await.
-        match describe.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(Done(DoneKind::Described(output))) => output,
-            _ => OutputType::Free,
-        }
     }
 }
 
@@ -368,7 +264,7 @@ impl Runnable for Handler {
         Ok((self.0)(call.clone(), Value::Object(arguments)))
     }
 
-    fn inputs(&self) -> Vec<&crate::input::InputSpec> {
+    fn inputs(&self) -> Vec<&InputSpec> {
         Vec::new()
     }
 

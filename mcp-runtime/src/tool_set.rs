@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::ops::Add;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::call::BoundTool;
+use crate::bound::{self, Bound, Published, Raw, Said};
 use crate::caller::Caller;
-use crate::output::{OutputType, Shape};
-use crate::schema::{self, Checker, InputSchema};
-use crate::tool::{Bound, DynamicTool, Handler, Runnable, Tool, ToolFn};
-use crate::wire::list::Listing;
+use crate::function::Entry;
+use crate::tool::{DynamicTool, Handler, Tool};
+use crate::wire::list::{Listed, Listing, Pages, write_entry};
 
 /// Names longer than this do not fit the clients that put their own prefix in front of them.
 const MAX_NAME: usize = 64;
@@ -34,23 +33,13 @@ const MAX_NAME: usize = 64;
 /// assert_eq!(tools.names().collect::<Vec<_>>(), ["hello", "polite_goodbye"]);
 /// ```
 pub struct ToolSet<S = ()> {
-    entries: Vec<Entry<S>>,
+    entries: Vec<ToolEntry<S>>,
 }
 
-/// One tool of a set, not yet bound to a state.
-pub struct Entry<S> {
-    tool: Tool,
-    dynamic: Option<(Value, Option<Value>)>,
-    bind: Box<dyn FnOnce(Arc<S>) -> Box<dyn Runnable> + Send>,
-}
-
-/// The entry of a tool made by `#[mcp_tool]`. Called by `tools!`.
-pub fn entry<T: ToolFn<S>, S: Send + Sync + 'static>() -> Entry<S> {
-    Entry {
-        tool: T::tool(),
-        dynamic: None,
-        bind: Box::new(|state| Box::new(Bound::<S, T>::new(state))),
-    }
+struct ToolEntry<S> {
+    entry: Entry<Tool, S>,
+    /// The schemas of a tool defined at run time.
+    raw: Option<Raw>,
 }
 
 /// Lists tools: `tools![list_users, billing::refund]`.
@@ -60,14 +49,15 @@ pub fn entry<T: ToolFn<S>, S: Send + Sync + 'static>() -> Entry<S> {
 #[macro_export]
 macro_rules! tools {
     ($($tool:path),* $(,)?) => {
-        $crate::__private::set([$($crate::__private::entry::<$tool, _>()),*])
+        $crate::__private::set([$($crate::__private::entry::<$tool, _, _>()),*])
     };
 }
 
 /// Called by `tools!`.
-pub fn set<S, const N: usize>(entries: [Entry<S>; N]) -> ToolSet<S> {
+pub fn set<S, const N: usize>(entries: [Entry<Tool, S>; N]) -> ToolSet<S> {
+    let entries = entries.into_iter().map(|entry| ToolEntry { entry, raw: None });
     ToolSet {
-        entries: entries.into(),
+        entries: entries.collect(),
     }
 }
 
@@ -88,10 +78,12 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
             output_schema,
             handler,
         } = tool;
-        self.entries.push(Entry {
-            tool,
-            dynamic: Some((input_schema, output_schema)),
-            bind: Box::new(|_| Box::new(handler)),
+        self.entries.push(ToolEntry {
+            entry: Entry {
+                about: tool,
+                bind: Box::new(|_| Box::new(handler)),
+            },
+            raw: Some(Raw { input: input_schema, output: output_schema }),
         });
         self
     }
@@ -100,14 +92,15 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         for entry in &mut self.entries {
-            entry.tool.name = Cow::Owned(format!("{prefix}{}", entry.tool.name));
+            let tool = &mut entry.entry.about;
+            tool.name = Cow::Owned(format!("{prefix}{}", tool.name));
         }
         self
     }
 
     /// The tools, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Tool> {
-        self.entries.iter().map(|entry| &entry.tool)
+        self.entries.iter().map(|entry| &entry.entry.about)
     }
 
     /// The names of the tools, in order.
@@ -132,30 +125,39 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
         page_size: usize,
         problems: &mut Vec<String>,
     ) -> Tools {
-        let mut tools = Vec::with_capacity(self.entries.len());
+        let mut tools: Vec<BoundTool> = Vec::with_capacity(self.entries.len());
+        let mut listed = Vec::with_capacity(self.entries.len());
         let mut index: HashMap<Box<str>, usize> = HashMap::with_capacity(self.entries.len());
-        for entry in self.entries {
-            let at = entry.tool.at();
-            let name = entry.tool.name.clone();
-            if let Some(first) = index.get(&*name) {
-                let first: &BoundTool = &tools[*first];
+        for ToolEntry { entry, raw } in self.entries {
+            let tool = entry.about.clone();
+            let at = tool.at();
+            if let Some(first) = index.get(&*tool.name) {
+                let (file, line) = tools[*first].tool.at;
                 problems.push(format!(
-                    "{at}: the name is taken by the tool at {}:{}; rename one, or give a set a prefix",
-                    first.tool.at.0, first.tool.at.1
+                    "{at}: the name is taken by the tool at {file}:{line}; rename one, or give a set a prefix"
                 ));
                 continue;
             }
-            match entry.finish(Arc::clone(state)) {
-                Ok(tool) => {
-                    index.insert(name.as_ref().into(), tools.len());
-                    tools.push(tool);
+            let mut found = said_problems(&tool);
+            let said = Said {
+                name: tool.name.clone(),
+                description: &tool.description,
+                policy: tool.policy.clone(),
+                timeout: tool.timeout,
+                raw,
+            };
+            match bound::bind(entry, said, Arc::clone(state)) {
+                Ok((tool, bound, published)) if found.is_empty() => {
+                    index.insert(tool.name.as_ref().into(), tools.len());
+                    listed.push(list_entry(&tool, &published));
+                    tools.push(BoundTool { tool, bound });
                 }
-                Err(found) => {
-                    problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")))
-                }
+                Ok(_) => {}
+                Err(more) => found.extend(more),
             }
+            problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
         }
-        let listing = Listing::new(&tools, page_size).unwrap_or_else(|problem| {
+        let listing = Listing::new("tools", listed, page_size).unwrap_or_else(|problem| {
             problems.push(problem);
             Listing::default()
         });
@@ -167,74 +169,10 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
     }
 }
 
-impl<S> Entry<S> {
-    fn finish(self, state: Arc<S>) -> Result<BoundTool, Vec<String>> {
-        let mut problems = said_problems(&self.tool);
-        let run = (self.bind)(state);
-        let specs = run.inputs();
-        let schema = match &self.dynamic {
-            Some((input, _)) if input.get("type").is_none_or(|kind| kind != "object") => {
-                problems.push(
-                    "the schema of its arguments must say `\"type\": \"object\"` at its root"
-                        .into(),
-                );
-                None
-            }
-            Some((input, _)) => Some(InputSchema {
-                published: input.clone(),
-                checked: input.clone(),
-            }),
-            None => match schema::of_inputs(&specs) {
-                Ok(schema) => Some(schema),
-                Err(found) => {
-                    problems.extend(found);
-                    None
-                }
-            },
-        };
-        let checker = schema.as_ref().and_then(|schema| {
-            let compiled = Checker::new(&schema.checked).and_then(|checker| {
-                // What clients see has to be as sound as what is checked.
-                jsonschema::draft202012::meta::validate(&schema.published)
-                    .map(|()| checker)
-                    .map_err(|error| format!("is not a schema of JSON Schema 2020-12: {error}"))
-            });
-            compiled
-                .map_err(|problem| problems.push(format!("the schema of its arguments {problem}")))
-                .ok()
-        });
-        let (shape, output) = match (&self.dynamic, run.output()) {
-            (Some((_, output)), _) => (Shape::Object, output.clone()),
-            (None, OutputType::Value(describe)) => schema::of_output(describe),
-            (None, OutputType::Free) => (Shape::Free, None),
-        };
-        if let Some(output) = &output
-            && let Err(error) = jsonschema::draft202012::meta::validate(output)
-        {
-            problems.push(format!(
-                "the schema of its result is not a schema of JSON Schema 2020-12: {error}"
-            ));
-        }
-        let optional = specs
-            .iter()
-            .filter(|spec| !spec.required)
-            .map(|spec| spec.name)
-            .collect();
-        match (schema, checker, problems.is_empty()) {
-            (Some(schema), Some(checker), true) => Ok(BoundTool {
-                listed: listed(&self.tool, schema.published, output.as_ref()),
-                object_output: output
-                    .as_ref()
-                    .is_none_or(|o| o.get("type").is_some_and(|t| t == "object")),
-                tool: self.tool,
-                checker,
-                optional,
-                shape,
-                run,
-            }),
-            _ => Err(problems),
-        }
-    }
+/// A tool of a running server.
+pub(crate) struct BoundTool {
+    pub(crate) tool: Tool,
+    pub(crate) bound: Bound,
 }
 
 /// What is wrong with what a tool says about itself.
@@ -247,40 +185,38 @@ fn said_problems(tool: &Tool) -> Vec<String> {
             tool.name.len()
         ));
     }
-    if tool.description.trim().is_empty() {
-        problems.push("a model chooses tools by their description, and this one has none".into());
-    }
-    match &tool.policy {
-        None => problems.push("nobody said who may call it: give it a policy".into()),
-        Some(policy) => problems.extend(
-            policy
-                .problem()
-                .map(|problem| format!("its policy {problem}")),
-        ),
-    }
     if tool.effects.read_only && tool.effects.destructive {
         problems.push("it cannot be both read-only and destructive".into());
-    }
-    if tool.timeout.is_zero() {
-        problems.push("its timeout is zero".into());
     }
     problems
 }
 
-/// The entry of `tools/list`, in a fixed order of members.
-fn listed(tool: &Tool, input: Value, output: Option<&Value>) -> Map<String, Value> {
-    let mut entry = Map::new();
-    entry.insert("name".into(), json!(tool.name));
-    if let Some(title) = &tool.title {
-        entry.insert("title".into(), json!(title));
+/// The entry of `tools/list`: a tool reads best from its name on.
+fn list_entry(tool: &Tool, published: &Published) -> Listed {
+    let name = json!(tool.name);
+    let title = tool.title.as_ref().map(|title| json!(title));
+    let description = json!(tool.description);
+    let annotations = json!(tool.effects);
+    let write = |output: Option<&Value>| {
+        let members = [
+            ("name", Some(&name)),
+            ("title", title.as_ref()),
+            ("description", Some(&description)),
+            ("inputSchema", Some(&published.input)),
+            ("outputSchema", output),
+            ("annotations", Some(&annotations)),
+        ];
+        write_entry(members.into_iter().filter_map(|(name, value)| Some((name, value?))))
+    };
+    let output = published.output.as_ref();
+    // Clients that initialize know objects only.
+    let object = output.filter(|output| output.get("type").is_some_and(|kind| kind == "object"));
+    Listed {
+        name: tool.name.to_string(),
+        roles: tool.policy_ref().needed_roles().to_vec(),
+        legacy: write(object),
+        modern: write(output),
     }
-    entry.insert("description".into(), json!(tool.description));
-    entry.insert("inputSchema".into(), input);
-    if let Some(output) = output {
-        entry.insert("outputSchema".into(), output.clone());
-    }
-    entry.insert("annotations".into(), json!(tool.effects));
-    entry
 }
 
 impl<S: Send + Sync + 'static> Default for ToolSet<S> {
@@ -306,8 +242,8 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    pub(crate) fn find(&self, name: &str) -> Option<&BoundTool> {
-        self.index.get(name).map(|at| &self.tools[*at])
+    pub(crate) fn find(&self, name: &str) -> Option<&Bound> {
+        self.index.get(name).map(|at| &self.tools[*at].bound)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -318,7 +254,7 @@ impl Tools {
         self.tools.iter().map(|bound| &bound.tool)
     }
 
-    pub(crate) fn listing(&self, caller: &Caller) -> Arc<crate::wire::list::Pages> {
-        self.listing.pages(caller, &self.tools)
+    pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {
+        self.listing.pages(caller)
     }
 }
