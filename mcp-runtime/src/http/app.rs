@@ -329,7 +329,8 @@ fn preflight(from_page: bool) -> Answer {
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(
-                "accept, authorization, content-type, mcp-method, mcp-name, mcp-protocol-version",
+                "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, \
+                 mcp-protocol-version, mcp-session-id",
             ),
         );
         headers.insert(
