@@ -84,7 +84,8 @@ impl Checker {
             Kind::AdditionalProperties { unexpected }
             | Kind::UnevaluatedProperties { unexpected } => {
                 let known = self.known(error);
-                for name in unexpected {
+                // Each comes with a search for the name that was meant.
+                for name in unexpected.iter().take(MAX_PROBLEMS) {
                     say(
                         format!("{pointer}/{}", escape(&shown(name))),
                         unknown(name, &known),
