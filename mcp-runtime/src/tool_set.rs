@@ -141,10 +141,8 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
             let name = entry.tool.name.clone();
             if let Some((file, line)) = places.insert(name.clone(), entry.tool.at) {
                 problems.push(format!(
-                    "{at}: the name is taken by the tool at {}:{}; rename one, or give a set a prefix",
-                    first.tool.at.0, first.tool.at.1
+                    "{at}: the name is taken by the tool at {file}:{line}; rename one, or give a set a prefix"
                 ));
-                continue;
             }
             match entry.finish(Arc::clone(state)) {
                 Ok(tool) => {
@@ -205,7 +203,7 @@ impl<S> Entry<S> {
                 .ok()
         });
         let (shape, output) = match (&self.dynamic, run.output()) {
-            (Some((_, output)), _) => (Shape::Object, output.clone()),
+            (Some((_, output)), _) => (Shape::Raw, output.clone()),
             (None, OutputType::Value(describe)) => schema::of_output(describe),
             (None, OutputType::Free) => (Shape::Free, None),
         };
