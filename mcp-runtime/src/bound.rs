@@ -78,7 +78,7 @@ pub(crate) fn bind<A, S>(
     }
     let run = (entry.bind)(state);
     let (schema, shape, output) = match said.raw {
-        Some(raw) => (raw_schema(raw.input), Shape::Object, raw.output),
+        Some(raw) => (raw_schema(raw.input), Shape::Raw, raw.output),
         None => {
             let (shape, output) = match run.output() {
                 OutputType::Value(describe) => schema::of_output(describe),

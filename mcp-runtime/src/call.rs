@@ -309,7 +309,7 @@ impl<'call> Log<'call> {
 
     fn end(mut self, outcome: &Outcome) {
         let word = match outcome {
-            Outcome::Value(_) | Outcome::Reply(_) | Outcome::Blob(_) | Outcome::Messages(_) => "ok",
+            Outcome::Value(_) | Outcome::Reply { .. } | Outcome::Blob(_) | Outcome::Messages(_) => "ok",
             Outcome::Ask(..) => "asks",
             Outcome::Error(error) if error.message().is_none() => "internal",
             Outcome::Error(_) => "failed",

@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::input::{Inputs, InputSpec, Problem};
 use crate::json::Object;
 use crate::lend::Lender;
-use crate::output::{Done, DoneKind, Outcome, OutputType, Reply};
+use crate::output::{Done, DoneKind, Outcome, OutputType, Reply, ToolOutput};
 use crate::policy::Allowed;
 
 /// What the attributes implement for the marker of a function.
@@ -93,7 +93,7 @@ impl<S: Send + Sync + 'static, T: Function<S>> Runnable for WithState<S, T> {
         Ok(Box::pin(async move {
             match run.await.0 {
                 DoneKind::Finished(outcome) => outcome,
-                DoneKind::Described(_) => Outcome::Reply(Reply::new()),
+                DoneKind::Described(_) => ToolOutput::finish(Reply::new()),
             }
         }))
     }

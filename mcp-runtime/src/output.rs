@@ -43,7 +43,11 @@ pub(crate) enum OutputType {
 pub(crate) enum Outcome {
     /// The JSON of a value.
     Value(String),
-    Reply(Reply),
+    /// The JSON of pieces of content and of a structured value; the latter is empty without one.
+    Reply {
+        content: String,
+        structured: String,
+    },
     Error(ToolError),
     Refused(Refusal),
     Blob(Vec<u8>),
@@ -135,7 +139,7 @@ impl ToolOutput for Content {
     }
 
     fn finish(self) -> Outcome {
-        Outcome::Reply(Reply::new().push(self))
+        ToolOutput::finish(Reply::new().push(self))
     }
 }
 
@@ -186,7 +190,18 @@ impl ToolOutput for Reply {
     }
 
     fn finish(self) -> Outcome {
-        Outcome::Reply(self)
+        let content: Vec<&Value> = self.content.iter().map(|content| &content.0).collect();
+        let structured = self.structured.as_ref().map(to_json).transpose();
+        match (to_json(&content), structured.map(Option::unwrap_or_default)) {
+            (Ok(content), Ok(structured)) if content.len() + structured.len() <= MAX_RESULT => {
+                Outcome::Reply {
+                    content,
+                    structured,
+                }
+            }
+            (Ok(_), Ok(_)) => Outcome::Refused(Refusal::ResultTooLarge),
+            (Err(refusal), _) | (_, Err(refusal)) => Outcome::Refused(refusal),
+        }
     }
 }
 
@@ -385,6 +400,8 @@ pub(crate) enum Shape {
     Wrapped,
     /// A string, wrapped, with the text itself as its mirror.
     Text,
+    /// As a tool defined at run time gives it, under its own schema or none.
+    Raw,
     /// Put together by the tool.
     Free,
 }
@@ -394,7 +411,7 @@ impl Shape {
     pub(crate) fn structured(self, json: &str) -> Option<Cow<'_, str>> {
         match self {
             Self::Nothing | Self::Free => None,
-            Self::Object => Some(Cow::Borrowed(json)),
+            Self::Object | Self::Raw => Some(Cow::Borrowed(json)),
             Self::Wrapped | Self::Text => Some(Cow::Owned(format!("{{\"result\":{json}}}"))),
         }
     }

@@ -237,7 +237,7 @@ pub(crate) fn mime(resource: &Resource, bound: &Bound) -> Option<Cow<'static, st
     resource.mime.clone().or(match bound.shape {
         Shape::Text => Some(Cow::Borrowed("text/plain")),
         Shape::Object | Shape::Wrapped => Some(Cow::Borrowed("application/json")),
-        Shape::Nothing | Shape::Free => None,
+        Shape::Nothing | Shape::Free | Shape::Raw => None,
     })
 }
 

@@ -128,15 +128,15 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
         let mut tools: Vec<BoundTool> = Vec::with_capacity(self.entries.len());
         let mut listed = Vec::with_capacity(self.entries.len());
         let mut index: HashMap<Box<str>, usize> = HashMap::with_capacity(self.entries.len());
+        // Of the tools that are refused too: their names are taken all the same.
+        let mut places = HashMap::with_capacity(self.entries.len());
         for ToolEntry { entry, raw } in self.entries {
             let tool = entry.about.clone();
             let at = tool.at();
-            if let Some(first) = index.get(&*tool.name) {
-                let (file, line) = tools[*first].tool.at;
+            if let Some((file, line)) = places.insert(tool.name.clone(), tool.at) {
                 problems.push(format!(
                     "{at}: the name is taken by the tool at {file}:{line}; rename one, or give a set a prefix"
                 ));
-                continue;
             }
             let mut found = said_problems(&tool);
             let said = Said {

@@ -13,6 +13,7 @@ pub(crate) enum Form {
 pub(crate) fn form(headers: &HeaderMap) -> Option<Form> {
     let mut said = false;
     let (mut json, mut sse) = (false, false);
+    let mut json_refused = false;
     for value in headers.get_all(header::ACCEPT) {
         said = true;
         // A value that is not text names no type.
@@ -24,14 +25,16 @@ pub(crate) fn form(headers: &HeaderMap) -> Option<Form> {
                     .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0))
             });
             if refused {
+                // Says more than a wildcard elsewhere in the list.
+                json_refused |= kind.eq_ignore_ascii_case("application/json");
                 continue;
             }
             let is = |wanted: &[&str]| wanted.iter().any(|w| kind.eq_ignore_ascii_case(w));
             json |= is(&["application/json", "application/*", "*/*"]);
-            sse |= is(&["text/event-stream", "text/*"]);
+            sse |= is(&["text/event-stream", "text/*", "*/*"]);
         }
     }
-    match (said, json, sse) {
+    match (said, json && !json_refused, sse) {
         (false, ..) | (_, true, _) => Some(Form::Json),
         (_, _, true) => Some(Form::Sse),
         _ => None,
@@ -51,6 +54,7 @@ mod tests {
             ("Application/*;q=0.5", Some(Form::Json)),
             ("text/event-stream", Some(Form::Sse)),
             ("application/json;q=0, text/event-stream", Some(Form::Sse)),
+            ("application/json;q=0, */*", Some(Form::Sse)),
             ("application/json; q=0", None),
             ("text/html", None),
             ("application/jsonx", None),

@@ -16,6 +16,9 @@ use crate::http::guard::{Guard, Outside};
 use crate::wire::engine::Engine;
 use crate::wire::reply::{Challenge, Reply, code};
 
+/// Nothing here takes a query; clients that send one put little into it.
+const MAX_QUERY: usize = 8 << 10;
+
 /// A server as seen from HTTP.
 pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
@@ -55,6 +58,13 @@ impl App {
     }
 
     pub(crate) async fn answer<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
+        if request
+            .uri()
+            .query()
+            .is_some_and(|query| query.len() > MAX_QUERY)
+        {
+            return close(plain(StatusCode::URI_TOO_LONG, "The URI is too long\n"));
+        }
         match self.place(request.uri().path()) {
             Place::Endpoint => self.endpoint(request).await,
             Place::Health => self.health(request.method(), true),
@@ -329,7 +339,8 @@ fn preflight(from_page: bool) -> Answer {
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(
-                "accept, authorization, content-type, mcp-method, mcp-name, mcp-protocol-version",
+                "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, \
+                 mcp-protocol-version, mcp-session-id",
             ),
         );
         headers.insert(

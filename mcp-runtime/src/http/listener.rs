@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -87,13 +87,15 @@ pub(crate) async fn serve(
     }
     app.stopping.store(true, Ordering::Relaxed);
     drop(listener);
-    open.stop();
+    open.enter_stage(Stage::Draining);
     connections.close();
     if tokio::time::timeout(limits.drain, connections.wait())
         .await
         .is_err()
     {
         tracing::warn!(target: "mcp::http", open = connections.len(), "connections cut off after the drain deadline");
+        open.enter_stage(Stage::CutOff);
+        connections.wait().await;
     }
     Ok(())
 }
@@ -116,20 +118,33 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// The open connections, to wake each of them once when the server stops.
+/// How far the server is on its way to the end; zero is before all of them.
+#[repr(u8)]
+#[derive(Clone, Copy)]
+enum Stage {
+    /// Calls in flight may finish.
+    Draining = 1,
+    /// Nothing may.
+    CutOff,
+}
+
+/// The open connections, to wake each of them when the server enters another stage.
 #[derive(Default)]
 struct Open {
-    stopping: AtomicBool,
+    stage: AtomicU8,
     next: AtomicU64,
     wakers: Mutex<HashMap<u64, Waker>>,
 }
 
 impl Open {
-    fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        let wakers =
-            std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_values().for_each(Waker::wake);
+    fn enter_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.values().for_each(Waker::wake_by_ref);
+    }
+
+    fn reached(&self, stage: Stage) -> bool {
+        self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
     fn enter(&self, waker: &Waker) -> u64 {
@@ -240,9 +255,12 @@ impl Connection {
             if entered.is_none() {
                 entered = Some(open.enter(context.waker()));
             }
-            if !leaving && open.stopping.load(Ordering::Acquire) {
+            if !leaving && open.reached(Stage::Draining) {
                 leaving = true;
                 connection.as_mut().graceful_shutdown();
+            }
+            if leaving && open.reached(Stage::CutOff) {
+                return Poll::Ready(());
             }
             if connection.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());

@@ -84,7 +84,8 @@ impl Checker {
             Kind::AdditionalProperties { unexpected }
             | Kind::UnevaluatedProperties { unexpected } => {
                 let known = self.known(error);
-                for name in unexpected {
+                // Each comes with a search for the name that was meant.
+                for name in unexpected.iter().take(MAX_PROBLEMS) {
                     say(
                         format!("{pointer}/{}", escape(&shown(name))),
                         unknown(name, &known),
@@ -92,27 +93,25 @@ impl Checker {
                 }
             }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-                // The branch that comes closest tells the most.
-                match context
-                    .iter()
-                    .filter(|branch| !branch.is_empty())
-                    .min_by_key(|branch| branch.len())
-                {
-                    Some(branch)
-                        if branch.iter().all(|e| {
-                            !matches!(e.kind(), Kind::Type { .. })
-                                || !e.instance_path().to_string().is_empty()
-                        }) =>
-                    {
-                        for error in branch {
-                            self.explain(error, problems);
-                        }
-                    }
-                    _ => say(
-                        pointer,
-                        "has none of the allowed forms: compare it with the schema of the argument"
-                            .to_owned(),
-                    ),
+                if let Some((tag, options)) = tags(context) {
+                    say(tag, format!("must be one of {}", options.join(", ")));
+                    return;
+                }
+                if let Some(kinds) = kinds(context, &pointer) {
+                    say(pointer, format!("must be {}", kinds.join(" or ")));
+                    return;
+                }
+                // The branch that comes closest tells the most: of those with the right type and
+                // the right tag, the one with the fewest problems.
+                let branches = context.iter().filter(|branch| !branch.is_empty());
+                let closest = branches.min_by_key(|branch| {
+                    let stranger = branch
+                        .iter()
+                        .any(|e| is_tag(e) || kind(e, &pointer).is_some());
+                    (stranger, branch.len())
+                });
+                for error in closest.into_iter().flatten() {
+                    self.explain(error, problems);
                 }
             }
             kind => say(pointer, remedy(kind)),
@@ -129,6 +128,49 @@ impl Checker {
             .and_then(Value::as_object)
             .map(|properties| properties.keys().map(String::as_str).collect())
             .unwrap_or_default()
+    }
+}
+
+fn is_tag(error: &ValidationError<'_>) -> bool {
+    matches!(error.kind(), Kind::Constant { .. })
+}
+
+/// The place and the options of a tag that is wrong in every branch, like the `kind` of an enum.
+fn tags(branches: &[Vec<ValidationError<'_>>]) -> Option<(String, Vec<String>)> {
+    let mut place = None;
+    let mut options = Vec::with_capacity(branches.len());
+    for branch in branches {
+        let error = branch.iter().find(|error| is_tag(error))?;
+        let Kind::Constant { expected_value } = error.kind() else {
+            return None;
+        };
+        let at = error.instance_path().to_string();
+        if place.get_or_insert_with(|| at.clone()) != &at {
+            return None;
+        }
+        options.push(expected_value.to_string());
+    }
+    place.map(|place| (place, options))
+}
+
+/// The types that the branches want at this place, when no branch takes the one that is there.
+fn kinds(branches: &[Vec<ValidationError<'_>>], place: &str) -> Option<Vec<String>> {
+    let mut kinds = Vec::with_capacity(branches.len());
+    for branch in branches {
+        let wanted = branch.iter().find_map(|error| kind(error, place))?;
+        // As elsewhere, nobody should be told to send `null`.
+        if wanted != "null" && !kinds.contains(&wanted) {
+            kinds.push(wanted);
+        }
+    }
+    (!kinds.is_empty()).then_some(kinds)
+}
+
+/// The type that this error asks for at this place.
+fn kind(error: &ValidationError<'_>, place: &str) -> Option<String> {
+    match error.kind() {
+        Kind::Type { kind } if error.instance_path().to_string() == place => Some(types(kind)),
+        _ => None,
     }
 }
 

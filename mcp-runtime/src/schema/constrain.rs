@@ -18,6 +18,8 @@ pub(super) fn apply(
             Ok((keyword, value)) => {
                 schema.insert(keyword.to_owned(), value);
             }
+            // Both ends of a range fail alike.
+            Err(problem) if problems.contains(&problem) => {}
             Err(problem) => problems.push(problem),
         }
     }

@@ -138,33 +138,33 @@ impl Results<'_> {
     pub(crate) fn outcome(&self, id: &Id<'_>, shape: Shape, outcome: Outcome) -> Reply {
         match outcome {
             Outcome::Value(json) => self.value(id, shape, &json),
-            Outcome::Reply(reply) => {
-                let content: Vec<&Value> = reply.content.iter().map(|content| &content.0).collect();
-                let structured = reply.structured.map(|value| value.to_string());
-                self.write(
-                    id,
-                    structured.as_deref().unwrap_or_default(),
-                    false,
-                    |body| push_json(body, &content),
-                )
-            }
+            Outcome::Reply {
+                content,
+                structured,
+            } => self.write(id, &structured, false, |body| {
+                body.extend_from_slice(content.as_bytes());
+            }),
             Outcome::Error(error) => self.error(id, &error),
             Outcome::Refused(refusal) => self.refusal(id, &refusal),
         }
     }
 
     fn value(&self, id: &Id<'_>, shape: Shape, json: &str) -> Reply {
-        if shape == Shape::Nothing {
+        let raw = shape == Shape::Raw;
+        if shape == Shape::Nothing || (raw && json == "null") {
             return self.write(id, "", false, |body| body.extend_from_slice(b"[]"));
         }
-        let structured = shape.structured(json).unwrap_or_default();
-        self.write(id, &structured, false, |body| {
+        let value = shape.structured(json).unwrap_or_default();
+        // Clients before 2026-07-28 only know objects.
+        let hidden = raw && !self.modern && !json.starts_with('{');
+        let structured = if hidden { "" } else { &*value };
+        self.write(id, structured, false, |body| {
             body.extend_from_slice(b"[{\"type\":\"text\",\"text\":");
             // The mirror is the same JSON, escaped; of a string, the string itself.
-            if shape == Shape::Text {
+            if shape == Shape::Text || (raw && json.starts_with('"')) {
                 body.extend_from_slice(json.as_bytes());
             } else {
-                push_json(body, &*structured);
+                push_json(body, &*value);
             }
             body.extend_from_slice(b"}]");
         })
