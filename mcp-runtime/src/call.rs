@@ -16,6 +16,7 @@ use ulid::Ulid;
 
 use crate::bound::Bound;
 use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::client::{LogLevel, Reach};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -124,6 +125,7 @@ pub(crate) struct Inner {
     pub(crate) reach: Reach,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) back: BackChannel,
+    changes: Changes,
     /// Questions that were not named, so far.
     pub(crate) questions: AtomicU32,
     /// Answers that did not fit, so far.
@@ -145,6 +147,7 @@ impl Call {
         reach: Reach,
         outbox: Arc<Outbox>,
         back: BackChannel,
+        changes: Changes,
     ) -> Self {
         Self(Arc::new(Inner {
             caller,
@@ -153,6 +156,7 @@ impl Call {
             reach,
             outbox,
             back,
+            changes,
             questions: AtomicU32::new(0),
             asked_again: AtomicU32::new(0),
             progress: Mutex::new(None),
@@ -219,6 +223,11 @@ impl Call {
     /// The time of day of the server.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Where changes are announced.
+    pub fn changes(&self) -> &Changes {
+        &self.0.changes
     }
 
     /// The id under which the log knows this call: a ULID, 26 characters.

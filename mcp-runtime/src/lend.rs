@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::call::Call;
 use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::clock::Clock;
 
 /// What a server with state `S` can lend to a tool that takes it by reference.
@@ -42,6 +43,12 @@ impl<S: ?Sized> LentBy<S> for Call {
 impl<S: ?Sized> LentBy<S> for Caller {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call.caller()
+    }
+}
+
+impl<S: ?Sized> LentBy<S> for Changes {
+    fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
+        call.changes()
     }
 }
 

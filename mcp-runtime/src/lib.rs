@@ -33,7 +33,18 @@
 #[doc(hidden)]
 pub mod __private;
 mod auth;
+mod resource;
+mod prompt;
+mod resource_set;
+mod uri_template;
+mod completion;
 mod call;
+mod ask;
+mod rounds;
+mod client;
+mod outbox;
+mod session;
+mod changes;
 mod caller;
 mod clock;
 pub mod confirm;
@@ -52,6 +63,8 @@ mod stdio;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod function;
+mod bound;
 mod tool;
 mod tool_set;
 mod trace;

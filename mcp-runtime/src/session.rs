@@ -3,7 +3,7 @@
 //! A session remembers what its client declared, and which of our questions it has not answered
 //! yet. It is bound to its caller: to everybody else it does not exist.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,12 +11,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::changes::{Changes, Filter, Listening};
 use crate::client::{Client, LogLevel};
 use crate::clock::Clock;
 use crate::outbox::Outbox;
-use crate::wire::revision::Revision;
+use crate::wire::message::Id;
+
+/// Resources that one session may watch.
+const MAX_SUBSCRIPTIONS: usize = 100;
 
 /// How many sessions there may be, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +47,14 @@ impl Default for SessionLimits {
 pub(crate) struct Session {
     pub(crate) id: String,
     owner: String,
-    pub(crate) revision: Revision,
-    pub(crate) client: Client,
+    client: Mutex<Client>,
     log_level: Mutex<Option<LogLevel>>,
     /// URIs about whose changes the client wants to hear.
-    pub(crate) subscriptions: Mutex<HashSet<String>>,
-    /// What belongs to no request: the stream that a client opens with GET carries it.
-    pub(crate) feed: Arc<Outbox>,
+    subscriptions: Mutex<BTreeSet<String>>,
+    /// There while a stream is open for what belongs to no request.
+    listening: Mutex<Option<Listening>>,
+    /// Requests under way, by their id, to be cancelled.
+    running: Mutex<HashMap<Id<'static>, Vec<(u64, CancellationToken)>>>,
     next_question: AtomicU64,
     questions: Mutex<HashMap<u64, oneshot::Sender<Result<Value, Value>>>>,
     created_ms: i64,
@@ -56,20 +62,30 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: String, owner: String, revision: Revision, client: Client, now: Timestamp) -> Self {
+    pub(crate) fn new(id: String, owner: String, client: Client, now: Timestamp) -> Self {
         Self {
             id,
             owner,
-            revision,
-            client,
+            client: Mutex::new(client),
             log_level: Mutex::default(),
             subscriptions: Mutex::default(),
-            feed: Arc::default(),
+            listening: Mutex::default(),
+            running: Mutex::default(),
             next_question: AtomicU64::new(1),
             questions: Mutex::default(),
             created_ms: now.as_millisecond(),
             used_ms: AtomicI64::new(now.as_millisecond()),
         }
+    }
+
+    /// What the client declared.
+    pub(crate) fn client(&self) -> Client {
+        lock(&self.client).clone()
+    }
+
+    /// Learns what the client declared, on a connection that is its own session.
+    pub(crate) fn introduce(&self, client: Client) {
+        *lock(&self.client) = client;
     }
 
     pub(crate) fn log_level(&self) -> Option<LogLevel> {
@@ -78,6 +94,44 @@ impl Session {
 
     pub(crate) fn set_log_level(&self, level: LogLevel) {
         *lock(&self.log_level) = Some(level);
+    }
+
+    /// Hears of the changes of a resource, or no longer. `false` when there are too many.
+    pub(crate) fn subscribe(&self, uri: &str, on: bool) -> bool {
+        let mut subscriptions = lock(&self.subscriptions);
+        if on && subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            return false;
+        }
+        if on {
+            subscriptions.insert(uri.to_owned());
+        } else {
+            subscriptions.remove(uri);
+        }
+        if let Some(listening) = &*lock(&self.listening) {
+            listening.watch(uri, on);
+        }
+        true
+    }
+
+    /// Sends what belongs to no request to `outbox` from now on; an earlier stream falls silent.
+    pub(crate) fn attach(&self, changes: &Changes, outbox: Arc<Outbox>) {
+        let uris = lock(&self.subscriptions).clone();
+        let filter = Filter { tools: true, prompts: true, resources: true, uris };
+        *lock(&self.listening) = Some(changes.listen(outbox, filter, None));
+    }
+
+    /// Notes that a request is under way; the token says when its client has cancelled it.
+    pub(crate) fn begin(&self, id: &Id<'_>) -> Running<'_> {
+        let number = self.next_question.fetch_add(1, Ordering::Relaxed);
+        let (id, token) = (id.clone().into_owned(), CancellationToken::new());
+        lock(&self.running).entry(id.clone()).or_default().push((number, token.clone()));
+        Running { session: self, id, number, token }
+    }
+
+    /// Cancels the requests of this id. It may be unknown, or long answered.
+    pub(crate) fn cancel(&self, id: &Id<'static>) {
+        let running = lock(&self.running).remove(id);
+        running.into_iter().flatten().for_each(|(_, token)| token.cancel());
     }
 
     /// Sends a request to the client over `outbox` and waits for its answer: a result, or the
@@ -110,6 +164,26 @@ impl Session {
     }
 }
 
+/// A request under way.
+pub(crate) struct Running<'a> {
+    session: &'a Session,
+    id: Id<'static>,
+    number: u64,
+    pub(crate) token: CancellationToken,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut running = lock(&self.session.running);
+        if let Some(requests) = running.get_mut(&self.id) {
+            requests.retain(|(number, _)| *number != self.number);
+            if requests.is_empty() {
+                running.remove(&self.id);
+            }
+        }
+    }
+}
+
 struct Closes<'a> {
     session: &'a Session,
     id: u64,
@@ -134,7 +208,7 @@ impl Sessions {
     }
 
     /// Opens a session; `None` when there are too many.
-    pub(crate) fn open(&self, caller: &Caller, revision: Revision, client: Client) -> Option<Arc<Session>> {
+    pub(crate) fn open(&self, caller: &Caller, client: Client) -> Option<Arc<Session>> {
         let now = self.clock.now();
         let owner = caller.owner();
         let mut open = lock(&self.open);
@@ -158,7 +232,7 @@ impl Sessions {
         }
         // 256 random bits: whoever has the id is not thereby its owner, but nobody guesses it.
         let id = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-        let session = Arc::new(Session::new(id.clone(), owner, revision, client, now));
+        let session = Arc::new(Session::new(id.clone(), owner, client, now));
         open.insert(id, Arc::clone(&session));
         Some(session)
     }

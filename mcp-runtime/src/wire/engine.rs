@@ -6,42 +6,70 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::call::{self, Call};
 use crate::caller::Caller;
+use crate::changes::Changes;
+use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
-use crate::error::Refusal;
 use crate::json::{Node, Object};
+use crate::outbox::Outbox;
+use crate::resource_set::{Prompts, Resources};
+use crate::rounds::Seal;
+use crate::session::{Session, Sessions};
 use crate::tool_set::Tools;
 use crate::wire::headers::Routing;
+use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
-use crate::wire::reply::{Reply, Results, code};
+use crate::wire::reply::{Reply, code};
 use crate::wire::revision::Revision;
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-const LOG_LEVELS: &[&str] = &[
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 /// How long a client may keep what `server/discover` says, in milliseconds.
 const DISCOVER_TTL_MS: u32 = 60_000;
 
 /// A server, ready to answer. Everything in here is made once.
 pub(crate) struct Engine {
     pub(crate) tools: Tools,
+    pub(crate) resources: Resources,
+    pub(crate) prompts: Prompts,
     pub(crate) clock: Clock,
+    pub(crate) changes: Changes,
+    pub(crate) sessions: Sessions,
+    pub(crate) seal: Seal,
+    pub(crate) modes: Modes,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
     discover: Vec<u8>,
     /// `"_meta":{…}`
-    meta: Vec<u8>,
+    pub(crate) meta: Vec<u8>,
+}
+
+/// What a server has to offer.
+pub(crate) struct Offers {
+    pub(crate) tools: Tools,
+    pub(crate) resources: Resources,
+    pub(crate) prompts: Prompts,
+}
+
+/// How a server treats the earlier revisions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Modes {
+    pub(crate) sessions: SessionMode,
+    /// Whether clients may ask for log messages.
+    pub(crate) logging: bool,
+}
+
+/// When a client of the earlier revisions gets a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionMode {
+    /// When it can be asked something: it declared sampling, elicitation or roots.
+    #[default]
+    Auto,
+    /// Never: every request stands for itself, and any instance can answer it.
+    Stateless,
+    /// Always.
+    Stateful,
 }
 
 /// How a server introduces itself.
@@ -52,16 +80,35 @@ pub(crate) struct Identity {
     pub(crate) instructions: Option<String>,
 }
 
+/// Where a message comes from, and what can be sent back besides its answer.
+pub(crate) struct Link {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) outbox: Arc<Outbox>,
+    /// Whether the client reads the outbox while it waits for the answer.
+    pub(crate) streams: bool,
+    pub(crate) session: Option<Arc<Session>>,
+    /// Where `initialize` opens a session: over HTTP, among the others of the server.
+    pub(crate) opens_sessions: bool,
+}
+
 /// A request that has been understood: which revision it speaks, and what it wants.
-struct Request<'a> {
-    id: Id<'a>,
-    method: &'a str,
-    params: Object<'a>,
-    revision: Revision,
+pub(crate) struct Request<'a> {
+    pub(crate) id: Id<'a>,
+    pub(crate) method: &'a str,
+    pub(crate) params: Object<'a>,
+    pub(crate) revision: Revision,
 }
 
 impl Engine {
-    pub(crate) fn new(tools: Tools, clock: Clock, identity: &Identity) -> Self {
+    pub(crate) fn new(
+        offers: Offers,
+        clock: Clock,
+        identity: &Identity,
+        modes: Modes,
+        sessions: Sessions,
+        changes: Changes,
+    ) -> Self {
+        let Offers { tools, resources, prompts } = offers;
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
         if let Some(title) = &identity.title {
@@ -70,22 +117,29 @@ impl Engine {
         info.insert("version".into(), json!(identity.version));
         let info = Value::Object(info);
         // What is advertised is what is served.
-        let capabilities = if tools.is_empty() {
-            json!({})
-        } else {
-            json!({ "tools": {} })
-        };
+        let mut capabilities = Map::new();
+        if !tools.is_empty() {
+            capabilities.insert("tools".into(), json!({ "listChanged": true }));
+        }
+        if !resources.is_empty() {
+            capabilities.insert("resources".into(), json!({ "listChanged": true, "subscribe": true }));
+        }
+        if !prompts.is_empty() {
+            capabilities.insert("prompts".into(), json!({ "listChanged": true }));
+        }
+        if resources.completes() || prompts.completes() {
+            capabilities.insert("completions".into(), json!({}));
+        }
+        if modes.logging {
+            capabilities.insert("logging".into(), json!({}));
+        }
+        let capabilities = Value::Object(capabilities);
         let instructions = identity
             .instructions
             .as_ref()
-            .map_or(String::new(), |text| {
-                format!(",\"instructions\":{}", json!(text))
-            });
+            .map_or(String::new(), |text| format!(",\"instructions\":{}", json!(text)));
         let meta = format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}");
-        let versions: Vec<&str> = Revision::ALL
-            .iter()
-            .map(|revision| revision.as_str())
-            .collect();
+        let versions: Vec<&str> = Revision::ALL.iter().map(|revision| revision.as_str()).collect();
         let discover = format!(
             "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{capabilities}{instructions},\
              \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{meta}}}",
@@ -93,7 +147,13 @@ impl Engine {
         );
         Self {
             tools,
+            resources,
+            prompts,
             clock,
+            changes,
+            sessions,
+            seal: Seal::random(),
+            modes,
             initialize_tail: format!(
                 "\"capabilities\":{capabilities},\"serverInfo\":{info}{instructions}}}"
             ),
@@ -103,21 +163,50 @@ impl Engine {
     }
 
     /// Answers one message. `headers` are those of HTTP; other transports have none.
-    pub(crate) async fn handle(
-        &self,
-        bytes: &Bytes,
-        headers: Option<&HeaderMap>,
-        caller: Arc<Caller>,
-    ) -> Reply {
+    pub(crate) async fn handle(&self, bytes: &Bytes, headers: Option<&HeaderMap>, link: &Link) -> Reply {
         match message::read(bytes) {
             Ok(Message::Request { id, method, params }) => {
                 match self.understand(id, &method, params, headers) {
-                    Ok(request) => self.dispatch(request, bytes, caller).await,
+                    Ok(request) => self.answer(request, bytes, link).await,
                     Err(reply) => reply,
                 }
             }
-            Ok(Message::Notification { .. }) => Reply::accepted(),
+            Ok(Message::Notification { method, params }) => {
+                if let (Some(session), "notifications/cancelled") = (&link.session, &*method)
+                    && let Some(id) = params.get("requestId").cloned().and_then(message::read_id)
+                {
+                    session.cancel(&id.into_owned());
+                }
+                Reply::accepted()
+            }
+            Ok(Message::Response { id, answer }) => match &link.session {
+                Some(session) => {
+                    session.answered(id, answer);
+                    Reply::accepted()
+                }
+                None => Reply::malformed(
+                    code::INVALID_REQUEST,
+                    "Invalid request: nothing was asked here, so there is nothing to answer",
+                ),
+            },
             Err(reply) => reply,
+        }
+    }
+
+    /// Answers a request, unless its client cancels it.
+    async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        match &link.session {
+            Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
+                let running = session.begin(&request.id);
+                let token = running.token.clone();
+                tokio::select! {
+                    biased;
+                    reply = self.dispatch(request, bytes, link) => reply,
+                    // The client does not want to hear of it any more.
+                    () = token.cancelled() => Reply::accepted(),
+                }
+            }
+            _ => self.dispatch(request, bytes, link).await,
         }
     }
 
@@ -137,12 +226,7 @@ impl Engine {
         };
         let in_body = meta.and_then(|meta| meta.get(META_VERSION));
         let mismatch = |why: String| {
-            Reply::error(
-                &id,
-                400,
-                code::HEADER_MISMATCH,
-                &format!("Header mismatch: {why}"),
-            )
+            Reply::error(&id, 400, code::HEADER_MISMATCH, &format!("Header mismatch: {why}"))
         };
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
@@ -162,37 +246,20 @@ impl Engine {
             (None, Some(version)) => {
                 let revision = Revision::parse(version).ok_or_else(|| unsupported(&id, version))?;
                 if revision.is_modern() {
-                    return Err(invalid_params(
-                        &id,
-                        400,
-                        &format!("`_meta` needs `{META_VERSION}`"),
-                    ));
+                    return Err(invalid_params(&id, 400, &format!("`_meta` needs `{META_VERSION}`")));
                 }
-                return Ok(Request {
-                    id,
-                    method,
-                    params,
-                    revision,
-                });
+                return Ok(Request { id, method, params, revision });
             }
             (Some(version), in_header) => {
                 let Some(version) = version.as_str() else {
-                    return Err(invalid_params(
-                        &id,
-                        400,
-                        &format!("`{META_VERSION}` must be a string"),
-                    ));
+                    return Err(invalid_params(&id, 400, &format!("`{META_VERSION}` must be a string")));
                 };
                 match in_header {
                     None if routing.is_some() => {
-                        return Err(mismatch(
-                            "the header MCP-Protocol-Version is missing".into(),
-                        ));
+                        return Err(mismatch("the header MCP-Protocol-Version is missing".into()));
                     }
                     Some(header) if header != version => {
-                        return Err(mismatch(
-                            "the header MCP-Protocol-Version differs from the body".into(),
-                        ));
+                        return Err(mismatch("the header MCP-Protocol-Version differs from the body".into()));
                     }
                     _ => {}
                 }
@@ -201,63 +268,88 @@ impl Engine {
         };
         if revision.is_modern() {
             if let Some(routing) = &routing {
-                let name = (method == "tools/call")
-                    .then(|| params.get("name").and_then(Node::as_str))
-                    .flatten();
-                routing.matches(method, name).map_err(mismatch)?;
+                let name = match method {
+                    "tools/call" | "prompts/get" => params.get("name"),
+                    "resources/read" => params.get("uri"),
+                    _ => None,
+                };
+                routing.matches(method, name.and_then(Node::as_str)).map_err(mismatch)?;
             }
             check_meta(&id, meta)?;
         }
-        Ok(Request {
-            id,
-            method,
-            params,
-            revision,
-        })
+        Ok(Request { id, method, params, revision })
     }
 
-    async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, caller: Arc<Caller>) -> Reply {
+    async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         let modern = request.revision.is_modern();
+        let caller = &link.caller;
+        let (tools, resources) = (!self.tools.is_empty(), !self.resources.is_empty());
+        let prompts = !self.prompts.is_empty();
         match request.method {
-            "tools/call" if !self.tools.is_empty() => self.call_tool(request, bytes, caller).await,
-            "tools/list" if !self.tools.is_empty() => self.list_tools(&request, &caller),
-            "server/discover" if modern => Reply::result(&request.id, &self.discover),
-            "initialize" if !modern => self.initialize(&request),
-            "ping" if !modern => Reply::result(&request.id, b"{}"),
-            _ => {
-                let status = if modern { 404 } else { 200 };
-                Reply::error(
-                    &request.id,
-                    status,
-                    code::METHOD_NOT_FOUND,
-                    "Method not found: this server does not offer it at this protocol version",
-                )
+            "tools/call" if tools => self.call_tool(request, bytes, link).await,
+            "tools/list" if tools => self.list(&request, &self.tools.pages(caller)),
+            "resources/read" if resources => self.read_resource(request, bytes, link).await,
+            "resources/list" if resources => self.list(&request, &self.resources.pages(caller)),
+            "resources/templates/list" if resources => {
+                self.list(&request, &self.resources.template_pages(caller))
             }
+            "prompts/get" if prompts => self.get_prompt(request, bytes, link).await,
+            "prompts/list" if prompts => self.list(&request, &self.prompts.pages(caller)),
+            "completion/complete" if self.resources.completes() || self.prompts.completes() => {
+                self.complete(&request, link).await
+            }
+            "server/discover" if modern => Reply::result(&request.id, &self.discover),
+            "subscriptions/listen" if modern => self.listen(&request, link).await,
+            "initialize" if !modern => self.initialize(&request, link),
+            "ping" if !modern => Reply::result(&request.id, b"{}"),
+            "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link),
+            "resources/subscribe" if !modern && resources => self.subscribe(&request, link, true),
+            "resources/unsubscribe" if !modern && resources => self.subscribe(&request, link, false),
+            _ => Reply::error(
+                &request.id,
+                if modern { 404 } else { 200 },
+                code::METHOD_NOT_FOUND,
+                "Method not found: this server does not offer it at this protocol version",
+            ),
         }
     }
 
-    fn initialize(&self, request: &Request<'_>) -> Reply {
+    fn initialize(&self, request: &Request<'_>, link: &Link) -> Reply {
         let Some(wanted) = request.params.get("protocolVersion").and_then(Node::as_str) else {
             return invalid_params(&request.id, 200, "`protocolVersion` must be a string");
         };
         let revision = Revision::parse(wanted)
             .filter(|revision| !revision.is_modern())
             .unwrap_or(Revision::LATEST_WITH_INITIALIZE);
-        let result = format!(
-            "{{\"protocolVersion\":\"{}\",{}",
-            revision.as_str(),
-            self.initialize_tail
-        );
-        Reply::result(&request.id, result.as_bytes())
+        let result = format!("{{\"protocolVersion\":\"{}\",{}", revision.as_str(), self.initialize_tail);
+        let mut reply = Reply::result(&request.id, result.as_bytes());
+        let client = request.params.get("capabilities").and_then(Node::as_object).map(Client::declared);
+        let client = client.unwrap_or_default();
+        let wants_session = match self.modes.sessions {
+            SessionMode::Auto => client.has_back_channel(),
+            SessionMode::Stateless => false,
+            SessionMode::Stateful => true,
+        };
+        if link.opens_sessions && wants_session {
+            match self.sessions.open(&link.caller, client) {
+                Some(session) => reply.session = Some(session.id.clone()),
+                None => {
+                    tracing::warn!(target: "mcp::session", "too many sessions");
+                    reply = Reply::error(&request.id, 429, code::TOO_MANY, "Too many sessions: end one, or try again later");
+                }
+            }
+        } else if let Some(session) = &link.session {
+            session.introduce(client);
+        }
+        reply
     }
 
-    fn list_tools(&self, request: &Request<'_>, caller: &Caller) -> Reply {
+    fn list(&self, request: &Request<'_>, pages: &Pages) -> Reply {
         let cursor = match request.params.get("cursor") {
             None | Some(Node::Null) => None,
             Some(Node::String(cursor)) => Some(&**cursor),
             Some(_) => return invalid_params(&request.id, 200, "`cursor` must be a string"),
         };
-        let pages = self.tools.listing(caller);
         let Some(page) = pages.page(cursor) else {
             return invalid_params(
                 &request.id,
@@ -277,34 +369,45 @@ impl Engine {
         }
     }
 
-    async fn call_tool(
-        &self,
-        mut request: Request<'_>,
-        bytes: &Bytes,
-        caller: Arc<Caller>,
-    ) -> Reply {
-        let arguments = match request.params.take("arguments") {
-            None | Some(Node::Null) => Object::default(),
-            Some(Node::Object(arguments)) => arguments,
-            Some(_) => return invalid_params(&request.id, 200, "`arguments` must be an object"),
+    /// What is known of the client of a request, and how it can be reached while it waits.
+    pub(crate) fn reach(&self, request: &Request<'_>, link: &Link) -> Reach {
+        let meta = request.params.get("_meta").and_then(Node::as_object);
+        let progress_token = meta.and_then(|meta| meta.get("progressToken")).and_then(|token| match token {
+            Node::String(text) if text.len() <= 1024 => Some(json!(text).to_string()),
+            Node::Number(number) => Some(number.to_string()),
+            _ => None,
+        });
+        let client = if request.revision.is_modern() {
+            let capabilities = meta.and_then(|meta| meta.get(META_CAPABILITIES)).and_then(Node::as_object);
+            let mut client = capabilities.map(Client::declared).unwrap_or_default();
+            let level = meta.and_then(|meta| meta.get(META_LOG_LEVEL)).and_then(Node::as_str);
+            client.log_level = level.and_then(LogLevel::parse);
+            client
+        } else {
+            link.session.as_ref().map(|session| session.client()).unwrap_or_default()
         };
-        let Some(name) = request.params.get("name").and_then(Node::as_str) else {
-            return invalid_params(&request.id, 200, "`name` must be the name of a tool");
-        };
-        let call = Call::new(caller, self.clock.clone(), bytes.clone());
-        let results = Results {
-            modern: request.revision.is_modern(),
-            meta: &self.meta,
-            call: &call,
-        };
-        match call::answer(&self.tools, name, arguments, &call).await {
-            Ok((shape, outcome)) => results.outcome(&request.id, shape, outcome),
-            Err(refusal) => {
-                if !matches!(refusal, Refusal::UnknownTool) {
-                    tracing::info!(target: "mcp::call", request_id = call.request_id(), tool = name, caller = %call.caller(), outcome = refusal.word(), "call refused");
-                }
-                results.refusal(&request.id, &refusal)
+        Reach { revision: request.revision, client, progress_token }
+    }
+}
+
+/// Requests that run the code of others.
+fn is_slow(method: &str) -> bool {
+    matches!(method, "tools/call" | "resources/read" | "prompts/get" | "completion/complete")
+}
+
+fn set_level(request: &Request<'_>, link: &Link) -> Reply {
+    let level = request.params.get("level").and_then(Node::as_str).and_then(LogLevel::parse);
+    match (level, &link.session) {
+        (None, _) => invalid_params(
+            &request.id,
+            200,
+            &format!("`level` must be one of {}", LogLevel::NAMES.join(", ")),
+        ),
+        (Some(level), session) => {
+            if let Some(session) = session {
+                session.set_log_level(level);
             }
+            Reply::result(&request.id, b"{}")
         }
     }
 }
@@ -312,55 +415,27 @@ impl Engine {
 /// What the `_meta` of a request has to say since 2026-07-28, apart from the version.
 fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
     let member = |name| meta.and_then(|meta| meta.get(name));
-    if member(META_CAPABILITIES)
-        .and_then(Node::as_object)
-        .is_none()
-    {
-        return Err(invalid_params(
-            id,
-            400,
-            &format!("`_meta` needs the object `{META_CAPABILITIES}`"),
-        ));
+    if member(META_CAPABILITIES).and_then(Node::as_object).is_none() {
+        return Err(invalid_params(id, 400, &format!("`_meta` needs the object `{META_CAPABILITIES}`")));
     }
     match member(META_LOG_LEVEL) {
         None => Ok(()),
-        Some(level)
-            if level
-                .as_str()
-                .is_some_and(|level| LOG_LEVELS.contains(&level)) =>
-        {
-            Ok(())
-        }
+        Some(level) if level.as_str().is_some_and(|level| LogLevel::parse(level).is_some()) => Ok(()),
         Some(_) => Err(invalid_params(
             id,
             400,
-            &format!(
-                "`{META_LOG_LEVEL}` must be one of {}",
-                LOG_LEVELS.join(", ")
-            ),
+            &format!("`{META_LOG_LEVEL}` must be one of {}", LogLevel::NAMES.join(", ")),
         )),
     }
 }
 
-fn invalid_params(id: &Id<'_>, status: u16, why: &str) -> Reply {
-    Reply::error(
-        id,
-        status,
-        code::INVALID_PARAMS,
-        &format!("Invalid params: {why}"),
-    )
+pub(crate) fn invalid_params(id: &Id<'_>, status: u16, why: &str) -> Reply {
+    Reply::error(id, status, code::INVALID_PARAMS, &format!("Invalid params: {why}"))
 }
 
 fn unsupported(id: &Id<'_>, requested: &str) -> Reply {
-    let supported: Vec<&str> = Revision::ALL
-        .iter()
-        .map(|revision| revision.as_str())
-        .collect();
-    let requested: String = requested
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(64)
-        .collect();
+    let supported: Vec<&str> = Revision::ALL.iter().map(|revision| revision.as_str()).collect();
+    let requested: String = requested.chars().filter(|c| !c.is_control()).take(64).collect();
     Reply::error_with(
         id,
         400,

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use crate::json::{self, Fault, Node, Object};
 use crate::wire::reply::{Reply, code};
 
@@ -18,6 +20,8 @@ pub(crate) enum Message<'a> {
         method: Cow<'a, str>,
         params: Object<'a>,
     },
+    /// The answer to a question of ours: a result, or the error object.
+    Response { id: u64, answer: Result<Value, Value> },
 }
 
 /// The id of a request, echoed as it came.
@@ -61,9 +65,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
         return Err(invalid("Invalid request: `jsonrpc` must be \"2.0\""));
     }
     let Some(Node::String(method)) = message.take("method") else {
-        return Err(invalid(
-            "Invalid request: `method` must be a string; this server sends no requests, so it takes no responses",
-        ));
+        return response(&mut message)
+            .ok_or_else(|| invalid("Invalid request: `method` must be a string"));
     };
     let id = match message.take("id") {
         None => None,
@@ -92,7 +95,20 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
     })
 }
 
-fn read_id(node: Node<'_>) -> Option<Id<'_>> {
+/// A response has either a result or an error, and an id that we gave.
+fn response(message: &mut Object<'_>) -> Option<Message<'static>> {
+    let answer = match (message.take("result"), message.take("error")) {
+        (Some(result), None) => Ok(result.to_value()),
+        (None, Some(error)) => Err(error.to_value()),
+        _ => return None,
+    };
+    match message.take("id") {
+        Some(Node::Number(id)) => Some(Message::Response { id: id.as_u64()?, answer }),
+        _ => None,
+    }
+}
+
+pub(crate) fn read_id(node: Node<'_>) -> Option<Id<'_>> {
     match node {
         Node::Number(n) => n
             .as_u64()

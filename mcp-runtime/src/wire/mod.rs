@@ -3,6 +3,8 @@
 pub(crate) mod engine;
 pub(crate) mod headers;
 pub(crate) mod list;
+mod listen;
 pub(crate) mod message;
+mod offers;
 pub(crate) mod reply;
 pub(crate) mod revision;

@@ -1,7 +1,9 @@
 //! What the server answers: bytes, and what HTTP says around them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::error::{Refusal, ToolError};
@@ -16,8 +18,13 @@ pub(crate) mod code {
     pub(crate) const INVALID_PARAMS: i32 = -32602;
     pub(crate) const INTERNAL: i32 = -32603;
     pub(crate) const HEADER_MISMATCH: i32 = -32020;
+    pub(crate) const MISSING_CAPABILITY: i32 = -32021;
+    /// Before 2026-07-28.
+    pub(crate) const RESOURCE_NOT_FOUND: i32 = -32002;
+    pub(crate) const SESSION_NOT_FOUND: i32 = -32001;
     pub(crate) const UNSUPPORTED_VERSION: i32 = -32022;
     /// Of our own, outside the range that JSON-RPC reserves; the same numbers as in HTTP.
+    pub(crate) const TOO_MANY: i32 = 429;
     pub(crate) const UNAUTHENTICATED: i32 = 401;
     pub(crate) const FORBIDDEN: i32 = 403;
 }
@@ -29,6 +36,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// What a `WWW-Authenticate` header has to ask for.
     pub(crate) challenge: Option<Challenge>,
+    /// The id of a session that has just been opened.
+    pub(crate) session: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +53,7 @@ impl Reply {
             status: 202,
             body: Vec::new(),
             challenge: None,
+            session: None,
         }
     }
 
@@ -54,6 +64,7 @@ impl Reply {
             status: 400,
             body: body.to_string().into_bytes(),
             challenge: None,
+            session: None,
         }
     }
 
@@ -90,6 +101,7 @@ impl Reply {
             status,
             body,
             challenge: None,
+            session: None,
         }
     }
 
@@ -103,6 +115,7 @@ impl Reply {
             status: 200,
             body,
             challenge: None,
+            session: None,
         }
     }
 }
@@ -146,7 +159,159 @@ impl Results<'_> {
             }),
             Outcome::Error(error) => self.error(id, &error),
             Outcome::Refused(refusal) => self.refusal(id, &refusal),
+            Outcome::Blob(_) | Outcome::Messages(_) | Outcome::Ask(..) => {
+                self.misplaced(id, "a tool returned what only a resource or a prompt may")
+            }
         }
+    }
+
+    /// The messages of a prompt.
+    pub(crate) fn prompt(&self, id: &Id<'_>, description: &str, shape: Shape, outcome: Outcome) -> Reply {
+        let messages = match outcome {
+            Outcome::Messages(messages) => Value::Array(messages.0),
+            Outcome::Value(json) => {
+                let text = serde_json::from_str::<String>(&json).ok().filter(|_| shape == Shape::Text);
+                json!([{ "role": "user", "content": { "type": "text", "text": text.unwrap_or(json) } }])
+            }
+            other => return self.not_contents(id, other, None),
+        };
+        let result = json!({ "description": description, "messages": messages });
+        self.finish(id, &result, None)
+    }
+
+    /// The contents of a resource.
+    pub(crate) fn contents(
+        &self,
+        id: &Id<'_>,
+        uri: &str,
+        mime: Option<&str>,
+        public: bool,
+        shape: Shape,
+        outcome: Outcome,
+    ) -> Reply {
+        let mut entry = json!({ "uri": uri });
+        if let Some(mime) = mime {
+            entry["mimeType"] = json!(mime);
+        }
+        match outcome {
+            Outcome::Blob(bytes) => entry["blob"] = json!(STANDARD.encode(bytes)),
+            Outcome::Value(json) => {
+                let text = serde_json::from_str::<String>(&json).ok().filter(|_| shape == Shape::Text);
+                entry["text"] = json!(text.unwrap_or(json));
+            }
+            other => return self.not_contents(id, other, Some(uri)),
+        }
+        let scope = if public { "public" } else { "private" };
+        self.finish(id, &json!({ "contents": [entry] }), Some((0, scope)))
+    }
+
+    /// A result of an object, with what the revision adds to it.
+    pub(crate) fn finish(&self, id: &Id<'_>, result: &Value, cache: Option<(u32, &str)>) -> Reply {
+        let mut text = result.to_string();
+        if self.modern {
+            text.pop();
+            let cache = cache.map_or(String::new(), |(ttl, scope)| {
+                format!(",\"ttlMs\":{ttl},\"cacheScope\":\"{scope}\"")
+            });
+            let separator = if text.len() > 1 { "," } else { "" };
+            text += &format!("{separator}\"resultType\":\"complete\"{cache},");
+            text += std::str::from_utf8(self.meta).unwrap_or_default();
+            text.push('}');
+        }
+        Reply::result(id, text.as_bytes())
+    }
+
+    /// Open questions, in the only form in which they reach a client of this revision.
+    pub(crate) fn ask(&self, id: &Id<'_>, questions: &Map<String, Value>, state: Option<String>) -> Reply {
+        let mut result = json!({ "resultType": "input_required", "inputRequests": questions });
+        if let Some(state) = state {
+            result["requestState"] = json!(state);
+        }
+        let mut text = result.to_string();
+        text.pop();
+        text.push(',');
+        text += std::str::from_utf8(self.meta).unwrap_or_default();
+        text.push('}');
+        Reply::result(id, text.as_bytes())
+    }
+
+    /// Prompts and resources have no form for a failure but the error of JSON-RPC.
+    fn not_contents(&self, id: &Id<'_>, outcome: Outcome, uri: Option<&str>) -> Reply {
+        match outcome {
+            Outcome::Error(error) => match error.required_capabilities() {
+                Some(required) => self.lacks_capability(id, required, &error),
+                None => self.plain_error(id, &error),
+            },
+            Outcome::Refused(Refusal::InvalidArguments(problems)) if uri.is_some() => {
+                tracing::debug!(target: "mcp::call", ?problems, "a URI does not fit its resource");
+                self.no_resource(id, uri.unwrap_or_default())
+            }
+            Outcome::Refused(Refusal::InvalidArguments(problems)) => {
+                let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                let text = format!("Invalid params: {}", said.join("; "));
+                Reply::error_with(id, 200, code::INVALID_PARAMS, &text, Some(json!({ "problems": problems })))
+            }
+            Outcome::Refused(refusal) => self.plain_refusal(id, &refusal, uri),
+            _ => self.misplaced(id, "a resource or a prompt returned what only a tool may"),
+        }
+    }
+
+    /// The refusal of a prompt or a resource.
+    pub(crate) fn plain_refusal(&self, id: &Id<'_>, refusal: &Refusal, uri: Option<&str>) -> Reply {
+        let word = refusal.word();
+        match refusal {
+            Refusal::Unknown => match uri {
+                Some(uri) => self.no_resource(id, uri),
+                None => Reply::error(id, 200, code::INVALID_PARAMS, "Unknown prompt: `prompts/list` has the names of all that you can get"),
+            },
+            Refusal::Unauthenticated { scopes } => {
+                let mut reply = Reply::error_with(id, 401, code::UNAUTHENTICATED, "This needs to know who calls: send an access token", Some(json!({ "code": word, "scopes": scopes })));
+                reply.challenge = Some(Challenge { error: None, scope: scopes.join(" ") });
+                reply
+            }
+            Refusal::InsufficientScope { scopes } => {
+                let mut reply = Reply::error_with(id, 403, code::FORBIDDEN, "The access token lacks a scope", Some(json!({ "code": word, "scopes": scopes })));
+                reply.challenge = Some(Challenge { error: Some("insufficient_scope"), scope: scopes.join(" ") });
+                reply
+            }
+            Refusal::Forbidden => Reply::error_with(id, 200, code::INVALID_PARAMS, "You are not allowed to read this", Some(json!({ "code": word }))),
+            Refusal::TimedOut { seconds } => Reply::error_with(id, 200, code::INTERNAL, &format!("There was no answer within {seconds} s"), Some(json!({ "code": word }))),
+            Refusal::ResultTooLarge => Reply::error_with(id, 200, code::INTERNAL, "The result is larger than 4 MiB", Some(json!({ "code": word }))),
+            Refusal::Panicked | Refusal::Unserializable(_) | Refusal::InvalidArguments(_) => self.misplaced(id, word),
+        }
+    }
+
+    pub(crate) fn no_resource(&self, id: &Id<'_>, uri: &str) -> Reply {
+        let code = if self.modern { code::INVALID_PARAMS } else { code::RESOURCE_NOT_FOUND };
+        let uri: String = uri.chars().take(2048).collect();
+        Reply::error_with(id, 200, code, "Resource not found", Some(json!({ "uri": uri })))
+    }
+
+    fn plain_error(&self, id: &Id<'_>, error: &ToolError) -> Reply {
+        let request_id = self.call.request_id();
+        if let Some(source) = error.source() {
+            tracing::warn!(target: "mcp::call", request_id, code = error.code_str(), cause = %source, "a resource or prompt failed");
+        }
+        match error.message() {
+            Some(message) => Reply::error_with(id, 200, code::INTERNAL, message, Some(json!({ "code": error.code_str() }))),
+            None => Reply::error(id, 200, code::INTERNAL, &format!("Internal error, request {request_id}")),
+        }
+    }
+
+    fn lacks_capability(&self, id: &Id<'_>, required: &Value, error: &ToolError) -> Reply {
+        Reply::error_with(
+            id,
+            400,
+            code::MISSING_CAPABILITY,
+            error.message().unwrap_or_default(),
+            Some(json!({ "requiredCapabilities": required })),
+        )
+    }
+
+    fn misplaced(&self, id: &Id<'_>, why: &str) -> Reply {
+        let request_id = self.call.request_id();
+        tracing::error!(target: "mcp::call", request_id, why, "a call has no answer");
+        Reply::error(id, 200, code::INTERNAL, &format!("Internal error, request {request_id}"))
     }
 
     fn value(&self, id: &Id<'_>, shape: Shape, json: &str) -> Reply {
@@ -205,6 +370,7 @@ impl Results<'_> {
             status: 200,
             body,
             challenge: None,
+            session: None,
         }
     }
 
@@ -216,6 +382,11 @@ impl Results<'_> {
     }
 
     fn error(&self, id: &Id<'_>, error: &ToolError) -> Reply {
+        if let Some(required) = error.required_capabilities()
+            && self.modern
+        {
+            return self.lacks_capability(id, required, error);
+        }
         let request_id = self.call.request_id();
         let Some(message) = error.message() else {
             tracing::error!(target: "mcp::call", request_id, cause = %causes(error), "a tool failed");
@@ -252,7 +423,7 @@ impl Results<'_> {
         let code = refusal.word();
         match refusal {
             // One fixed text: it must not tell a hidden tool from an unknown one.
-            Refusal::UnknownTool => Reply::error(
+            Refusal::Unknown => Reply::error(
                 id,
                 200,
                 code::INVALID_PARAMS,
@@ -273,15 +444,11 @@ impl Results<'_> {
                 reply
             }
             Refusal::InsufficientScope { scopes } => {
+                let (plural, it) = if scopes.len() == 1 { ("", "it") } else { ("s", "all of them") };
+                let scopes_text = scopes.join(" ");
                 let text = format!(
-                    "This tool needs the scope{} {}, and the access token does not have {}. Ask for an access token with {0}.",
-                    if scopes.len() == 1 { "" } else { "s" },
-                    scopes.join(" "),
-                    if scopes.len() == 1 {
-                        "it"
-                    } else {
-                        "all of them"
-                    }
+                    "This needs the scope{plural} {scopes_text}, and the access token does not have {it}. \
+                     Ask for an access token with {scopes_text}."
                 );
                 let mut reply = self.failed(
                     id,

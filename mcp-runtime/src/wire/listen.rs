@@ -1,0 +1,104 @@
+//! Subscriptions: `subscriptions/listen` since 2026-07-28, `resources/subscribe` before.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::caller::Caller;
+use crate::changes::Filter;
+use crate::json::Node;
+use crate::policy;
+use crate::wire::engine::{Engine, Link, Request, invalid_params};
+use crate::wire::message::Id;
+use crate::wire::reply::Reply;
+
+/// URIs that one subscription may watch.
+const MAX_URIS: usize = 100;
+
+impl Engine {
+    /// Acknowledges what will be heard, then is heard until the client goes or the server stops.
+    pub(crate) async fn listen(&self, request: &Request<'_>, link: &Link) -> Reply {
+        let wanted = request.params.get("notifications").and_then(Node::as_object);
+        let asks = |name: &str| wanted.and_then(|w| w.get(name)) == Some(&Node::Bool(true));
+        let uris = match wanted.and_then(|wanted| wanted.get("resourceSubscriptions")) {
+            None | Some(Node::Null) => Vec::new(),
+            Some(Node::Array(uris)) if uris.len() <= MAX_URIS => {
+                uris.iter().filter_map(Node::as_str).map(str::to_owned).collect()
+            }
+            Some(_) => {
+                return invalid_params(&request.id, 200, "`resourceSubscriptions` must be a list of at most 100 URIs");
+            }
+        };
+        if !link.streams {
+            return invalid_params(&request.id, 200, "listening needs a client that accepts text/event-stream");
+        }
+        let filter = Filter {
+            tools: asks("toolsListChanged") && !self.tools.is_empty(),
+            prompts: asks("promptsListChanged") && !self.prompts.is_empty(),
+            resources: asks("resourcesListChanged") && !self.resources.is_empty(),
+            uris: uris.into_iter().filter(|uri| self.may_watch(uri, &link.caller)).collect(),
+        };
+        let tag = json_of(&request.id);
+        let meta = json!({ "io.modelcontextprotocol/subscriptionId": tag });
+        let acknowledged = json!({
+            "jsonrpc": "2.0",
+            "method": "notifications/subscriptions/acknowledged",
+            "params": { "_meta": meta, "notifications": accepted(&filter) },
+        });
+        link.outbox.push(acknowledged.to_string().into_bytes());
+        let _listening = self.changes.listen(Arc::clone(&link.outbox), filter, Some(tag));
+        self.changes.closed().await;
+        Reply::result(&request.id, json!({ "resultType": "complete", "_meta": meta }).to_string().as_bytes())
+    }
+
+    /// `resources/subscribe` and its opposite. Without a session there is nobody to tell later,
+    /// and a client that subscribes all the same is not worse off.
+    pub(crate) fn subscribe(&self, request: &Request<'_>, link: &Link, on: bool) -> Reply {
+        let Some(uri) = request.params.get("uri").and_then(Node::as_str) else {
+            return invalid_params(&request.id, 200, "`uri` must be a string");
+        };
+        if on && !self.may_watch(uri, &link.caller) {
+            return invalid_params(&request.id, 200, "`uri` is not a resource of this server");
+        }
+        if let Some(session) = &link.session
+            && !session.subscribe(uri, on)
+        {
+            return invalid_params(&request.id, 200, "too many subscriptions in this session");
+        }
+        Reply::result(&request.id, b"{}")
+    }
+
+    /// Nobody hears of what they may not read.
+    fn may_watch(&self, uri: &str, caller: &Caller) -> bool {
+        self.resources.find(uri).is_some_and(|(found, variables)| {
+            let of_scope = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+            policy::authorize(&found.bound.policy, caller, &of_scope).is_ok()
+        })
+    }
+}
+
+/// The filter as the acknowledgement repeats it.
+fn accepted(filter: &Filter) -> Value {
+    let mut accepted = Map::new();
+    for (name, on) in [
+        ("toolsListChanged", filter.tools),
+        ("promptsListChanged", filter.prompts),
+        ("resourcesListChanged", filter.resources),
+    ] {
+        if on {
+            accepted.insert(name.to_owned(), json!(true));
+        }
+    }
+    if !filter.uris.is_empty() {
+        accepted.insert("resourceSubscriptions".to_owned(), json!(filter.uris));
+    }
+    Value::Object(accepted)
+}
+
+fn json_of(id: &Id<'_>) -> Value {
+    match id {
+        Id::Unsigned(n) => json!(n),
+        Id::Signed(n) => json!(n),
+        Id::Text(text) => json!(text),
+    }
+}

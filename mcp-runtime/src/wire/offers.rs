@@ -1,0 +1,285 @@
+//! Tools, resources, prompts and completion: the requests that run what an author wrote.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::bound::Bound;
+use crate::call::{self, BackChannel, Call};
+use crate::completion::{Complete, Completer, MAX_VALUES};
+use crate::error::Refusal;
+use crate::json::{Node, Object};
+use crate::output::Outcome;
+use crate::policy;
+use crate::resource_set;
+use crate::rounds::Rounds;
+use crate::wire::engine::{Engine, Link, Request, invalid_params};
+use crate::wire::reply::{Reply, Results};
+
+/// Longer suggestions are asked for by nobody.
+const MAX_TYPED: usize = 4096;
+
+impl Engine {
+    pub(crate) async fn call_tool(&self, mut request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        let arguments = match request.params.take("arguments") {
+            None | Some(Node::Null) => Object::default(),
+            Some(Node::Object(arguments)) => arguments,
+            Some(_) => return invalid_params(&request.id, 200, "`arguments` must be an object"),
+        };
+        let Some(Node::String(name)) = request.params.take("name") else {
+            return invalid_params(&request.id, 200, "`name` must be the name of a tool");
+        };
+        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link) {
+            Ok(opened) => opened,
+            Err(reply) => return reply,
+        };
+        let results = self.results(&request, &call);
+        let Some(bound) = self.tools.find(&name) else {
+            return results.refusal(&request.id, &Refusal::Unknown);
+        };
+        match call::answer(bound, arguments, &call, &|_| None).await {
+            Ok(Outcome::Ask(questions, answers)) => {
+                let state = self.seal.seal(answers, &context.bytes(), self.clock.now());
+                results.ask(&request.id, &questions, state)
+            }
+            Ok(outcome) => results.outcome(&request.id, bound.shape, outcome),
+            Err(refusal) => {
+                log_refusal(&call, bound, &refusal);
+                results.refusal(&request.id, &refusal)
+            }
+        }
+    }
+
+    pub(crate) async fn read_resource(&self, mut request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        let Some(Node::String(uri)) = request.params.take("uri") else {
+            return invalid_params(&request.id, 200, "`uri` must be a string");
+        };
+        let (call, context) = match self.open(&mut request, &uri, &Object::default(), bytes, link) {
+            Ok(opened) => opened,
+            Err(reply) => return reply,
+        };
+        let results = self.results(&request, &call);
+        let Some((found, variables)) = self.resources.find(&uri) else {
+            return results.no_resource(&request.id, &uri);
+        };
+        let of_scope = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
+        let arguments = variables.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(value.as_str())));
+        let arguments = found.bound.read_spelled(arguments.collect());
+        match call::answer(&found.bound, arguments, &call, &of_scope).await {
+            Ok(Outcome::Ask(questions, answers)) => {
+                let state = self.seal.seal(answers, &context.bytes(), self.clock.now());
+                results.ask(&request.id, &questions, state)
+            }
+            Ok(outcome) => {
+                let mime = resource_set::mime(&found.resource, &found.bound);
+                let public = found.bound.policy.is_public();
+                results.contents(&request.id, &uri, mime.as_deref(), public, found.bound.shape, outcome)
+            }
+            Err(refusal) => {
+                log_refusal(&call, &found.bound, &refusal);
+                results.plain_refusal(&request.id, &refusal, Some(&uri))
+            }
+        }
+    }
+
+    pub(crate) async fn get_prompt(&self, mut request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        let Some(Node::String(name)) = request.params.take("name") else {
+            return invalid_params(&request.id, 200, "`name` must be the name of a prompt");
+        };
+        let arguments = match request.params.take("arguments") {
+            None | Some(Node::Null) => Object::default(),
+            Some(Node::Object(arguments)) => arguments,
+            Some(_) => return invalid_params(&request.id, 200, "`arguments` must be an object"),
+        };
+        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link) {
+            Ok(opened) => opened,
+            Err(reply) => return reply,
+        };
+        let results = self.results(&request, &call);
+        let Some(found) = self.prompts.find(&name) else {
+            return results.plain_refusal(&request.id, &Refusal::Unknown, None);
+        };
+        let mut texts = Vec::with_capacity(arguments.0.len());
+        for (name, value) in arguments.0 {
+            let Node::String(text) = value else {
+                return invalid_params(&request.id, 200, "the arguments of a prompt are strings");
+            };
+            texts.push((name, text));
+        }
+        let arguments = found.bound.read_spelled(texts);
+        match call::answer(&found.bound, arguments, &call, &|_| None).await {
+            Ok(Outcome::Ask(questions, answers)) => {
+                let state = self.seal.seal(answers, &context.bytes(), self.clock.now());
+                results.ask(&request.id, &questions, state)
+            }
+            Ok(outcome) => results.prompt(&request.id, &found.prompt.description, found.bound.shape, outcome),
+            Err(refusal) => {
+                log_refusal(&call, &found.bound, &refusal);
+                results.plain_refusal(&request.id, &refusal, None)
+            }
+        }
+    }
+
+    pub(crate) async fn complete(&self, request: &Request<'_>, link: &Link) -> Reply {
+        let params = &request.params;
+        let member = |object: Option<&Object<'_>>, name: &str| {
+            object.and_then(|object| object.get(name)).and_then(Node::as_str).map(str::to_owned)
+        };
+        let reference = params.get("ref").and_then(Node::as_object);
+        let typed = params.get("argument").and_then(Node::as_object);
+        let (Some(argument), Some(value)) = (member(typed, "name"), member(typed, "value")) else {
+            return invalid_params(&request.id, 200, "`argument` needs the strings `name` and `value`");
+        };
+        if value.len() > MAX_TYPED {
+            return invalid_params(&request.id, 200, "`argument.value` is too long");
+        }
+        let found = match (member(reference, "type").as_deref(), member(reference, "name"), member(reference, "uri")) {
+            (Some("ref/prompt"), Some(name), _) => {
+                self.prompts.find(&name).map(|found| (&found.bound, found.prompt.complete.as_ref()))
+            }
+            (Some("ref/resource"), _, Some(uri)) => {
+                self.resources.of_template(&uri).map(|found| (&found.bound, found.resource.complete.as_ref()))
+            }
+            _ => None,
+        };
+        let visible = found.filter(|(bound, _)| policy::authorize(&bound.policy, &link.caller, &|_| Some("*".into())).is_ok());
+        let Some((_, completer)) = visible else {
+            return invalid_params(&request.id, 200, "`ref` is neither a prompt nor a resource template of this server");
+        };
+        let context = params.get("context").and_then(Node::as_object);
+        let others = context.and_then(|context| context.get("arguments")).and_then(Node::as_object);
+        let others: BTreeMap<String, String> = others
+            .map(|others| others.0.iter().filter_map(|(k, v)| Some((k.to_string(), v.as_str()?.to_owned()))).collect())
+            .unwrap_or_default();
+        let ask = Complete { argument, value, others, caller: Arc::clone(&link.caller) };
+        let mut values = suggest(completer, ask).await;
+        let total = values.len();
+        values.truncate(MAX_VALUES);
+        let result = json!({ "completion": { "values": values, "total": total, "hasMore": total > MAX_VALUES } });
+        let call = Call::new(
+            Arc::clone(&link.caller),
+            self.clock.clone(),
+            Bytes::new(),
+            self.reach(request, link),
+            Arc::clone(&link.outbox),
+            BackChannel::None,
+            self.changes.clone(),
+        );
+        self.results(request, &call).finish(&request.id, &result, None)
+    }
+
+    fn results<'a>(&'a self, request: &Request<'_>, call: &'a Call) -> Results<'a> {
+        Results { modern: request.revision.is_modern(), meta: &self.meta, call }
+    }
+
+    /// The call of a request, with the answers that it brings to earlier questions.
+    fn open<'a>(
+        &self,
+        request: &mut Request<'_>,
+        name: &'a str,
+        arguments: &Object<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Result<(Call, Context<'a>), Reply> {
+        let reach = self.reach(request, link);
+        let modern = request.revision.is_modern();
+        let mut context = Context { owner: None, method: request.method.to_owned(), name, arguments: None };
+        let back = if modern && reach.client.has_back_channel() {
+            context.owner = Some(link.caller.owner());
+            context.arguments = Some(digest(arguments));
+            BackChannel::Rounds(self.rounds(request, &context)?)
+        } else if modern {
+            BackChannel::Rounds(Rounds::default())
+        } else {
+            match &link.session {
+                Some(session) if link.streams => BackChannel::Session(Arc::clone(session)),
+                _ => BackChannel::None,
+            }
+        };
+        let call = Call::new(
+            Arc::clone(&link.caller),
+            self.clock.clone(),
+            bytes.clone(),
+            reach,
+            Arc::clone(&link.outbox),
+            back,
+            self.changes.clone(),
+        );
+        Ok((call, context))
+    }
+
+    /// The answers that a request brings: those of earlier rounds, sealed, and new ones.
+    fn rounds(&self, request: &mut Request<'_>, context: &Context<'_>) -> Result<Rounds, Reply> {
+        let mut answers = match request.params.take("requestState") {
+            None | Some(Node::Null) => BTreeMap::new(),
+            Some(Node::String(state)) => self
+                .seal
+                .open(&state, &context.bytes(), self.clock.now())
+                .map_err(|_| invalid_params(&request.id, 200, "`requestState` is not good here: call again without it"))?,
+            Some(_) => return Err(invalid_params(&request.id, 200, "`requestState` must be a string")),
+        };
+        match request.params.take("inputResponses") {
+            None | Some(Node::Null) => {}
+            Some(Node::Object(responses)) => {
+                answers.extend(responses.0.into_iter().map(|(key, value)| (key.into_owned(), value.to_value())));
+            }
+            Some(_) => return Err(invalid_params(&request.id, 200, "`inputResponses` must be an object")),
+        }
+        Ok(Rounds::new(answers))
+    }
+}
+
+/// What a sealed state is bound to.
+struct Context<'a> {
+    owner: Option<String>,
+    method: String,
+    name: &'a str,
+    arguments: Option<String>,
+}
+
+impl Context<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        json!([self.owner, self.method, self.name, self.arguments]).to_string().into_bytes()
+    }
+}
+
+/// The digest of arguments, whatever the order of their members.
+fn digest(arguments: &Object<'_>) -> String {
+    fn sort(value: Value) -> Value {
+        match value {
+            Value::Object(object) => {
+                let sorted: BTreeMap<String, Value> = object.into_iter().map(|(k, v)| (k, sort(v))).collect();
+                json!(sorted)
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(sort).collect()),
+            other => other,
+        }
+    }
+    let value = sort(Node::Object(arguments.clone()).to_value());
+    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn suggest(completer: Option<&Completer>, ask: Complete) -> Vec<String> {
+    let Some(completer) = completer else { return Vec::new() };
+    // On a task of its own, so that its panic is not ours; and not for long: somebody is typing.
+    let task = tokio::spawn(completer.suggest(ask));
+    let stop = task.abort_handle();
+    match tokio::time::timeout(std::time::Duration::from_secs(5), task).await {
+        Ok(Ok(values)) => values,
+        Ok(Err(_)) => Vec::new(),
+        Err(_) => {
+            stop.abort();
+            Vec::new()
+        }
+    }
+}
+
+fn log_refusal(call: &Call, bound: &Bound, refusal: &Refusal) {
+    if !matches!(refusal, Refusal::Unknown) {
+        tracing::info!(target: "mcp::call", request_id = call.request_id(), name = &*bound.name, caller = %call.caller(), outcome = refusal.word(), "call refused");
+    }
+}
