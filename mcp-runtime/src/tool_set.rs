@@ -134,16 +134,15 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
     ) -> Tools {
         let mut tools = Vec::with_capacity(self.entries.len());
         let mut index: HashMap<Box<str>, usize> = HashMap::with_capacity(self.entries.len());
+        // Of the tools that are refused too: their names are taken all the same.
+        let mut places = HashMap::with_capacity(self.entries.len());
         for entry in self.entries {
             let at = entry.tool.at();
             let name = entry.tool.name.clone();
-            if let Some(first) = index.get(&*name) {
-                let first: &BoundTool = &tools[*first];
+            if let Some((file, line)) = places.insert(name.clone(), entry.tool.at) {
                 problems.push(format!(
-                    "{at}: the name is taken by the tool at {}:{}; rename one, or give a set a prefix",
-                    first.tool.at.0, first.tool.at.1
+                    "{at}: the name is taken by the tool at {file}:{line}; rename one, or give a set a prefix"
                 ));
-                continue;
             }
             match entry.finish(Arc::clone(state)) {
                 Ok(tool) => {
