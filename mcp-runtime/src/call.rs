@@ -234,7 +234,7 @@ impl<'call> Log<'call> {
 
     fn end(mut self, outcome: &Outcome) {
         let word = match outcome {
-            Outcome::Value(_) | Outcome::Reply(_) => "ok",
+            Outcome::Value(_) | Outcome::Reply { .. } => "ok",
             Outcome::Error(error) if error.message().is_none() => "internal",
             Outcome::Error(_) => "failed",
             Outcome::Refused(refusal) => refusal.word(),

@@ -41,7 +41,11 @@ pub(crate) enum OutputType {
 pub(crate) enum Outcome {
     /// The JSON of a value.
     Value(String),
-    Reply(Reply),
+    /// The JSON of pieces of content and of a structured value; the latter is empty without one.
+    Reply {
+        content: String,
+        structured: String,
+    },
     Error(ToolError),
     Refused(Refusal),
 }
@@ -129,7 +133,7 @@ impl ToolOutput for Content {
     }
 
     fn finish(self) -> Outcome {
-        Outcome::Reply(Reply::new().push(self))
+        ToolOutput::finish(Reply::new().push(self))
     }
 }
 
@@ -180,7 +184,18 @@ impl ToolOutput for Reply {
     }
 
     fn finish(self) -> Outcome {
-        Outcome::Reply(self)
+        let content: Vec<&Value> = self.content.iter().map(|content| &content.0).collect();
+        let structured = self.structured.as_ref().map(to_json).transpose();
+        match (to_json(&content), structured.map(Option::unwrap_or_default)) {
+            (Ok(content), Ok(structured)) if content.len() + structured.len() <= MAX_RESULT => {
+                Outcome::Reply {
+                    content,
+                    structured,
+                }
+            }
+            (Ok(_), Ok(_)) => Outcome::Refused(Refusal::ResultTooLarge),
+            (Err(refusal), _) | (_, Err(refusal)) => Outcome::Refused(refusal),
+        }
     }
 }
 

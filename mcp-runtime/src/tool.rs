@@ -272,7 +272,7 @@ impl<S: Send + Sync + 'static, T: ToolFn<S>> Runnable for Bound<S, T> {
         Ok(Box::pin(async move {
             match run.await.0 {
                 DoneKind::Finished(outcome) => outcome,
-                DoneKind::Described(_) => Outcome::Reply(Reply::new()),
+                DoneKind::Described(_) => ToolOutput::finish(Reply::new()),
             }
         }))
     }

@@ -138,16 +138,12 @@ impl Results<'_> {
     pub(crate) fn outcome(&self, id: &Id<'_>, shape: Shape, outcome: Outcome) -> Reply {
         match outcome {
             Outcome::Value(json) => self.value(id, shape, &json),
-            Outcome::Reply(reply) => {
-                let content: Vec<&Value> = reply.content.iter().map(|content| &content.0).collect();
-                let structured = reply.structured.map(|value| value.to_string());
-                self.write(
-                    id,
-                    structured.as_deref().unwrap_or_default(),
-                    false,
-                    |body| push_json(body, &content),
-                )
-            }
+            Outcome::Reply {
+                content,
+                structured,
+            } => self.write(id, &structured, false, |body| {
+                body.extend_from_slice(content.as_bytes());
+            }),
             Outcome::Error(error) => self.error(id, &error),
             Outcome::Refused(refusal) => self.refusal(id, &refusal),
         }
