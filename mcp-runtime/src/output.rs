@@ -368,6 +368,8 @@ pub(crate) enum Shape {
     Wrapped,
     /// A string, wrapped, with the text itself as its mirror.
     Text,
+    /// As a tool defined at run time gives it, under its own schema or none.
+    Raw,
     /// Put together by the tool.
     Free,
 }
@@ -377,7 +379,7 @@ impl Shape {
     pub(crate) fn structured(self, json: &str) -> Option<Cow<'_, str>> {
         match self {
             Self::Nothing | Self::Free => None,
-            Self::Object => Some(Cow::Borrowed(json)),
+            Self::Object | Self::Raw => Some(Cow::Borrowed(json)),
             Self::Wrapped | Self::Text => Some(Cow::Owned(format!("{{\"result\":{json}}}"))),
         }
     }

@@ -203,7 +203,7 @@ impl<S> Entry<S> {
                 .ok()
         });
         let (shape, output) = match (&self.dynamic, run.output()) {
-            (Some((_, output)), _) => (Shape::Object, output.clone()),
+            (Some((_, output)), _) => (Shape::Raw, output.clone()),
             (None, OutputType::Value(describe)) => schema::of_output(describe),
             (None, OutputType::Free) => (Shape::Free, None),
         };

@@ -150,17 +150,21 @@ impl Results<'_> {
     }
 
     fn value(&self, id: &Id<'_>, shape: Shape, json: &str) -> Reply {
-        if shape == Shape::Nothing {
+        let raw = shape == Shape::Raw;
+        if shape == Shape::Nothing || (raw && json == "null") {
             return self.write(id, "", false, |body| body.extend_from_slice(b"[]"));
         }
-        let structured = shape.structured(json).unwrap_or_default();
-        self.write(id, &structured, false, |body| {
+        let value = shape.structured(json).unwrap_or_default();
+        // Clients before 2026-07-28 only know objects.
+        let hidden = raw && !self.modern && !json.starts_with('{');
+        let structured = if hidden { "" } else { &*value };
+        self.write(id, structured, false, |body| {
             body.extend_from_slice(b"[{\"type\":\"text\",\"text\":");
             // The mirror is the same JSON, escaped; of a string, the string itself.
-            if shape == Shape::Text {
+            if shape == Shape::Text || (raw && json.starts_with('"')) {
                 body.extend_from_slice(json.as_bytes());
             } else {
-                push_json(body, &*structured);
+                push_json(body, &*value);
             }
             body.extend_from_slice(b"}]");
         })
