@@ -9,6 +9,30 @@ mod confirm;
 mod idempotency;
 mod store;
 
+#[cfg(feature = "testing")]
+mod boot;
+#[cfg(feature = "testing")]
+mod foreign_client;
+#[cfg(feature = "testing")]
+mod input;
+#[cfg(feature = "testing")]
+mod listener;
+#[cfg(feature = "testing")]
+mod policy;
+#[cfg(feature = "testing")]
+mod run;
+#[cfg(feature = "testing")]
+mod schema;
+#[cfg(feature = "testing")]
+mod stdio;
+#[cfg(feature = "testing")]
+mod wire;
+
+#[cfg(feature = "testing")]
+mod ask;
+#[cfg(feature = "testing")]
+mod live;
+
 use jiff::Timestamp;
 use mcp_runtime::Clock;
 
