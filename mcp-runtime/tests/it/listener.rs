@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use crate::ask::{Ask, MODERN, call};
-use crate::live::{Live, answer, resident_kib, rest, status, within};
+use crate::live::{Live, alone, answer, resident_kib, rest, status, within};
 
 /// Say it again.
 #[mcp_tool(public)]
@@ -147,6 +147,9 @@ async fn a_request_is_not_smuggled_behind_another() {
 
 #[tokio::test]
 async fn bodies_over_the_limit_are_not_read() {
+    if !alone("listener::bodies_over_the_limit_are_not_read") {
+        return;
+    }
     let live = Live::start(service()).await;
     let before = resident_kib();
     let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
@@ -471,6 +474,9 @@ async fn a_server_does_not_wait_for_ever_to_stop() {
 /// RE-31 in small: 500 bad clients cost neither the process nor much memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_clients_are_survived() {
+    if !alone("listener::bad_clients_are_survived") {
+        return;
+    }
     let live = Live::start(impatient()).await;
     alive(&live).await;
     let before = resident_kib();

@@ -104,6 +104,27 @@ pub(crate) async fn within<F: Future>(future: F) -> F::Output {
         .unwrap_or_else(|_| panic!("nothing happened within {PATIENCE:?}: look for a hang"))
 }
 
+/// Memory is that of the process, so a test that looks at it runs in a process of its own: `true`
+/// in there. Elsewhere the test has been run when this returns, and went well.
+pub(crate) fn alone(test: &str) -> bool {
+    const ALONE: &str = "MCP_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "alone in its process: {said}");
+    assert!(
+        said.contains("1 passed"),
+        "`{test}` is not the name of the test: {said}"
+    );
+    false
+}
+
 /// The resident memory of this process, in KiB.
 pub(crate) fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -77,8 +77,8 @@ pub(crate) struct Strict {
 
 /// Numbers of every size.
 #[mcp_tool(public)]
-pub(crate) fn numbers(a: i8, b: u16, c: i32, d: u64, e: f32, f: f64, g: usize, h: i64) -> f64 {
-    f64::from(a) + f64::from(b) + f64::from(c) + d as f64 + f64::from(e) + f + g as f64 + h as f64
+pub(crate) fn numbers(a: i8, b: u16, c: i32, d: u64, e: f32, f: f64, h: i64) -> f64 {
+    f64::from(a) + f64::from(b) + f64::from(c) + d as f64 + f64::from(e) + f + h as f64
 }
 
 /// What may be left out.
@@ -184,7 +184,7 @@ fn gives_enum() -> Level {
 /// Gives something or nothing.
 #[mcp_tool(public)]
 fn gives_option(some: bool) -> Option<Page> {
-    some.then(|| Page {
+    some.then_some(Page {
         limit: 1,
         cursor: None,
     })

@@ -205,7 +205,7 @@ async fn malformed_messages_are_told_apart() {
         let since = std::time::Instant::now();
         let reply = ask.send(&server).await;
         assert!(
-            since.elapsed().as_millis() < 300,
+            since.elapsed().as_secs() < 3,
             "{id}: took {:?}",
             since.elapsed()
         );
