@@ -55,7 +55,8 @@ pub use self::crash::Step;
 use self::db::Db;
 use self::limits::Limits;
 use self::mail::Mailer;
-pub use self::settings::{Mail, PageSizes, RateLimits, Secret, Settings};
+pub use self::settings::{Mail, PageSizes, RateLimits, Settings};
+pub use crate::secret::Secret;
 
 /// The marketplace: its database, its rules and its REST API. Clones share everything.
 #[derive(Clone)]
