@@ -22,7 +22,8 @@ pub trait Authenticate: Send + Sync + 'static {
 }
 
 /// The answer of [`Authenticate`], to be awaited.
-pub type Authentication<'a> = Pin<Box<dyn Future<Output = Result<Arc<Caller>, AuthError>> + Send + 'a>>;
+pub type Authentication<'a> =
+    Pin<Box<dyn Future<Output = Result<Arc<Caller>, AuthError>> + Send + 'a>>;
 
 /// Why a token does not make a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,13 +92,21 @@ impl StaticTokens {
         };
         let text = std::env::var(variable).map_err(|_| problem("is not set"))?;
         let holders: std::collections::BTreeMap<String, Holder> = serde_json::from_str(&text)
-            .map_err(|error| problem(&format!("cannot be read (line {}, column {})", error.line(), error.column())))?;
+            .map_err(|error| {
+                problem(&format!(
+                    "cannot be read (line {}, column {})",
+                    error.line(),
+                    error.column()
+                ))
+            })?;
         let mut tokens = Self::new();
         for (token, holder) in holders {
             if token.len() < 16 {
                 return Err(problem("has a token with fewer than 16 characters"));
             }
-            let mut caller = Caller::user(holder.subject).scopes(holder.scopes).roles(holder.roles);
+            let mut caller = Caller::user(holder.subject)
+                .scopes(holder.scopes)
+                .roles(holder.roles);
             if let Some(tenant) = holder.tenant {
                 caller = caller.tenant(tenant);
             }
@@ -126,12 +135,16 @@ pub fn token_digest(token: &str) -> [u8; 32] {
 
 impl Authenticate for StaticTokens {
     fn authenticate<'a>(&'a self, token: &'a str) -> Authentication<'a> {
-        Box::pin(std::future::ready(self.holder(token).ok_or(AuthError::Invalid)))
+        Box::pin(std::future::ready(
+            self.holder(token).ok_or(AuthError::Invalid),
+        ))
     }
 }
 
 impl std::fmt::Debug for StaticTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StaticTokens").field("known", &self.known.len()).finish()
+        f.debug_struct("StaticTokens")
+            .field("known", &self.known.len())
+            .finish()
     }
 }

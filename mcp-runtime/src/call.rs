@@ -64,15 +64,24 @@ fn start<'call>(
     mut arguments: Object<'_>,
     call: &'call Call,
 ) -> Result<Running<'call>, Refusal> {
-    debug_assert!(std::ptr::eq(allowed.tool(), &bound.tool), "a proof is for one tool");
-    arguments.0.retain(|(name, value)| *value != Node::Null || !bound.optional.contains(&name.as_ref()));
+    debug_assert!(
+        std::ptr::eq(allowed.tool(), &bound.tool),
+        "a proof is for one tool"
+    );
+    arguments
+        .0
+        .retain(|(name, value)| *value != Node::Null || !bound.optional.contains(&name.as_ref()));
     let arguments = Node::Object(arguments);
     // The code of others runs in here too: formats, and `Deserialize` of the input types.
     let started = catch_unwind(AssertUnwindSafe(|| {
         if !bound.checker.accepts(&arguments) {
             return Err(bound.checker.problems(&arguments));
         }
-        bound.run.start(allowed, arguments.as_object().unwrap_or(&Object(Vec::new())), call)
+        bound.run.start(
+            allowed,
+            arguments.as_object().unwrap_or(&Object(Vec::new())),
+            call,
+        )
     }));
     match started {
         Ok(Ok(running)) => Ok(running),
@@ -93,7 +102,9 @@ async fn supervise(mut running: Running<'_>, timeout: Duration) -> Outcome {
         }
         let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         deadline.as_mut().poll(context).map(|()| {
-            Outcome::Refused(Refusal::TimedOut { seconds: timeout.as_secs_f64() })
+            Outcome::Refused(Refusal::TimedOut {
+                seconds: timeout.as_secs_f64(),
+            })
         })
     })
     .await
@@ -146,8 +157,15 @@ impl Call {
     /// What the client calls itself, where it says so: name and version. Not to be trusted.
     pub fn client(&self) -> Option<(String, String)> {
         let message = json::parse(&self.0.message).ok()?;
-        let meta = message.as_object()?.get("params")?.as_object()?.get("_meta")?.as_object()?;
-        let info = meta.get("io.modelcontextprotocol/clientInfo")?.as_object()?;
+        let meta = message
+            .as_object()?
+            .get("params")?
+            .as_object()?
+            .get("_meta")?
+            .as_object()?;
+        let info = meta
+            .get("io.modelcontextprotocol/clientInfo")?
+            .as_object()?;
         let text = |name| info.get(name).and_then(Node::as_str).map(str::to_owned);
         Some((text("name")?, text("version").unwrap_or_default()))
     }
@@ -207,7 +225,11 @@ struct Open<'call> {
 impl<'call> Log<'call> {
     fn begin(tool: &'call Tool, call: &'call Call) -> Self {
         let listened = tracing::enabled!(target: "mcp::call", tracing::Level::INFO);
-        Self(listened.then(|| Open { tool, call, since: Instant::now() }))
+        Self(listened.then(|| Open {
+            tool,
+            call,
+            since: Instant::now(),
+        }))
     }
 
     fn end(mut self, outcome: &Outcome) {

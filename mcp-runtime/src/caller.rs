@@ -119,7 +119,8 @@ impl Caller {
     /// An opaque name of (issuer, subject, tenant), to bind handles to their owner: 32 hexadecimal
     /// digits, the same for every token of one principal, `anonymous` without one.
     pub fn owner(&self) -> String {
-        self.principal().map_or_else(|| "anonymous".to_owned(), Principal::owner)
+        self.principal()
+            .map_or_else(|| "anonymous".to_owned(), Principal::owner)
     }
 
     // An anonymous caller stays one: scopes without somebody who holds them mean nothing.
@@ -165,12 +166,20 @@ impl Principal {
     fn owner(&self) -> String {
         let mut hash = Sha256::new();
         // Lengths keep ("ab", "c") and ("a", "bc") apart.
-        for part in [&*self.issuer, &self.subject, self.tenant.as_deref().unwrap_or("")] {
+        for part in [
+            &*self.issuer,
+            &self.subject,
+            self.tenant.as_deref().unwrap_or(""),
+        ] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
         hash.update([u8::from(self.tenant.is_some())]);
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize()
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 

@@ -152,12 +152,18 @@ impl<T> Tell<T> for Option<T> {
 pub(crate) enum Refusal {
     /// No such tool, or none that this caller may know of.
     UnknownTool,
-    Unauthenticated { scopes: Vec<Cow<'static, str>> },
-    InsufficientScope { scopes: Vec<Cow<'static, str>> },
+    Unauthenticated {
+        scopes: Vec<Cow<'static, str>>,
+    },
+    InsufficientScope {
+        scopes: Vec<Cow<'static, str>>,
+    },
     /// The guard of the tool said no to these arguments.
     Forbidden,
     InvalidArguments(Vec<Problem>),
-    TimedOut { seconds: f64 },
+    TimedOut {
+        seconds: f64,
+    },
     Panicked,
     ResultTooLarge,
     /// The result does not serialize. The operator finds the cause in the log.
@@ -193,11 +199,17 @@ pub type Result<T = (), E = BootError> = std::result::Result<T, E>;
 impl BootError {
     /// An error with one problem.
     pub fn new(problem: impl Into<String>) -> Self {
-        Self { problems: vec![problem.into()] }
+        Self {
+            problems: vec![problem.into()],
+        }
     }
 
     pub(crate) fn collect(problems: Vec<String>) -> Result {
-        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { problems })
+        }
     }
 
     /// All problems, each with the place in the source where it can be mended.
@@ -212,7 +224,8 @@ impl fmt::Display for BootError {
             [one] => f.write_str(one),
             many => {
                 write!(f, "{} problems", many.len())?;
-                many.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+                many.iter()
+                    .try_for_each(|problem| write!(f, "\n  - {problem}"))
             }
         }
     }

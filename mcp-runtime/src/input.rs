@@ -189,7 +189,10 @@ impl<T> Input<T> {
     fn number(mut self, n: impl Limit, rule: fn(Number) -> Rule) -> Self {
         match n.limit() {
             Some(n) => self.spec.rules.push(rule(n)),
-            None => self.spec.problems.push("a limit of its range is not a number that JSON can carry".into()),
+            None => self
+                .spec
+                .problems
+                .push("a limit of its range is not a number that JSON can carry".into()),
         }
         self
     }
@@ -197,7 +200,10 @@ impl<T> Input<T> {
     fn default_json(mut self, value: &impl Serialize) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => self.spec.default = Some(value),
-            Err(error) => self.spec.problems.push(format!("its default does not serialize: {error}")),
+            Err(error) => self
+                .spec
+                .problems
+                .push(format!("its default does not serialize: {error}")),
         }
         self.spec.required = false;
         self
@@ -206,7 +212,10 @@ impl<T> Input<T> {
     fn example_json(mut self, value: &impl Serialize) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => self.spec.examples.push(value),
-            Err(error) => self.spec.problems.push(format!("its example does not serialize: {error}")),
+            Err(error) => self
+                .spec
+                .problems
+                .push(format!("its example does not serialize: {error}")),
         }
         self
     }
@@ -272,11 +281,17 @@ pub trait Inputs: Send + Sync + 'static {
     type Values: Send;
 
     #[doc(hidden)]
-    #[expect(private_interfaces, reason = "sealed: only tuples of inputs implement it")]
+    #[expect(
+        private_interfaces,
+        reason = "sealed: only tuples of inputs implement it"
+    )]
     fn specs(&self) -> Vec<&InputSpec>;
 
     #[doc(hidden)]
-    #[expect(private_interfaces, reason = "sealed: only tuples of inputs implement it")]
+    #[expect(
+        private_interfaces,
+        reason = "sealed: only tuples of inputs implement it"
+    )]
     fn read(&self, arguments: &Object<'_>) -> Result<Self::Values, Vec<Problem>>;
 }
 
@@ -342,13 +357,26 @@ impl Problem {
             Some(expected) => format!("must be {expected}"),
             None => "is not a value of its type: read the description of the argument".to_owned(),
         };
-        Self { pointer: format!("/{name}{}", error.pointer), rule: "type".into(), message }
+        Self {
+            pointer: format!("/{name}{}", error.pointer),
+            rule: "type".into(),
+            message,
+        }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", if self.pointer.is_empty() { "/" } else { &self.pointer }, self.message)
+        write!(
+            f,
+            "{}: {}",
+            if self.pointer.is_empty() {
+                "/"
+            } else {
+                &self.pointer
+            },
+            self.message
+        )
     }
 }
 

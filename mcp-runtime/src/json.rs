@@ -9,9 +9,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use jsonschema::JsonType;
-use jsonschema::json::{
-    Array, Json, Node as JsonNode, NodeIdentity, Object as JsonObject, cmp,
-};
+use jsonschema::json::{Array, Json, Node as JsonNode, NodeIdentity, Object as JsonObject, cmp};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use serde_json::{Number, Value};
 
@@ -54,7 +52,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Node<'_>, Fault> {
             Fault::Syntax
         }
     };
-    let node = Seed { depth: MAX_DEPTH }.deserialize(&mut reader).map_err(fault)?;
+    let node = Seed { depth: MAX_DEPTH }
+        .deserialize(&mut reader)
+        .map_err(fault)?;
     reader.end().map_err(fault)?;
     Ok(node)
 }
@@ -87,7 +87,9 @@ impl<'a> Node<'a> {
             Self::String(s) => Value::String(s.as_ref().to_owned()),
             Self::Array(items) => Value::Array(items.iter().map(Self::to_value).collect()),
             Self::Object(o) => Value::Object(
-                o.0.iter().map(|(k, v)| (k.as_ref().to_owned(), v.to_value())).collect(),
+                o.0.iter()
+                    .map(|(k, v)| (k.as_ref().to_owned(), v.to_value()))
+                    .collect(),
             ),
         }
     }
@@ -95,7 +97,10 @@ impl<'a> Node<'a> {
 
 impl<'a> Object<'a> {
     pub(crate) fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 
     pub(crate) fn take(&mut self, name: &str) -> Option<Node<'a>> {
@@ -149,7 +154,9 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_f64<E: de::Error>(self, n: f64) -> Result<Node<'de>, E> {
-        Number::from_f64(n).map(Node::Number).ok_or_else(|| E::custom("not a number"))
+        Number::from_f64(n)
+            .map(Node::Number)
+            .ok_or_else(|| E::custom("not a number"))
     }
 
     fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Node<'de>, E> {
@@ -310,7 +317,9 @@ impl<'a> JsonNode<'a, Borrowed> for &'a Node<'a> {
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
-        Some(NodeIdentity::new(std::ptr::from_ref::<Node<'a>>(self).addr()))
+        Some(NodeIdentity::new(
+            std::ptr::from_ref::<Node<'a>>(self).addr(),
+        ))
     }
 }
 
@@ -386,17 +395,29 @@ impl std::error::Error for ReadError {}
 
 impl de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { pointer: String::new(), expected: None, detail: message.to_string() }
+        Self {
+            pointer: String::new(),
+            expected: None,
+            detail: message.to_string(),
+        }
     }
 
     fn invalid_type(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         let detail = format!("invalid type: {unexpected}, expected {expected}");
-        Self { pointer: String::new(), expected: Some(expected.to_string()), detail }
+        Self {
+            pointer: String::new(),
+            expected: Some(expected.to_string()),
+            detail,
+        }
     }
 
     fn invalid_value(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         let detail = format!("invalid value: {unexpected}, expected {expected}");
-        Self { pointer: String::new(), expected: Some(expected.to_string()), detail }
+        Self {
+            pointer: String::new(),
+            expected: Some(expected.to_string()),
+            detail,
+        }
     }
 }
 
@@ -415,7 +436,10 @@ fn visit_number<'de, V: Visitor<'de>>(
     let n = number.as_f64().unwrap_or(f64::NAN);
     // 2^53: beyond it neighbouring integers share one float.
     if integer && n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0 {
-        #[expect(clippy::cast_possible_truncation, reason = "checked: whole and within 2^53")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked: whole and within 2^53"
+        )]
         return visitor.visit_i64(n as i64);
     }
     visitor.visit_f64(n)
@@ -441,8 +465,14 @@ impl<'de> de::Deserializer<'de> for &'de Node<'de> {
             Node::Bool(b) => visitor.visit_bool(*b),
             Node::Number(n) => visit_number(n, false, visitor),
             Node::String(s) => visitor.visit_borrowed_str(s),
-            Node::Array(items) => visitor.visit_seq(Elements { items: items.iter(), at: 0 }),
-            Node::Object(o) => visitor.visit_map(Entries { members: o.0.iter(), value: None }),
+            Node::Array(items) => visitor.visit_seq(Elements {
+                items: items.iter(),
+                at: 0,
+            }),
+            Node::Object(o) => visitor.visit_map(Entries {
+                members: o.0.iter(),
+                value: None,
+            }),
         }
     }
 
@@ -478,7 +508,10 @@ impl<'de> de::Deserializer<'de> for &'de Node<'de> {
                 let (variant, value) = &members[0];
                 visitor.visit_enum(Variant { variant, value })
             }
-            _ => Err(de::Error::invalid_type(de::Unexpected::Other("value"), &"a variant")),
+            _ => Err(de::Error::invalid_type(
+                de::Unexpected::Other("value"),
+                &"a variant",
+            )),
         }
     }
 
@@ -500,10 +533,14 @@ impl<'de> de::SeqAccess<'de> for Elements<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, ReadError> {
-        let Some(item) = self.items.next() else { return Ok(None) };
+        let Some(item) = self.items.next() else {
+            return Ok(None);
+        };
         let at = self.at;
         self.at += 1;
-        seed.deserialize(item).map(Some).map_err(|error| error.below(at))
+        seed.deserialize(item)
+            .map(Some)
+            .map_err(|error| error.below(at))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -523,17 +560,16 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, ReadError> {
-        let Some((name, value)) = self.members.next() else { return Ok(None) };
+        let Some((name, value)) = self.members.next() else {
+            return Ok(None);
+        };
         self.value = Some((name, value));
         let name: de::value::BorrowedStrDeserializer<'de, ReadError> =
             de::value::BorrowedStrDeserializer::new(name);
         seed.deserialize(name).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, ReadError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
         let Some((name, value)) = self.value.take() else {
             return Err(de::Error::custom("a value was read before its name"));
         };
@@ -570,7 +606,10 @@ impl<'de> de::VariantAccess<'de> for &'de Node<'de> {
     fn unit_variant(self) -> Result<(), ReadError> {
         match self {
             Node::Null => Ok(()),
-            _ => Err(de::Error::invalid_type(de::Unexpected::Other("value"), &"no content")),
+            _ => Err(de::Error::invalid_type(
+                de::Unexpected::Other("value"),
+                &"no content",
+            )),
         }
     }
 
@@ -616,7 +655,14 @@ mod tests {
         assert!(parse(&deep(MAX_DEPTH)).is_ok());
         assert_eq!(parse(&deep(MAX_DEPTH + 2)), Err(Fault::Syntax));
         assert_eq!(parse(&vec![b'['; 100_000]), Err(Fault::Syntax));
-        for body in [&b"{bad"[..], b"", b"{} x", b"\"\xff\xfe\"", b"\"\\ud800\"", b"1e999"] {
+        for body in [
+            &b"{bad"[..],
+            b"",
+            b"{} x",
+            b"\"\xff\xfe\"",
+            b"\"\\ud800\"",
+            b"1e999",
+        ] {
             assert_eq!(parse(body), Err(Fault::Syntax), "{body:?}");
         }
     }

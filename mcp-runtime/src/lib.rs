@@ -30,32 +30,32 @@
 
 #![warn(missing_docs)]
 
-mod tool;
-mod tool_set;
-mod call;
-mod caller;
-mod policy;
-mod lend;
-mod input;
-mod output;
-mod schema;
-mod json;
-mod error;
-mod wire;
-mod http;
-mod stdio;
-mod server;
-mod auth;
-pub mod confirm;
-pub mod idempotency;
-pub mod store;
-mod clock;
-mod digest;
-mod trace;
-#[cfg(feature = "testing")]
-pub mod testing;
 #[doc(hidden)]
 pub mod __private;
+mod auth;
+mod call;
+mod caller;
+mod clock;
+pub mod confirm;
+mod digest;
+mod error;
+mod http;
+pub mod idempotency;
+mod input;
+mod json;
+mod lend;
+mod output;
+mod policy;
+mod schema;
+mod server;
+mod stdio;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod tool;
+mod tool_set;
+mod trace;
+mod wire;
 
 pub use mcp_macros::{Lend, mcp_tool};
 pub use schemars;
@@ -81,6 +81,7 @@ pub mod prelude {
     pub use serde::{self, Deserialize, Serialize};
 
     pub use crate::{
-        Call, Caller, Clock, Content, Reply, Server, StaticTokens, Tell, ToolError, ToolResult, ToolSet, tools,
+        Call, Caller, Clock, Content, Reply, Server, StaticTokens, Tell, ToolError, ToolResult,
+        ToolSet, tools,
     };
 }

@@ -1,7 +1,7 @@
 //! From what a tool returns to what the model reads.
 
 use std::borrow::Cow;
-use std::future::{Future, Ready, ready};
+use std::future::{Future, ready};
 use std::io;
 
 use base64::Engine as _;
@@ -79,7 +79,9 @@ fn to_json(value: &(impl Serialize + ?Sized)) -> Result<String, Refusal> {
     let mut buffer = Bounded(Vec::with_capacity(256));
     match serde_json::to_writer(&mut buffer, value) {
         Ok(()) => String::from_utf8(buffer.0).map_err(|e| Refusal::Unserializable(e.to_string())),
-        Err(e) if e.io_error_kind() == Some(io::ErrorKind::FileTooLarge) => Err(Refusal::ResultTooLarge),
+        Err(e) if e.io_error_kind() == Some(io::ErrorKind::FileTooLarge) => {
+            Err(Refusal::ResultTooLarge)
+        }
         Err(e) => Err(Refusal::Unserializable(e.to_string())),
     }
 }
@@ -110,7 +112,11 @@ impl Content {
     }
 
     /// A resource with its text.
-    pub fn resource(uri: impl Into<String>, mime: impl Into<String>, text: impl Into<String>) -> Self {
+    pub fn resource(
+        uri: impl Into<String>,
+        mime: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
         Self(json!({ "type": "resource",
             "resource": { "uri": uri.into(), "mimeType": mime.into(), "text": text.into() } }))
     }
@@ -234,7 +240,10 @@ pub struct Outlet<R> {
 
 /// An [`Outlet`] for a type yet to be inferred.
 pub fn outlet<R: IntoOutcome<Kind>, Kind>() -> Outlet<R> {
-    Outlet { describe: R::describe, finish: R::finish }
+    Outlet {
+        describe: R::describe,
+        finish: R::finish,
+    }
 }
 
 /// What running a tool ends with. Made by an [`Outlet`].
@@ -262,42 +271,45 @@ impl<R> Outlet<R> {
     }
 }
 
-/// The expression of a guard, about to be judged.
-pub struct Guarded<T>(pub T);
-
 /// What a guard that says no says.
 pub struct GuardRefusal(Outcome);
 
-/// A guard that is a value.
-pub trait GuardValue {
-    /// Judges it.
-    fn settle(self) -> Ready<Result<(), GuardRefusal>>;
+/// Judges what the expression of a guard came to. Called by expansions.
+pub fn guard<G: Guard<Kind>, Kind>(
+    expression: G,
+) -> impl Future<Output = Result<(), GuardRefusal>> + Send {
+    expression.settle()
 }
 
-/// A guard that is a future.
-pub trait GuardFuture {
-    /// Awaits and judges it.
-    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send;
-}
-
-impl<V: Verdict> GuardValue for Guarded<V> {
-    fn settle(self) -> Ready<Result<(), GuardRefusal>> {
-        ready(self.0.judge().map_err(GuardRefusal))
-    }
-}
-
-impl<F: Future<Output: Verdict> + Send> GuardFuture for Guarded<F> {
-    async fn settle(self) -> Result<(), GuardRefusal> {
-        self.0.await.judge().map_err(GuardRefusal)
-    }
-}
-
-/// What a guard may evaluate to: `bool`, or a `Result` of `bool` or `()`.
+/// What a guard may evaluate to: a [`Verdict`], or a future of one.
 #[diagnostic::on_unimplemented(
     message = "a guard cannot be `{Self}`",
     label = "not a verdict",
-    note = "a guard is a `bool`, a `ToolResult<bool>` or a `ToolResult<()>`, or a future of one"
+    note = "a guard is a `bool`, a `ToolResult<bool>` or a `ToolResult<()>`, or a `Send` future of one"
 )]
+pub trait Guard<Kind> {
+    /// Judges it, after awaiting it if need be.
+    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send;
+}
+
+/// Tells the two kinds of guard apart for type inference.
+pub enum Waiting {}
+
+#[diagnostic::do_not_recommend]
+impl<V: Verdict> Guard<Plain> for V {
+    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send {
+        ready(self.judge().map_err(GuardRefusal))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future<Output: Verdict> + Send> Guard<Waiting> for F {
+    async fn settle(self) -> Result<(), GuardRefusal> {
+        self.await.judge().map_err(GuardRefusal)
+    }
+}
+
+/// A yes, a no, or an error. `()` alone is none of them: a check that cannot fail guards nothing.
 pub trait Verdict {
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "sealed")]
@@ -307,21 +319,26 @@ pub trait Verdict {
 #[expect(private_interfaces, reason = "sealed")]
 impl Verdict for bool {
     fn judge(self) -> Result<(), Outcome> {
-        if self { Ok(()) } else { Err(Outcome::Refused(Refusal::Forbidden)) }
+        if self {
+            Ok(())
+        } else {
+            Err(Outcome::Refused(Refusal::Forbidden))
+        }
     }
 }
 
 #[expect(private_interfaces, reason = "sealed")]
-impl Verdict for () {
+impl<E: Into<ToolError>> Verdict for Result<bool, E> {
     fn judge(self) -> Result<(), Outcome> {
-        Ok(())
+        self.map_err(|error| Outcome::Error(error.into()))
+            .and_then(Verdict::judge)
     }
 }
 
 #[expect(private_interfaces, reason = "sealed")]
-impl<V: Verdict, E: Into<ToolError>> Verdict for Result<V, E> {
+impl<E: Into<ToolError>> Verdict for Result<(), E> {
     fn judge(self) -> Result<(), Outcome> {
-        self.map_err(|error| Outcome::Error(error.into())).and_then(Verdict::judge)
+        self.map_err(|error| Outcome::Error(error.into()))
     }
 }
 

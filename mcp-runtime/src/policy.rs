@@ -28,12 +28,18 @@ enum Access {
 impl Policy {
     /// Everybody, with or without a token.
     pub fn public() -> Self {
-        Self { access: Access::Public, roles: Vec::new() }
+        Self {
+            access: Access::Public,
+            roles: Vec::new(),
+        }
     }
 
     /// Every caller whose identity is known.
     pub fn authenticated() -> Self {
-        Self { access: Access::Authenticated, roles: Vec::new() }
+        Self {
+            access: Access::Authenticated,
+            roles: Vec::new(),
+        }
     }
 
     /// Callers that hold this scope.
@@ -44,7 +50,10 @@ impl Policy {
     /// Callers that hold all of these scopes.
     pub fn scopes<T: Into<Cow<'static, str>>>(scopes: impl IntoIterator<Item = T>) -> Self {
         let scopes = scopes.into_iter().map(Into::into).collect();
-        Self { access: Access::Scopes(scopes), roles: Vec::new() }
+        Self {
+            access: Access::Scopes(scopes),
+            roles: Vec::new(),
+        }
     }
 
     /// On top: callers that have at least one of these roles. For everybody else the tool is
@@ -80,7 +89,8 @@ impl Policy {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let blank = |names: &[Cow<'static, str>]| {
             names.iter().any(|name| {
-                name.is_empty() || name.contains(|c: char| !c.is_ascii_graphic() || c == '"' || c == '\\')
+                name.is_empty()
+                    || name.contains(|c: char| !c.is_ascii_graphic() || c == '"' || c == '\\')
             })
         };
         match &self.access {
@@ -90,10 +100,12 @@ impl Policy {
             Access::Scopes(scopes) if scopes.is_empty() => {
                 Some("asks for an empty set of scopes: name one, or say `authenticated`")
             }
-            Access::Scopes(scopes) if blank(scopes) => {
-                Some("asks for a scope that OAuth cannot carry: visible ASCII without `\"` and `\\`")
+            Access::Scopes(scopes) if blank(scopes) => Some(
+                "asks for a scope that OAuth cannot carry: visible ASCII without `\"` and `\\`",
+            ),
+            _ if self.roles.iter().any(|role| role.is_empty()) => {
+                Some("asks for a role without a name")
             }
-            _ if self.roles.iter().any(|role| role.is_empty()) => Some("asks for a role without a name"),
             _ => None,
         }
     }
@@ -119,14 +131,18 @@ pub(crate) fn authorize<'t>(tool: &'t Tool, caller: &Caller) -> Result<Allowed<'
     match &policy.access {
         Access::Public => Ok(Allowed(tool)),
         Access::Authenticated | Access::Scopes(_) if caller.is_anonymous() => {
-            Err(Refusal::Unauthenticated { scopes: policy.needed_scopes().to_vec() })
+            Err(Refusal::Unauthenticated {
+                scopes: policy.needed_scopes().to_vec(),
+            })
         }
         Access::Authenticated => Ok(Allowed(tool)),
         Access::Scopes(scopes) => {
             if scopes.iter().all(|scope| caller.has_scope(scope)) {
                 Ok(Allowed(tool))
             } else {
-                Err(Refusal::InsufficientScope { scopes: scopes.clone() })
+                Err(Refusal::InsufficientScope {
+                    scopes: scopes.clone(),
+                })
             }
         }
     }

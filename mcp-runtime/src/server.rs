@@ -210,13 +210,25 @@ impl<S: Send + Sync + 'static> Server<S> {
                 Err(problem) => problems.push(problem),
             }
         }
-        problems.extend(self.hosts.iter().filter_map(|host| guard.allow_host(host).err()));
-        problems.extend(self.origins.iter().filter_map(|origin| guard.allow_origin(origin).err()));
+        problems.extend(
+            self.hosts
+                .iter()
+                .filter_map(|host| guard.allow_host(host).err()),
+        );
+        problems.extend(
+            self.origins
+                .iter()
+                .filter_map(|origin| guard.allow_origin(origin).err()),
+        );
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
         BootError::collect(problems)?;
-        let service = self.identity.title.clone().unwrap_or_else(|| self.identity.name.clone());
+        let service = self
+            .identity
+            .title
+            .clone()
+            .unwrap_or_else(|| self.identity.name.clone());
         Ok(Service {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
@@ -244,11 +256,22 @@ impl<S: Send + Sync + 'static> Server<S> {
     /// As [`build`](Self::build), and when the address cannot be listened on.
     pub async fn serve(self, public_url: &str) -> Result {
         let service = self.public_url(public_url).build()?;
-        let uri: Uri = public_url.parse().map_err(|_| BootError::new(format!("`{public_url}` is not a URL")))?;
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let loopback = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        let uri: Uri = public_url
+            .parse()
+            .map_err(|_| BootError::new(format!("`{public_url}` is not a URL")))?;
+        let host = uri
+            .host()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned();
+        let loopback = host == "localhost"
+            || host
+                .parse()
+                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
         let from_env = || match std::env::var("PORT") {
-            Ok(port) => port.parse().map_err(|_| BootError::new("the environment variable PORT is not a port")),
+            Ok(port) => port
+                .parse()
+                .map_err(|_| BootError::new("the environment variable PORT is not a port")),
             Err(_) => Ok(8000),
         };
         match (loopback, uri.port_u16()) {
@@ -270,7 +293,9 @@ impl<S: Send + Sync + 'static> Server<S> {
 
 /// The host (with its port, if it has one) and the path of a public URL.
 fn public(url: &str) -> std::result::Result<(String, String), String> {
-    let problem = |why: &str| format!("the public URL `{url}` {why}: write it like `https://mcp.example.com/mcp`");
+    let problem = |why: &str| {
+        format!("the public URL `{url}` {why}: write it like `https://mcp.example.com/mcp`")
+    };
     let uri: Uri = url.parse().map_err(|_| problem("is not a URL"))?;
     let host = uri.host().ok_or_else(|| problem("has no host"))?;
     let local = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
@@ -373,7 +398,9 @@ impl Service {
 
     /// Where clients reach the endpoint, when it listens on `address`.
     pub fn url(&self, address: SocketAddr) -> String {
-        self.public_url.clone().unwrap_or_else(|| format!("http://{address}{}", self.app.path))
+        self.public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{address}{}", self.app.path))
     }
 
     #[cfg(feature = "testing")]

@@ -54,7 +54,10 @@ pub(crate) async fn serve(
             Err(error) => break Err(error),
             Ok(None) => break Ok(()),
             Ok(Some(Line::TooLong)) => {
-                let reply = Reply::malformed(code::INVALID_REQUEST, &format!("The line is longer than {MAX_LINE} bytes"));
+                let reply = Reply::malformed(
+                    code::INVALID_REQUEST,
+                    &format!("The line is longer than {MAX_LINE} bytes"),
+                );
                 let _ = answers.send(reply.body).await;
             }
             Ok(Some(Line::Message(bytes))) => {
@@ -67,7 +70,9 @@ pub(crate) async fn serve(
                     Peek::Request(id) => Some(calls.open(id)),
                     Peek::Other => None,
                 };
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break Ok(()) };
+                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                    break Ok(());
+                };
                 let (engine, caller) = (Arc::clone(&engine), Arc::clone(&caller));
                 let (answers, of_task, done) = (answers.clone(), Arc::clone(&calls), entry.clone());
                 let task = tasks.spawn(async move {
@@ -144,7 +149,11 @@ impl Calls {
         let mut table = self.lock();
         table.next += 1;
         let number = table.next;
-        table.open.entry(id.clone()).or_default().push((number, None));
+        table
+            .open
+            .entry(id.clone())
+            .or_default()
+            .push((number, None));
         Entry { id, number }
     }
 
@@ -168,12 +177,19 @@ impl Calls {
 
     fn abort(&self, id: &Id<'static>) {
         let calls = self.lock().open.remove(id);
-        calls.into_iter().flatten().filter_map(|(_, task)| task).for_each(|task| task.abort());
+        calls
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, task)| task)
+            .for_each(|task| task.abort());
     }
 
     fn abort_all(&self) {
         let open = std::mem::take(&mut self.lock().open);
-        open.into_values().flatten().filter_map(|(_, task)| task).for_each(|task| task.abort());
+        open.into_values()
+            .flatten()
+            .filter_map(|(_, task)| task)
+            .for_each(|task| task.abort());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
@@ -198,7 +214,10 @@ struct Lines {
 impl Lines {
     async fn next(&mut self, input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Line>> {
         loop {
-            if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = self.buffer[self.searched..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+            {
                 let line = self.buffer.split_to(self.searched + end + 1).freeze();
                 self.searched = 0;
                 if std::mem::take(&mut self.skipping) {
@@ -229,6 +248,9 @@ impl Lines {
 
 /// Drops white space around a line, and a byte order mark before it.
 fn trim(line: Bytes) -> Bytes {
-    let start = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+    let start = line
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(&line)
+        .trim_ascii();
     line.slice_ref(start)
 }

@@ -72,7 +72,10 @@ impl TestServer {
 
     /// Tests a server that is built.
     pub fn over(service: Service) -> Self {
-        Self { service, next_id: Arc::default() }
+        Self {
+            service,
+            next_id: Arc::default(),
+        }
     }
 
     /// A client without a token.
@@ -87,7 +90,11 @@ impl TestServer {
 
     /// A client that is this caller.
     pub fn as_caller(&self, caller: Caller) -> TestClient {
-        TestClient { server: self.clone(), caller, revision: "2026-07-28" }
+        TestClient {
+            server: self.clone(),
+            caller,
+            revision: "2026-07-28",
+        }
     }
 
     /// Calls a tool without a token.
@@ -97,16 +104,28 @@ impl TestServer {
 
     /// Sends any request to any path.
     pub async fn send(&self, request: Request<Vec<u8>>) -> TestReply {
-        let answer = self.service.app().answer(request.map(|body| Full::new(Bytes::from(body)))).await;
+        let answer = self
+            .service
+            .app()
+            .answer(request.map(|body| Full::new(Bytes::from(body))))
+            .await;
         let (head, body) = answer.into_parts();
         let bytes = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(never) => match never {},
         };
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-            if bytes.is_empty() { Value::Null } else { json!(String::from_utf8_lossy(&bytes)) }
+            if bytes.is_empty() {
+                Value::Null
+            } else {
+                json!(String::from_utf8_lossy(&bytes))
+            }
         });
-        TestReply { status: head.status.as_u16(), headers: head.headers, body }
+        TestReply {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        }
     }
 }
 
@@ -141,7 +160,11 @@ impl TestClient {
 
     /// Calls a tool.
     pub async fn call(&self, tool: &str, arguments: Value) -> TestReply {
-        self.request("tools/call", json!({ "name": tool, "arguments": arguments })).await
+        self.request(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
     }
 
     /// The names of the tools that this caller sees, on all pages.
@@ -182,7 +205,9 @@ impl TestClient {
             request = request.header("mcp-protocol-version", self.revision);
         }
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        let request = request.body(body.to_string().into_bytes()).expect("these are headers");
+        let request = request
+            .body(body.to_string().into_bytes())
+            .expect("these are headers");
         let reply = self.server.send(request).await;
         if let Some(echoed) = reply.body.get("id") {
             assert_eq!(echoed, &json!(id), "the answer is to another request");
@@ -198,7 +223,9 @@ impl TestReply {
     /// When the answer is an error, which it shows.
     #[track_caller]
     pub fn result(&self) -> &Value {
-        self.body.get("result").unwrap_or_else(|| panic!("no result, but {}: {}", self.status, self.body))
+        self.body
+            .get("result")
+            .unwrap_or_else(|| panic!("no result, but {}: {}", self.status, self.body))
     }
 
     /// The error of JSON-RPC.
@@ -207,7 +234,9 @@ impl TestReply {
     /// When the answer is a result, which it shows.
     #[track_caller]
     pub fn error(&self) -> &Value {
-        self.body.get("error").unwrap_or_else(|| panic!("no error, but {}: {}", self.status, self.body))
+        self.body
+            .get("error")
+            .unwrap_or_else(|| panic!("no error, but {}: {}", self.status, self.body))
     }
 
     /// The structured content of a call that went well.
@@ -228,7 +257,9 @@ impl TestReply {
     #[track_caller]
     pub fn text(&self) -> &str {
         let result = self.result();
-        result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {result}"))
+        result["content"][0]["text"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no text: {result}"))
     }
 
     /// The code of a failed call.
@@ -238,7 +269,13 @@ impl TestReply {
     #[track_caller]
     pub fn code(&self) -> &str {
         let result = self.result();
-        assert_eq!(result["isError"], json!(true), "the call went well: {result}");
-        result["structuredContent"]["code"].as_str().unwrap_or_else(|| panic!("no code: {result}"))
+        assert_eq!(
+            result["isError"],
+            json!(true),
+            "the call went well: {result}"
+        );
+        result["structuredContent"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no code: {result}"))
     }
 }

@@ -36,7 +36,10 @@ pub struct Tool {
 /// What a call may do, as far as its author says. Published as the annotations of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "four independent hints of the protocol")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent hints of the protocol"
+)]
 pub struct Effects {
     /// Changes nothing.
     #[serde(rename = "readOnlyHint")]
@@ -86,9 +89,12 @@ impl Tool {
     ) -> DynamicTool<()> {
         let at = std::panic::Location::caller();
         DynamicTool {
-            tool: Self { name: name.into(), ..tool("", at.file(), at.line()) }
-                .describe(description)
-                .policy(policy),
+            tool: Self {
+                name: name.into(),
+                ..tool("", at.file(), at.line())
+            }
+            .describe(description)
+            .policy(policy),
             input_schema: serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false }),
             output_schema: None,
             handler: (),
@@ -206,23 +212,6 @@ pub trait ToolFn<S: Send + Sync + 'static>: 'static {
     fn run<'call>(run: Run<'call, S, Self::Inputs>) -> impl Future<Output = Done> + Send + 'call;
 }
 
-/// What a function with an error in its `#[mcp_tool]` leaves behind, so that there is one error.
-pub trait Broken: 'static {}
-
-impl<S: Send + Sync + 'static, T: Broken> ToolFn<S> for T {
-    type Inputs = ();
-
-    fn tool() -> Tool {
-        tool("", "", 0)
-    }
-
-    fn inputs() {}
-
-    async fn run<'call>(_: Run<'call, S, ()>) -> Done {
-        Done(DoneKind::Described(OutputType::Free))
-    }
-}
-
 /// One run of a tool: either a call with its inputs, or the question what the result looks like.
 pub struct Run<'call, S, I: Inputs>(Option<(Lender<'call, S>, I::Values)>);
 
@@ -263,7 +252,11 @@ where
 
 impl<S: Send + Sync + 'static, T: ToolFn<S>> Bound<S, T> {
     pub(crate) fn new(state: Arc<S>) -> Self {
-        Self { state, inputs: T::inputs(), function: PhantomData }
+        Self {
+            state,
+            inputs: T::inputs(),
+            function: PhantomData,
+        }
     }
 }
 

@@ -66,19 +66,28 @@ macro_rules! tools {
 
 /// Called by `tools!`.
 pub fn set<S, const N: usize>(entries: [Entry<S>; N]) -> ToolSet<S> {
-    ToolSet { entries: entries.into() }
+    ToolSet {
+        entries: entries.into(),
+    }
 }
 
 impl<S: Send + Sync + 'static> ToolSet<S> {
     /// An empty set.
     pub fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self {
+            entries: Vec::new(),
+        }
     }
 
     /// Adds a tool defined at run time.
     #[must_use]
     pub fn with(mut self, tool: DynamicTool<Handler>) -> Self {
-        let DynamicTool { tool, input_schema, output_schema, handler } = tool;
+        let DynamicTool {
+            tool,
+            input_schema,
+            output_schema,
+            handler,
+        } = tool;
         self.entries.push(Entry {
             tool,
             dynamic: Some((input_schema, output_schema)),
@@ -117,7 +126,12 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
     }
 
     /// Binds the tools to a state. Reports every problem, not only the first.
-    pub(crate) fn bind(self, state: &Arc<S>, page_size: usize, problems: &mut Vec<String>) -> Tools {
+    pub(crate) fn bind(
+        self,
+        state: &Arc<S>,
+        page_size: usize,
+        problems: &mut Vec<String>,
+    ) -> Tools {
         let mut tools = Vec::with_capacity(self.entries.len());
         let mut index: HashMap<Box<str>, usize> = HashMap::with_capacity(self.entries.len());
         for entry in self.entries {
@@ -136,14 +150,20 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
                     index.insert(name.as_ref().into(), tools.len());
                     tools.push(tool);
                 }
-                Err(found) => problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}"))),
+                Err(found) => {
+                    problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")))
+                }
             }
         }
         let listing = Listing::new(&tools, page_size).unwrap_or_else(|problem| {
             problems.push(problem);
             Listing::default()
         });
-        Tools { tools, index, listing }
+        Tools {
+            tools,
+            index,
+            listing,
+        }
     }
 }
 
@@ -154,10 +174,16 @@ impl<S> Entry<S> {
         let specs = run.inputs();
         let schema = match &self.dynamic {
             Some((input, _)) if input.get("type").is_none_or(|kind| kind != "object") => {
-                problems.push("the schema of its arguments must say `\"type\": \"object\"` at its root".into());
+                problems.push(
+                    "the schema of its arguments must say `\"type\": \"object\"` at its root"
+                        .into(),
+                );
                 None
             }
-            Some((input, _)) => Some(InputSchema { published: input.clone(), checked: input.clone() }),
+            Some((input, _)) => Some(InputSchema {
+                published: input.clone(),
+                checked: input.clone(),
+            }),
             None => match schema::of_inputs(&specs) {
                 Ok(schema) => Some(schema),
                 Err(found) => {
@@ -173,7 +199,9 @@ impl<S> Entry<S> {
                     .map(|()| checker)
                     .map_err(|error| format!("is not a schema of JSON Schema 2020-12: {error}"))
             });
-            compiled.map_err(|problem| problems.push(format!("the schema of its arguments {problem}"))).ok()
+            compiled
+                .map_err(|problem| problems.push(format!("the schema of its arguments {problem}")))
+                .ok()
         });
         let (shape, output) = match (&self.dynamic, run.output()) {
             (Some((_, output)), _) => (Shape::Object, output.clone()),
@@ -183,13 +211,21 @@ impl<S> Entry<S> {
         if let Some(output) = &output
             && let Err(error) = jsonschema::draft202012::meta::validate(output)
         {
-            problems.push(format!("the schema of its result is not a schema of JSON Schema 2020-12: {error}"));
+            problems.push(format!(
+                "the schema of its result is not a schema of JSON Schema 2020-12: {error}"
+            ));
         }
-        let optional = specs.iter().filter(|spec| !spec.required).map(|spec| spec.name).collect();
+        let optional = specs
+            .iter()
+            .filter(|spec| !spec.required)
+            .map(|spec| spec.name)
+            .collect();
         match (schema, checker, problems.is_empty()) {
             (Some(schema), Some(checker), true) => Ok(BoundTool {
                 listed: listed(&self.tool, schema.published, output.as_ref()),
-                object_output: output.as_ref().is_none_or(|o| o.get("type").is_some_and(|t| t == "object")),
+                object_output: output
+                    .as_ref()
+                    .is_none_or(|o| o.get("type").is_some_and(|t| t == "object")),
                 tool: self.tool,
                 checker,
                 optional,
@@ -216,7 +252,11 @@ fn said_problems(tool: &Tool) -> Vec<String> {
     }
     match &tool.policy {
         None => problems.push("nobody said who may call it: give it a policy".into()),
-        Some(policy) => problems.extend(policy.problem().map(|problem| format!("its policy {problem}"))),
+        Some(policy) => problems.extend(
+            policy
+                .problem()
+                .map(|problem| format!("its policy {problem}")),
+        ),
     }
     if tool.effects.read_only && tool.effects.destructive {
         problems.push("it cannot be both read-only and destructive".into());

@@ -1,1 +1,57 @@
-fn main() {}
+//! Project automation: `cargo xtask test`, `ci`, `bench`, `compile-cost`.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command line tool; stdout is where it reports"
+)]
+
+mod test;
+mod ci;
+mod tidy;
+mod deny;
+mod bench;
+mod compile_cost;
+mod peers;
+mod options;
+mod statistics;
+mod shell;
+
+use std::process::ExitCode;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+cargo xtask test [ARG…]      everything a contribution must pass; ARG… go to cargo test
+cargo xtask ci               what only CI needs: fmt, clippy, rustdoc, tidy, cargo-deny
+cargo xtask bench            our bench-server beside the limit and rmcp, in one run
+    --rounds N                 interleaved rounds (3)
+    --duration S               seconds per measurement (2)
+    --conns A,B,C              connections (1,32,256)
+    --peers DIR                load generator and peers (../shared/bench)
+cargo xtask compile-cost     what 60 tools cost to compile, ours and rmcp's side by side
+    --rounds N                 interleaved edits (7)
+    --tools N                  tools (60)
+    --peers DIR                as above";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let done = match command.as_str() {
+        "test" => test::run(&rest),
+        "ci" => ci::run(&rest),
+        "bench" => bench::run(&rest),
+        "compile-cost" => compile_cost::run(&rest),
+        "" | "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(format!("no command {other:?}\n\n{HELP}").into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

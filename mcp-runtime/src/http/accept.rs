@@ -20,7 +20,8 @@ pub(crate) fn form(headers: &HeaderMap) -> Option<Form> {
             let mut pieces = part.split(';').map(str::trim);
             let kind = pieces.next().unwrap_or_default();
             let refused = pieces.any(|p| {
-                p.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0))
+                p.strip_prefix("q=")
+                    .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0))
             });
             if refused {
                 continue;

@@ -43,7 +43,9 @@ pub(crate) enum Place {
 
 impl App {
     pub(crate) fn place(&self, path: &str) -> Place {
-        let endpoint = path.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest == "/");
+        let endpoint = path
+            .strip_prefix(self.path.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest == "/");
         match path {
             _ if endpoint => Place::Endpoint,
             "/api/v1/health" => Place::Health,
@@ -82,10 +84,16 @@ impl App {
 
     async fn post<B: Body<Data = Bytes>>(&self, head: &http::request::Parts, body: B) -> Answer {
         if !is_json(&head.headers) {
-            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send a JSON-RPC message with Content-Type: application/json\n");
+            return plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Send a JSON-RPC message with Content-Type: application/json\n",
+            );
         }
         let Some(form) = accept::form(&head.headers) else {
-            return plain(StatusCode::NOT_ACCEPTABLE, "Accept application/json, text/event-stream, or both\n");
+            return plain(
+                StatusCode::NOT_ACCEPTABLE,
+                "Accept application/json, text/event-stream, or both\n",
+            );
         };
         let caller = match self.caller(head).await {
             Ok(caller) => caller,
@@ -94,9 +102,16 @@ impl App {
         let bytes = match body::read(&head.headers, body, self.max_body).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => return close(self.too_large()),
-            Err(BodyError::Broken) => return close(plain(StatusCode::BAD_REQUEST, "The body ended early\n")),
+            Err(BodyError::Broken) => {
+                return close(plain(StatusCode::BAD_REQUEST, "The body ended early\n"));
+            }
         };
-        respond(self.engine.handle(&bytes, Some(&head.headers), caller).await, form)
+        respond(
+            self.engine
+                .handle(&bytes, Some(&head.headers), caller)
+                .await,
+            form,
+        )
     }
 
     /// Who sends this request. A token that is not good is refused, never overlooked.
@@ -117,21 +132,35 @@ impl App {
         outcome.map_err(|error| match error {
             AuthError::Invalid => {
                 tracing::info!(target: "mcp::auth", outcome = "invalid_token", "request refused");
-                let mut reply = Reply::malformed(code::UNAUTHENTICATED, "The access token is not valid here: get a new one");
+                let mut reply = Reply::malformed(
+                    code::UNAUTHENTICATED,
+                    "The access token is not valid here: get a new one",
+                );
                 reply.status = 401;
-                reply.challenge = Some(Challenge { error: Some("invalid_token"), scope: String::new() });
+                reply.challenge = Some(Challenge {
+                    error: Some("invalid_token"),
+                    scope: String::new(),
+                });
                 respond(reply, Form::Json)
             }
             AuthError::Unavailable => {
-                let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "Access tokens cannot be checked at the moment\n");
-                answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                let mut answer = plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Access tokens cannot be checked at the moment\n",
+                );
+                answer
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
                 answer
             }
         })
     }
 
     fn too_large(&self) -> Answer {
-        let mut reply = Reply::malformed(code::INVALID_REQUEST, &format!("The message is larger than {} bytes", self.max_body));
+        let mut reply = Reply::malformed(
+            code::INVALID_REQUEST,
+            &format!("The message is larger than {} bytes", self.max_body),
+        );
         reply.status = 413;
         respond(reply, Form::Json)
     }
@@ -139,12 +168,21 @@ impl App {
     fn health(&self, method: &Method, well: bool) -> Answer {
         if method != Method::GET && method != Method::HEAD {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "");
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            answer
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
         let status = if well { "ok" } else { "stopping" };
         let body = serde_json::json!({ "status": status, "service": self.service, "version": self.version });
-        let mut answer = json(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body.to_string().into());
+        let mut answer = json(
+            if well {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
+            body.to_string().into(),
+        );
         if method == Method::HEAD {
             *answer.body_mut() = Full::default();
         }
@@ -166,8 +204,14 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let kind = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let kind = value
+        .as_bytes()
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default();
     kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
@@ -201,9 +245,15 @@ fn json(status: StatusCode, body: Bytes) -> Answer {
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.reserve(4);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     answer
 }
 
@@ -213,28 +263,44 @@ fn event(json_text: Vec<u8>) -> Answer {
     let body = [b"event: message\ndata: ".as_slice(), &json_text, b"\n\n"].concat();
     let mut answer = json(StatusCode::OK, body.into());
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     answer
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut answer = json(status, Bytes::from_static(text.as_bytes()));
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     answer
 }
 
 /// The rest of a body that is not wanted is not read: the connection goes with it.
 fn close(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
 fn refused(outside: Outside) -> Answer {
     let (status, message, log) = match outside {
         Outside::BadRequest => (400, "Send exactly one Host header", "host_missing"),
-        Outside::Host => (403, "This server does not answer to that host name", "host_rejected"),
-        Outside::Origin => (403, "This server does not take requests from that origin", "origin_rejected"),
+        Outside::Host => (
+            403,
+            "This server does not answer to that host name",
+            "host_rejected",
+        ),
+        Outside::Origin => (
+            403,
+            "This server does not take requests from that origin",
+            "origin_rejected",
+        ),
     };
     tracing::warn!(target: "mcp::http", outcome = log, "request refused");
     let mut reply = Reply::malformed(code::FORBIDDEN, message);
@@ -244,7 +310,9 @@ fn refused(outside: Outside) -> Answer {
 
 fn not_allowed() -> Answer {
     let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "Send messages with POST\n");
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+    answer
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
     answer
 }
 
@@ -254,18 +322,29 @@ fn preflight(from_page: bool) -> Answer {
     let headers = answer.headers_mut();
     headers.insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
     if from_page {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST"),
+        );
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("accept, authorization, content-type, mcp-method, mcp-name, mcp-protocol-version"),
+            HeaderValue::from_static(
+                "accept, authorization, content-type, mcp-method, mcp-name, mcp-protocol-version",
+            ),
         );
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        headers.insert(
+            header::ACCESS_CONTROL_MAX_AGE,
+            HeaderValue::from_static("600"),
+        );
     }
     answer
 }
 
 fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("www-authenticate"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("www-authenticate"),
+    );
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
 }

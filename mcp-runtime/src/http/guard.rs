@@ -34,8 +34,14 @@ pub(crate) enum Outside {
 
 impl Default for Guard {
     fn default() -> Self {
-        let hosts = LOOPBACK.map(|host| Authority { host: host.to_owned(), port: None });
-        Self { hosts: hosts.into(), origins: Vec::new() }
+        let hosts = LOOPBACK.map(|host| Authority {
+            host: host.to_owned(),
+            port: None,
+        });
+        Self {
+            hosts: hosts.into(),
+            origins: Vec::new(),
+        }
     }
 }
 
@@ -49,16 +55,24 @@ impl Guard {
 
     /// Adds an origin, `https://app.example.com`.
     pub(crate) fn allow_origin(&mut self, origin: &str) -> Result<(), String> {
-        let known = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let known = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
         if known.and_then(authority).is_none() {
-            return Err(format!("`{origin}` is not an origin: write it like `https://app.example.com`"));
+            return Err(format!(
+                "`{origin}` is not an origin: write it like `https://app.example.com`"
+            ));
         }
         self.origins.push(origin.to_ascii_lowercase());
         Ok(())
     }
 
     /// Lets a request in, with the origin that it comes from if it comes from a page.
-    pub(crate) fn check<'a>(&self, uri: &Uri, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Outside> {
+    pub(crate) fn check<'a>(
+        &self,
+        uri: &Uri,
+        headers: &'a HeaderMap,
+    ) -> Result<Option<&'a HeaderValue>, Outside> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
             (_, Some(_)) => return Err(Outside::BadRequest),
@@ -76,30 +90,44 @@ impl Guard {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Ok(None),
-            (Some(origin), None) if origin.to_str().is_ok_and(|origin| self.welcomes(origin)) => Ok(Some(origin)),
+            (Some(origin), None) if origin.to_str().is_ok_and(|origin| self.welcomes(origin)) => {
+                Ok(Some(origin))
+            }
             _ => Err(Outside::Origin),
         }
     }
 
     fn knows(&self, host: &str) -> bool {
-        let Some((name, port)) = split(host) else { return false };
+        let Some((name, port)) = split(host) else {
+            return false;
+        };
         self.hosts.iter().any(|known| {
             known.host.eq_ignore_ascii_case(name) && (known.port.is_none() || known.port == port)
         })
     }
 
     fn welcomes(&self, origin: &str) -> bool {
-        if self.origins.iter().any(|known| known.eq_ignore_ascii_case(origin)) {
+        if self
+            .origins
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(origin))
+        {
             return true;
         }
-        let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        page.and_then(split).is_some_and(|(host, _)| LOOPBACK.iter().any(|l| l.eq_ignore_ascii_case(host)))
+        let page = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
+        page.and_then(split)
+            .is_some_and(|(host, _)| LOOPBACK.iter().any(|l| l.eq_ignore_ascii_case(host)))
     }
 }
 
 fn authority(text: &str) -> Option<Authority> {
     let (host, port) = split(text)?;
-    Some(Authority { host: host.to_ascii_lowercase(), port })
+    Some(Authority {
+        host: host.to_ascii_lowercase(),
+        port,
+    })
 }
 
 /// Splits `name:port`; `None` when it is not one name with at most one port.
@@ -114,7 +142,11 @@ fn split(text: &str) -> Option<(&str, Option<u16>)> {
             None => (text, None),
         },
     };
-    if !text.starts_with('[') && !host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_') {
+    if !text.starts_with('[')
+        && !host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_')
+    {
         return None;
     }
     let tail = text.len() - host.len() - port.map_or(0, |port| port.len() + 1);
@@ -140,17 +172,35 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        guard.check(&Uri::from_static("/mcp"), &headers).map(|origin| origin.is_some())
+        guard
+            .check(&Uri::from_static("/mcp"), &headers)
+            .map(|origin| origin.is_some())
     }
 
     #[test]
     fn answers_to_its_names_only() {
-        for host in ["localhost", "127.0.0.1:8000", "[::1]:8000", "MCP.example.com", "mcp.example.com:443"] {
+        for host in [
+            "localhost",
+            "127.0.0.1:8000",
+            "[::1]:8000",
+            "MCP.example.com",
+            "mcp.example.com:443",
+        ] {
             assert_eq!(check(host, None), Ok(false), "{host}");
         }
         for host in [
-            "evil.example", "127.0.0.1.evil.example", "localhost.", "[::ffff:127.0.0.1]:8000", "127.1",
-            "2130706433", "mcp.example.com:99999", "a@localhost", "localhost:80:80", "", "[::1", "localhost:",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.",
+            "[::ffff:127.0.0.1]:8000",
+            "127.1",
+            "2130706433",
+            "mcp.example.com:99999",
+            "a@localhost",
+            "localhost:80:80",
+            "",
+            "[::1",
+            "localhost:",
         ] {
             assert_eq!(check(host, None), Err(Outside::Host), "{host}");
         }
@@ -158,11 +208,26 @@ mod tests {
 
     #[test]
     fn welcomes_local_pages_and_configured_ones() {
-        for origin in ["http://localhost:6274", "http://127.0.0.1", "http://[::1]:3000", "https://app.example.com"] {
+        for origin in [
+            "http://localhost:6274",
+            "http://127.0.0.1",
+            "http://[::1]:3000",
+            "https://app.example.com",
+        ] {
             assert_eq!(check("localhost", Some(origin)), Ok(true), "{origin}");
         }
-        for origin in ["null", "https://evil.example", "http://localhost.evil.example", "https://app.example.com.evil.example", "file://localhost"] {
-            assert_eq!(check("localhost", Some(origin)), Err(Outside::Origin), "{origin}");
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://localhost.evil.example",
+            "https://app.example.com.evil.example",
+            "file://localhost",
+        ] {
+            assert_eq!(
+                check("localhost", Some(origin)),
+                Err(Outside::Origin),
+                "{origin}"
+            );
         }
     }
 
@@ -173,6 +238,9 @@ mod tests {
         let uri = Uri::from_static("http://evil.example/mcp");
         assert_eq!(Guard::default().check(&uri, &headers), Err(Outside::Host));
         headers.append(header::HOST, HeaderValue::from_static("localhost"));
-        assert_eq!(Guard::default().check(&Uri::from_static("/mcp"), &headers), Err(Outside::BadRequest));
+        assert_eq!(
+            Guard::default().check(&Uri::from_static("/mcp"), &headers),
+            Err(Outside::BadRequest)
+        );
     }
 }

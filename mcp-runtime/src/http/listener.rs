@@ -89,7 +89,10 @@ pub(crate) async fn serve(
     drop(listener);
     open.stop();
     connections.close();
-    if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
+    if tokio::time::timeout(limits.drain, connections.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!(target: "mcp::http", open = connections.len(), "connections cut off after the drain deadline");
     }
     Ok(())
@@ -124,18 +127,25 @@ struct Open {
 impl Open {
     fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        let wakers =
+            std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
         wakers.into_values().for_each(Waker::wake);
     }
 
     fn enter(&self, waker: &Waker) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waker.clone());
+        self.wakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, waker.clone());
         id
     }
 
     fn leave(&self, id: u64) {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.wakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
     }
 }
 
@@ -193,19 +203,35 @@ impl Connection {
             phase: AtomicU8::new(Phase::Idle as u8),
             since_ms: AtomicU64::new(0),
         });
-        Self { app, open, limits, progress }
+        Self {
+            app,
+            open,
+            limits,
+            progress,
+        }
     }
 
     async fn run(self, stream: TcpStream) {
-        let Self { app, open, limits, progress } = self;
-        let socket = TokioIo::new(Socket { stream, progress: Arc::clone(&progress) });
+        let Self {
+            app,
+            open,
+            limits,
+            progress,
+        } = self;
+        let socket = TokioIo::new(Socket {
+            stream,
+            progress: Arc::clone(&progress),
+        });
         let of_service = Arc::clone(&progress);
         let service = service_fn(move |request: Request<Incoming>| {
             let (app, progress) = (Arc::clone(&app), Arc::clone(&of_service));
             async move { Ok::<_, std::convert::Infallible>(answer(&app, &progress, request).await) }
         });
         let mut server = http1::Builder::new();
-        server.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD).header_read_timeout(None);
+        server
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .header_read_timeout(None);
         let mut connection = pin!(server.serve_connection(socket, service));
         let mut timer = pin!(tokio::time::sleep(limits.idle.min(limits.body)));
         let mut entered = None;
@@ -232,7 +258,12 @@ impl Connection {
 
 /// Ready when the phase has lasted too long. The timer is moved only when it has fired, or when it
 /// would fire too late for a half-sent request.
-fn overdue(progress: &Progress, limits: &Limits, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<()> {
+fn overdue(
+    progress: &Progress,
+    limits: &Limits,
+    mut timer: Pin<&mut Sleep>,
+    context: &mut Context<'_>,
+) -> Poll<()> {
     let half_sent = progress.is(Phase::Head) || progress.is(Phase::Body);
     if half_sent
         && let Some(deadline) = progress.deadline(limits)
@@ -251,7 +282,11 @@ fn overdue(progress: &Progress, limits: &Limits, mut timer: Pin<&mut Sleep>, con
     Poll::Pending
 }
 
-async fn answer(app: &App, progress: &Progress, request: Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+async fn answer(
+    app: &App,
+    progress: &Progress,
+    request: Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
     progress.enter(Phase::Body);
     let request = request.map(|body| WatchedBody { body, progress });
     let answer = app.answer(request).await;
@@ -298,7 +333,11 @@ struct Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before && self.progress.is(Phase::Idle) {
@@ -309,7 +348,11 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -1,7 +1,7 @@
 //! MCP over HTTP: one endpoint, one message per POST.
 
-pub(crate) mod app;
 mod accept;
+pub(crate) mod app;
 mod body;
 pub(crate) mod guard;
 pub(crate) mod listener;

@@ -25,8 +25,12 @@ impl Checker {
     /// Compiles a schema of draft 2020-12. References leave the schema for nowhere: nothing is
     /// ever fetched. Patterns run in linear time.
     pub(crate) fn new(schema: &Value) -> Result<Self, String> {
-        jsonschema::draft202012::meta::validate(schema)
-            .map_err(|error| format!("is not a schema of JSON Schema 2020-12: {error} (at `{}`)", error.instance_path()))?;
+        jsonschema::draft202012::meta::validate(schema).map_err(|error| {
+            format!(
+                "is not a schema of JSON Schema 2020-12: {error} (at `{}`)",
+                error.instance_path()
+            )
+        })?;
         let validator = ValidationOptions::<'_, Arc<dyn Retrieve>, Borrowed>::default()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
@@ -34,7 +38,10 @@ impl Checker {
             .offline()
             .build(schema)
             .map_err(|error| format!("cannot be checked: {error}"))?;
-        Ok(Self { validator, schema: schema.clone() })
+        Ok(Self {
+            validator,
+            schema: schema.clone(),
+        })
     }
 
     pub(crate) fn accepts(&self, arguments: &Node<'_>) -> bool {
@@ -58,28 +65,52 @@ impl Checker {
         let pointer = error.instance_path().to_string();
         let rule = error.kind().keyword().to_owned();
         let mut say = |pointer: String, message: String| {
-            problems.push(Problem { pointer, rule: Cow::Owned(rule.clone()), message });
+            problems.push(Problem {
+                pointer,
+                rule: Cow::Owned(rule.clone()),
+                message,
+            });
         };
         match error.kind() {
             Kind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
-                say(format!("{pointer}/{}", escape(name)), "is missing, and it is required".to_owned());
+                say(
+                    format!("{pointer}/{}", escape(name)),
+                    "is missing, and it is required".to_owned(),
+                );
             }
-            Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            Kind::AdditionalProperties { unexpected }
+            | Kind::UnevaluatedProperties { unexpected } => {
                 let known = self.known(error);
                 for name in unexpected {
-                    say(format!("{pointer}/{}", escape(&shown(name))), unknown(name, &known));
+                    say(
+                        format!("{pointer}/{}", escape(&shown(name))),
+                        unknown(name, &known),
+                    );
                 }
             }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
                 // The branch that comes closest tells the most.
-                match context.iter().filter(|branch| !branch.is_empty()).min_by_key(|branch| branch.len()) {
-                    Some(branch) if branch.iter().all(|e| !matches!(e.kind(), Kind::Type { .. }) || !e.instance_path().to_string().is_empty()) => {
+                match context
+                    .iter()
+                    .filter(|branch| !branch.is_empty())
+                    .min_by_key(|branch| branch.len())
+                {
+                    Some(branch)
+                        if branch.iter().all(|e| {
+                            !matches!(e.kind(), Kind::Type { .. })
+                                || !e.instance_path().to_string().is_empty()
+                        }) =>
+                    {
                         for error in branch {
                             self.explain(error, problems);
                         }
                     }
-                    _ => say(pointer, "has none of the allowed forms: compare it with the schema of the argument".to_owned()),
+                    _ => say(
+                        pointer,
+                        "has none of the allowed forms: compare it with the schema of the argument"
+                            .to_owned(),
+                    ),
                 }
             }
             kind => say(pointer, remedy(kind)),
@@ -112,7 +143,9 @@ fn remedy(kind: &Kind) -> String {
         Kind::MaxLength { limit } => format!("must have at most {}", counted(*limit, "character")),
         Kind::MinItems { limit } => format!("must have at least {}", counted(*limit, "element")),
         Kind::MaxItems { limit } => format!("must have at most {}", counted(*limit, "element")),
-        Kind::MinProperties { limit } => format!("must have at least {}", counted(*limit, "member")),
+        Kind::MinProperties { limit } => {
+            format!("must have at least {}", counted(*limit, "member"))
+        }
         Kind::MaxProperties { limit } => format!("must have at most {}", counted(*limit, "member")),
         Kind::UniqueItems => "must not have the same element twice".to_owned(),
         Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
@@ -123,8 +156,13 @@ fn remedy(kind: &Kind) -> String {
         Kind::Enum { options } => format!("must be one of {}", list(options)),
         Kind::Constant { expected_value } => format!("must be {expected_value}"),
         Kind::FalseSchema => "is not allowed here: leave it out".to_owned(),
-        Kind::OneOfMultipleValid { .. } => "has several of the allowed forms at once: send one".to_owned(),
-        other => format!("does not satisfy `{}`: compare it with the schema of the argument", other.keyword()),
+        Kind::OneOfMultipleValid { .. } => {
+            "has several of the allowed forms at once: send one".to_owned()
+        }
+        other => format!(
+            "does not satisfy `{}`: compare it with the schema of the argument",
+            other.keyword()
+        ),
     }
 }
 
@@ -139,8 +177,16 @@ fn types(kind: &TypeKind) -> String {
         TypeKind::Single(one) => article(&one.to_string()),
         TypeKind::Multiple(many) => {
             // `null` is accepted in place of an absent member; nobody should be told to send it.
-            let names: Vec<_> = many.iter().map(|t| t.to_string()).filter(|t| t != "null").collect();
-            names.iter().map(|name| article(name)).collect::<Vec<_>>().join(" or ")
+            let names: Vec<_> = many
+                .iter()
+                .map(|t| t.to_string())
+                .filter(|t| t != "null")
+                .collect();
+            names
+                .iter()
+                .map(|name| article(name))
+                .collect::<Vec<_>>()
+                .join(" or ")
         }
     }
 }
@@ -150,8 +196,13 @@ fn counted(n: u64, what: &str) -> String {
 }
 
 fn list(options: &Value) -> String {
-    let options: Vec<_> =
-        options.as_array().into_iter().flatten().filter(|v| !v.is_null()).map(ToString::to_string).collect();
+    let options: Vec<_> = options
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|v| !v.is_null())
+        .map(ToString::to_string)
+        .collect();
     options.join(", ")
 }
 
@@ -174,13 +225,21 @@ fn sample(format: &str) -> Option<&'static str> {
 fn unknown(name: &str, known: &[&str]) -> String {
     let close = known
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&shown(name).to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&shown(name).to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
         .min_by_key(|(distance, _)| *distance);
     match (close, known) {
         (Some((_, candidate)), _) => format!("is not known here; did you mean `{candidate}`?"),
         (None, []) => "is not known here: leave it out; nothing is expected".to_owned(),
-        (None, known) => format!("is not known here: leave it out; known are `{}`", known.join("`, `")),
+        (None, known) => format!(
+            "is not known here: leave it out; known are `{}`",
+            known.join("`, `")
+        ),
     }
 }
 

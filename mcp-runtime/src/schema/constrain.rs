@@ -39,7 +39,10 @@ fn keyword(rule: &Rule, kinds: &[String]) -> Result<(&'static str, Value), Strin
         if is(&["integer", "number"]) {
             Ok((keyword, Value::Number(n.clone())))
         } else {
-            Err(format!("`range` limits numbers, and this is {}", said(kinds)))
+            Err(format!(
+                "`range` limits numbers, and this is {}",
+                said(kinds)
+            ))
         }
     };
     let length = |keywords: [&'static str; 3], n: usize| {
@@ -50,7 +53,10 @@ fn keyword(rule: &Rule, kinds: &[String]) -> Result<(&'static str, Value), Strin
         } else if is(&["object"]) {
             keywords[2]
         } else {
-            return Err(format!("`len` limits texts, lists and maps, and this is {}", said(kinds)));
+            return Err(format!(
+                "`len` limits texts, lists and maps, and this is {}",
+                said(kinds)
+            ));
         };
         Ok((keyword, json!(n)))
     };
@@ -58,7 +64,10 @@ fn keyword(rule: &Rule, kinds: &[String]) -> Result<(&'static str, Value), Strin
         if is(&["string"]) {
             Ok((keyword, json!(value)))
         } else {
-            Err(format!("`{name}` is for texts, and this is {}", said(kinds)))
+            Err(format!(
+                "`{name}` is for texts, and this is {}",
+                said(kinds)
+            ))
         }
     };
     match rule {
@@ -78,17 +87,34 @@ fn kinds(schema: &Map<String, Value>, definitions: &Map<String, Value>) -> Vec<S
     match schema.get("type") {
         Some(Value::String(kind)) => return vec![kind.clone()],
         Some(Value::Array(kinds)) => {
-            return kinds.iter().filter_map(|kind| kind.as_str().map(str::to_owned)).collect();
+            return kinds
+                .iter()
+                .filter_map(|kind| kind.as_str().map(str::to_owned))
+                .collect();
         }
         _ => {}
     }
-    let branches = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|k| schema.get(k)?.as_array());
-    branches.flatten().filter_map(Value::as_object).flat_map(|s| kinds(s, definitions)).collect()
+    let branches = ["anyOf", "oneOf", "allOf"]
+        .into_iter()
+        .filter_map(|k| schema.get(k)?.as_array());
+    branches
+        .flatten()
+        .filter_map(Value::as_object)
+        .flat_map(|s| kinds(s, definitions))
+        .collect()
 }
 
 fn said(kinds: &[String]) -> String {
-    let kinds: Vec<_> = kinds.iter().filter(|kind| *kind != "null").map(String::as_str).collect();
-    if kinds.is_empty() { "a value of any type".to_owned() } else { format!("a value of type {}", kinds.join(" or ")) }
+    let kinds: Vec<_> = kinds
+        .iter()
+        .filter(|kind| *kind != "null")
+        .map(String::as_str)
+        .collect();
+    if kinds.is_empty() {
+        "a value of any type".to_owned()
+    } else {
+        format!("a value of type {}", kinds.join(" or "))
+    }
 }
 
 /// Checks the default and the examples of an input against its finished schema.
@@ -96,7 +122,8 @@ pub(super) fn examples(spec: &InputSpec, root: &Value) -> Vec<String> {
     if spec.default.is_none() && spec.examples.is_empty() {
         return Vec::new();
     }
-    let Some(Value::Object(property)) = root.pointer("/properties").and_then(|p| p.get(spec.name)) else {
+    let Some(Value::Object(property)) = root.pointer("/properties").and_then(|p| p.get(spec.name))
+    else {
         return Vec::new();
     };
     let mut schema = property.clone();
@@ -109,7 +136,11 @@ pub(super) fn examples(spec: &InputSpec, root: &Value) -> Vec<String> {
     let of = |what: &str, value: &Value| {
         let text = value.to_string();
         let node = crate::json::parse(text.as_bytes()).unwrap_or_default();
-        checker.problems(&node).into_iter().map(|p| format!("its {what} {}", p.message)).collect::<Vec<_>>()
+        checker
+            .problems(&node)
+            .into_iter()
+            .map(|p| format!("its {what} {}", p.message))
+            .collect::<Vec<_>>()
     };
     let defaults = spec.default.iter().flat_map(|value| of("default", value));
     let examples = spec.examples.iter().flat_map(|value| of("example", value));

@@ -26,27 +26,41 @@ pub(crate) struct InputSchema {
 /// which input.
 pub(crate) fn of_inputs(specs: &[&InputSpec]) -> Result<InputSchema, Vec<String>> {
     let mut problems = Vec::new();
-    let mut generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let mut generator = SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator();
     let mut properties = Map::new();
     for spec in specs {
         let mut schema = object((spec.schema)(&mut generator));
         if let Some(text) = spec.description {
             schema.insert("description".into(), json!(text));
         }
-        if properties.insert(spec.name.to_owned(), Value::Object(schema)).is_some() {
+        if properties
+            .insert(spec.name.to_owned(), Value::Object(schema))
+            .is_some()
+        {
             problems.push(format!("input `{}` is declared twice", spec.name));
         }
     }
     let definitions = definitions(generator);
     for spec in specs {
-        let Some(Value::Object(schema)) = properties.get_mut(spec.name) else { continue };
+        let Some(Value::Object(schema)) = properties.get_mut(spec.name) else {
+            continue;
+        };
         for problem in
-            spec.problems.iter().cloned().chain(constrain::apply(spec, schema, &definitions))
+            spec.problems
+                .iter()
+                .cloned()
+                .chain(constrain::apply(spec, schema, &definitions))
         {
             problems.push(format!("input `{}`: {problem}", spec.name));
         }
     }
-    let required: Vec<&str> = specs.iter().filter(|s| s.required).map(|s| s.name).collect();
+    let required: Vec<&str> = specs
+        .iter()
+        .filter(|s| s.required)
+        .map(|s| s.name)
+        .collect();
     let mut checked = json!({
         "type": "object",
         "properties": properties,
@@ -72,19 +86,29 @@ pub(crate) fn of_inputs(specs: &[&InputSpec]) -> Result<InputSchema, Vec<String>
                 .map(|problem| format!("input `{}`: {problem}", spec.name)),
         );
     }
-    if problems.is_empty() { Ok(InputSchema { published, checked }) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(InputSchema { published, checked })
+    } else {
+        Err(problems)
+    }
 }
 
 /// The shape of a result and the schema that is published for it.
 pub(crate) fn of_output(describe: fn(&mut SchemaGenerator) -> Schema) -> (Shape, Option<Value>) {
-    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let mut generator = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator();
     let root = object(describe(&mut generator));
     let definitions = definitions(generator);
     let resolved = resolve(&root, &definitions);
     let shape = match resolved.get("type").and_then(Value::as_str) {
         Some("null") => return (Shape::Nothing, None),
         // A union at the root is an object too, but clients refuse it there.
-        Some("object") if !["oneOf", "anyOf", "allOf"].iter().any(|k| resolved.contains_key(*k)) => {
+        Some("object")
+            if !["oneOf", "anyOf", "allOf"]
+                .iter()
+                .any(|k| resolved.contains_key(*k)) =>
+        {
             Shape::Object
         }
         Some("string") if resolved.keys().all(|key| key == "type") => Shape::Text,
@@ -94,7 +118,8 @@ pub(crate) fn of_output(describe: fn(&mut SchemaGenerator) -> Schema) -> (Shape,
         // A root that is only a reference takes the place of what it refers to.
         resolved.clone()
     } else {
-        let wrapped = json!({ "type": "object", "properties": { "result": root }, "required": ["result"] });
+        let wrapped =
+            json!({ "type": "object", "properties": { "result": root }, "required": ["result"] });
         wrapped.as_object().cloned().unwrap_or_default()
     };
     if !definitions.is_empty() {

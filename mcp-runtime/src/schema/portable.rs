@@ -10,25 +10,48 @@ const NUMBER_FORMATS: &[&str] = &[
 
 /// Keywords whose value is one schema.
 const ONE: &[&str] = &[
-    "items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
-    "unevaluatedProperties", "unevaluatedItems",
+    "items",
+    "additionalProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "propertyNames",
+    "unevaluatedProperties",
+    "unevaluatedItems",
 ];
 /// Keywords whose value is a list of schemas.
 const LIST: &[&str] = &["anyOf", "oneOf", "allOf", "prefixItems"];
 /// Keywords whose value maps names to schemas.
-const MAP: &[&str] = &["properties", "patternProperties", "$defs", "dependentSchemas"];
+const MAP: &[&str] = &[
+    "properties",
+    "patternProperties",
+    "$defs",
+    "dependentSchemas",
+];
 
 /// Visits every subschema, innermost first.
 fn walk(schema: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
-    let Value::Object(object) = schema else { return };
+    let Value::Object(object) = schema else {
+        return;
+    };
     for (keyword, value) in object.iter_mut() {
         let keyword = keyword.as_str();
         if ONE.contains(&keyword) {
             walk(value, visit);
         } else if LIST.contains(&keyword) {
-            value.as_array_mut().into_iter().flatten().for_each(|s| walk(s, visit));
+            value
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|s| walk(s, visit));
         } else if MAP.contains(&keyword) {
-            value.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(|s| walk(s, visit));
+            value
+                .as_object_mut()
+                .into_iter()
+                .flat_map(Map::values_mut)
+                .for_each(|s| walk(s, visit));
         }
     }
     visit(object);
@@ -38,7 +61,11 @@ fn walk(schema: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
 pub(super) fn simplify(schema: &mut Value) {
     walk(schema, &mut |object| {
         object.remove("$schema");
-        if object.get("format").and_then(Value::as_str).is_some_and(|f| NUMBER_FORMATS.contains(&f)) {
+        if object
+            .get("format")
+            .and_then(Value::as_str)
+            .is_some_and(|f| NUMBER_FORMATS.contains(&f))
+        {
             object.remove("format");
         }
         for keyword in ["oneOf", "anyOf"] {
@@ -51,16 +78,23 @@ pub(super) fn simplify(schema: &mut Value) {
 /// becomes `enum: [a, b, c]`; the descriptions of the variants move into the one that is left.
 fn collapse_constants(object: &mut Map<String, Value>, keyword: &str) {
     const KNOWN: &[&str] = &["const", "enum", "type", "description", "title"];
-    let Some(Value::Array(branches)) = object.get(keyword) else { return };
+    let Some(Value::Array(branches)) = object.get(keyword) else {
+        return;
+    };
     let mut values = Vec::new();
     let mut kind = None;
     let mut notes = Vec::new();
     for branch in branches {
-        let Some(branch) = branch.as_object() else { return };
+        let Some(branch) = branch.as_object() else {
+            return;
+        };
         if branch.keys().any(|key| !KNOWN.contains(&key.as_str())) {
             return;
         }
-        let of_branch = match (branch.get("const"), branch.get("enum").and_then(Value::as_array)) {
+        let of_branch = match (
+            branch.get("const"),
+            branch.get("enum").and_then(Value::as_array),
+        ) {
             (Some(value), None) => vec![value.clone()],
             (None, Some(values)) => values.clone(),
             // `{type: "null"}` beside the values is an `Option`, not a constant.
@@ -71,10 +105,16 @@ fn collapse_constants(object: &mut Map<String, Value>, keyword: &str) {
             return;
         }
         kind = branch_kind;
-        if let (Some(text), [value]) =
-            (branch.get("description").and_then(Value::as_str), of_branch.as_slice())
-        {
-            notes.push(format!("`{}`: {text}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+        if let (Some(text), [value]) = (
+            branch.get("description").and_then(Value::as_str),
+            of_branch.as_slice(),
+        ) {
+            notes.push(format!(
+                "`{}`: {text}",
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            ));
         }
         values.extend(of_branch);
     }
@@ -84,7 +124,10 @@ fn collapse_constants(object: &mut Map<String, Value>, keyword: &str) {
     }
     object.insert("enum".into(), Value::Array(values));
     if !notes.is_empty() {
-        let text = object.get("description").and_then(Value::as_str).map(|text| format!("{text}\n"));
+        let text = object
+            .get("description")
+            .and_then(Value::as_str)
+            .map(|text| format!("{text}\n"));
         let text = text.unwrap_or_default() + &notes.join("\n");
         object.insert("description".into(), Value::String(text));
     }
@@ -94,8 +137,12 @@ fn collapse_constants(object: &mut Map<String, Value>, keyword: &str) {
 /// schemas at once (`#[serde(flatten)]`): each would refuse those of the others.
 pub(super) fn close_objects(schema: &mut Value) {
     fn close(schema: &mut Value, shared: bool) {
-        let Value::Object(object) = schema else { return };
-        let composed = ["allOf", "anyOf", "oneOf", "$ref", "if"].iter().any(|k| object.contains_key(*k));
+        let Value::Object(object) = schema else {
+            return;
+        };
+        let composed = ["allOf", "anyOf", "oneOf", "$ref", "if"]
+            .iter()
+            .any(|k| object.contains_key(*k));
         let has_members = object.contains_key("properties");
         if has_members
             && !composed
@@ -111,9 +158,17 @@ pub(super) fn close_objects(schema: &mut Value) {
                 close(value, matches!(keyword, "if" | "then" | "else" | "not"));
             } else if LIST.contains(&keyword) {
                 let shared = keyword == "allOf" || (has_members && keyword != "prefixItems");
-                value.as_array_mut().into_iter().flatten().for_each(|s| close(s, shared));
+                value
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|s| close(s, shared));
             } else if MAP.contains(&keyword) {
-                value.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(|s| close(s, false));
+                value
+                    .as_object_mut()
+                    .into_iter()
+                    .flat_map(Map::values_mut)
+                    .for_each(|s| close(s, false));
             }
         }
     }
@@ -130,7 +185,9 @@ pub(super) fn hide_nulls(schema: &mut Value) {
             .flatten()
             .filter_map(|name| name.as_str().map(str::to_owned))
             .collect();
-        let Some(Value::Object(properties)) = object.get_mut("properties") else { return };
+        let Some(Value::Object(properties)) = object.get_mut("properties") else {
+            return;
+        };
         for (name, property) in properties {
             if let Value::Object(property) = property
                 && !required.contains(name)
@@ -158,7 +215,9 @@ fn hide_null(object: &mut Map<String, Value>) {
         object.remove("default");
     }
     for keyword in ["anyOf", "oneOf"] {
-        let Some(Value::Array(branches)) = object.get_mut(keyword) else { continue };
+        let Some(Value::Array(branches)) = object.get_mut(keyword) else {
+            continue;
+        };
         branches.retain(|branch| {
             !(branch.get("type").is_some_and(|kind| kind == "null")
                 || branch.get("const").is_some_and(Value::is_null))
@@ -191,7 +250,10 @@ pub(super) fn inline(schema: &mut Value) {
         };
         replace(schema, &name, &definition);
     }
-    if schema.get("$defs").and_then(Value::as_object).is_some_and(Map::is_empty)
+    if schema
+        .get("$defs")
+        .and_then(Value::as_object)
+        .is_some_and(Map::is_empty)
         && let Value::Object(object) = schema
     {
         object.remove("$defs");
@@ -217,7 +279,9 @@ fn next_to_inline(schema: &Value) -> Option<String> {
 fn mergeable(siblings: &Map<String, Value>, definition: &Value) -> bool {
     const WORDS: &[&str] = &["$ref", "description", "title", "default", "examples"];
     definition.as_object().is_some_and(|definition| {
-        siblings.keys().all(|k| WORDS.contains(&k.as_str()) || !definition.contains_key(k))
+        siblings
+            .keys()
+            .all(|k| WORDS.contains(&k.as_str()) || !definition.contains_key(k))
     })
 }
 

@@ -20,8 +20,16 @@ use crate::wire::revision::Revision;
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-const LOG_LEVELS: &[&str] =
-    &["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+const LOG_LEVELS: &[&str] = &[
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
 /// How long a client may keep what `server/discover` says, in milliseconds.
 const DISCOVER_TTL_MS: u32 = 60_000;
 
@@ -62,10 +70,22 @@ impl Engine {
         info.insert("version".into(), json!(identity.version));
         let info = Value::Object(info);
         // What is advertised is what is served.
-        let capabilities = if tools.is_empty() { json!({}) } else { json!({ "tools": {} }) };
-        let instructions = identity.instructions.as_ref().map_or(String::new(), |text| format!(",\"instructions\":{}", json!(text)));
+        let capabilities = if tools.is_empty() {
+            json!({})
+        } else {
+            json!({ "tools": {} })
+        };
+        let instructions = identity
+            .instructions
+            .as_ref()
+            .map_or(String::new(), |text| {
+                format!(",\"instructions\":{}", json!(text))
+            });
         let meta = format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}");
-        let versions: Vec<&str> = Revision::ALL.iter().map(|revision| revision.as_str()).collect();
+        let versions: Vec<&str> = Revision::ALL
+            .iter()
+            .map(|revision| revision.as_str())
+            .collect();
         let discover = format!(
             "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{capabilities}{instructions},\
              \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{meta}}}",
@@ -74,14 +94,21 @@ impl Engine {
         Self {
             tools,
             clock,
-            initialize_tail: format!("\"capabilities\":{capabilities},\"serverInfo\":{info}{instructions}}}"),
+            initialize_tail: format!(
+                "\"capabilities\":{capabilities},\"serverInfo\":{info}{instructions}}}"
+            ),
             discover: discover.into_bytes(),
             meta: meta.into_bytes(),
         }
     }
 
     /// Answers one message. `headers` are those of HTTP; other transports have none.
-    pub(crate) async fn handle(&self, bytes: &Bytes, headers: Option<&HeaderMap>, caller: Arc<Caller>) -> Reply {
+    pub(crate) async fn handle(
+        &self,
+        bytes: &Bytes,
+        headers: Option<&HeaderMap>,
+        caller: Arc<Caller>,
+    ) -> Reply {
         match message::read(bytes) {
             Ok(Message::Request { id, method, params }) => {
                 match self.understand(id, &method, params, headers) {
@@ -109,7 +136,14 @@ impl Engine {
             Some(_) => return Err(invalid_params(&id, 400, "`_meta` must be an object")),
         };
         let in_body = meta.and_then(|meta| meta.get(META_VERSION));
-        let mismatch = |why: String| Reply::error(&id, 400, code::HEADER_MISMATCH, &format!("Header mismatch: {why}"));
+        let mismatch = |why: String| {
+            Reply::error(
+                &id,
+                400,
+                code::HEADER_MISMATCH,
+                &format!("Header mismatch: {why}"),
+            )
+        };
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
             None => None,
@@ -118,24 +152,47 @@ impl Engine {
             // `initialize` is how a client of the earlier revisions starts, whatever its headers say.
             (None, _) if method == "initialize" => Revision::LATEST_WITH_INITIALIZE,
             (None, None) if method == "server/discover" => {
-                return Err(invalid_params(&id, 400, &format!("`_meta` needs `{META_VERSION}` and `{META_CAPABILITIES}`")));
+                return Err(invalid_params(
+                    &id,
+                    400,
+                    &format!("`_meta` needs `{META_VERSION}` and `{META_CAPABILITIES}`"),
+                ));
             }
             (None, None) => Revision::V2025_03_26,
             (None, Some(version)) => {
                 let revision = Revision::parse(version).ok_or_else(|| unsupported(&id, version))?;
                 if revision.is_modern() {
-                    return Err(invalid_params(&id, 400, &format!("`_meta` needs `{META_VERSION}`")));
+                    return Err(invalid_params(
+                        &id,
+                        400,
+                        &format!("`_meta` needs `{META_VERSION}`"),
+                    ));
                 }
-                return Ok(Request { id, method, params, revision });
+                return Ok(Request {
+                    id,
+                    method,
+                    params,
+                    revision,
+                });
             }
             (Some(version), in_header) => {
                 let Some(version) = version.as_str() else {
-                    return Err(invalid_params(&id, 400, &format!("`{META_VERSION}` must be a string")));
+                    return Err(invalid_params(
+                        &id,
+                        400,
+                        &format!("`{META_VERSION}` must be a string"),
+                    ));
                 };
                 match in_header {
-                    None if routing.is_some() => return Err(mismatch("the header MCP-Protocol-Version is missing".into())),
+                    None if routing.is_some() => {
+                        return Err(mismatch(
+                            "the header MCP-Protocol-Version is missing".into(),
+                        ));
+                    }
                     Some(header) if header != version => {
-                        return Err(mismatch("the header MCP-Protocol-Version differs from the body".into()));
+                        return Err(mismatch(
+                            "the header MCP-Protocol-Version differs from the body".into(),
+                        ));
                     }
                     _ => {}
                 }
@@ -144,12 +201,19 @@ impl Engine {
         };
         if revision.is_modern() {
             if let Some(routing) = &routing {
-                let name = (method == "tools/call").then(|| params.get("name").and_then(Node::as_str)).flatten();
+                let name = (method == "tools/call")
+                    .then(|| params.get("name").and_then(Node::as_str))
+                    .flatten();
                 routing.matches(method, name).map_err(mismatch)?;
             }
             check_meta(&id, meta)?;
         }
-        Ok(Request { id, method, params, revision })
+        Ok(Request {
+            id,
+            method,
+            params,
+            revision,
+        })
     }
 
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, caller: Arc<Caller>) -> Reply {
@@ -162,7 +226,12 @@ impl Engine {
             "ping" if !modern => Reply::result(&request.id, b"{}"),
             _ => {
                 let status = if modern { 404 } else { 200 };
-                Reply::error(&request.id, status, code::METHOD_NOT_FOUND, "Method not found: this server does not offer it at this protocol version")
+                Reply::error(
+                    &request.id,
+                    status,
+                    code::METHOD_NOT_FOUND,
+                    "Method not found: this server does not offer it at this protocol version",
+                )
             }
         }
     }
@@ -174,7 +243,11 @@ impl Engine {
         let revision = Revision::parse(wanted)
             .filter(|revision| !revision.is_modern())
             .unwrap_or(Revision::LATEST_WITH_INITIALIZE);
-        let result = format!("{{\"protocolVersion\":\"{}\",{}", revision.as_str(), self.initialize_tail);
+        let result = format!(
+            "{{\"protocolVersion\":\"{}\",{}",
+            revision.as_str(),
+            self.initialize_tail
+        );
         Reply::result(&request.id, result.as_bytes())
     }
 
@@ -186,7 +259,11 @@ impl Engine {
         };
         let pages = self.tools.listing(caller);
         let Some(page) = pages.page(cursor) else {
-            return invalid_params(&request.id, 200, "`cursor` is not one of this list: begin again without it");
+            return invalid_params(
+                &request.id,
+                200,
+                "`cursor` is not one of this list: begin again without it",
+            );
         };
         if request.revision.is_modern() {
             let mut reply = Reply::result(&request.id, &page.modern);
@@ -200,7 +277,12 @@ impl Engine {
         }
     }
 
-    async fn call_tool(&self, mut request: Request<'_>, bytes: &Bytes, caller: Arc<Caller>) -> Reply {
+    async fn call_tool(
+        &self,
+        mut request: Request<'_>,
+        bytes: &Bytes,
+        caller: Arc<Caller>,
+    ) -> Reply {
         let arguments = match request.params.take("arguments") {
             None | Some(Node::Null) => Object::default(),
             Some(Node::Object(arguments)) => arguments,
@@ -230,23 +312,55 @@ impl Engine {
 /// What the `_meta` of a request has to say since 2026-07-28, apart from the version.
 fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
     let member = |name| meta.and_then(|meta| meta.get(name));
-    if member(META_CAPABILITIES).and_then(Node::as_object).is_none() {
-        return Err(invalid_params(id, 400, &format!("`_meta` needs the object `{META_CAPABILITIES}`")));
+    if member(META_CAPABILITIES)
+        .and_then(Node::as_object)
+        .is_none()
+    {
+        return Err(invalid_params(
+            id,
+            400,
+            &format!("`_meta` needs the object `{META_CAPABILITIES}`"),
+        ));
     }
     match member(META_LOG_LEVEL) {
         None => Ok(()),
-        Some(level) if level.as_str().is_some_and(|level| LOG_LEVELS.contains(&level)) => Ok(()),
-        Some(_) => Err(invalid_params(id, 400, &format!("`{META_LOG_LEVEL}` must be one of {}", LOG_LEVELS.join(", ")))),
+        Some(level)
+            if level
+                .as_str()
+                .is_some_and(|level| LOG_LEVELS.contains(&level)) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err(invalid_params(
+            id,
+            400,
+            &format!(
+                "`{META_LOG_LEVEL}` must be one of {}",
+                LOG_LEVELS.join(", ")
+            ),
+        )),
     }
 }
 
 fn invalid_params(id: &Id<'_>, status: u16, why: &str) -> Reply {
-    Reply::error(id, status, code::INVALID_PARAMS, &format!("Invalid params: {why}"))
+    Reply::error(
+        id,
+        status,
+        code::INVALID_PARAMS,
+        &format!("Invalid params: {why}"),
+    )
 }
 
 fn unsupported(id: &Id<'_>, requested: &str) -> Reply {
-    let supported: Vec<&str> = Revision::ALL.iter().map(|revision| revision.as_str()).collect();
-    let requested: String = requested.chars().filter(|c| !c.is_control()).take(64).collect();
+    let supported: Vec<&str> = Revision::ALL
+        .iter()
+        .map(|revision| revision.as_str())
+        .collect();
+    let requested: String = requested
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(64)
+        .collect();
     Reply::error_with(
         id,
         400,

@@ -32,24 +32,39 @@ impl Routing<'_> {
         let Some(value) = self.single(header)? else {
             return Err(format!("the header {shown} is missing"));
         };
-        let value = decode(value).ok_or_else(|| format!("the header {shown} is not valid base64"))?;
-        if value == body { Ok(()) } else { Err(format!("the header {shown} differs from the body")) }
+        let value =
+            decode(value).ok_or_else(|| format!("the header {shown} is not valid base64"))?;
+        if value == body {
+            Ok(())
+        } else {
+            Err(format!("the header {shown} differs from the body"))
+        }
     }
 
     fn single(&self, header: &str) -> Result<Option<&str>, String> {
         let mut values = self.0.get_all(header).iter();
-        let Some(value) = values.next() else { return Ok(None) };
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
         if values.next().is_some() {
             return Err(format!("the header {header} is there twice"));
         }
-        value.to_str().map(|text| Some(text.trim())).map_err(|_| format!("the header {header} is not visible ASCII"))
+        value
+            .to_str()
+            .map(|text| Some(text.trim()))
+            .map_err(|_| format!("the header {header} is not visible ASCII"))
     }
 }
 
 /// `=?base64?…?=` carries what a header cannot.
 fn decode(value: &str) -> Option<Cow<'_, str>> {
-    let Some(inner) = value.strip_prefix("=?base64?").and_then(|v| v.strip_suffix("?=")) else {
+    let Some(inner) = value
+        .strip_prefix("=?base64?")
+        .and_then(|v| v.strip_suffix("?="))
+    else {
         return Some(Cow::Borrowed(value));
     };
-    String::from_utf8(STANDARD.decode(inner).ok()?).ok().map(Cow::Owned)
+    String::from_utf8(STANDARD.decode(inner).ok()?)
+        .ok()
+        .map(Cow::Owned)
 }

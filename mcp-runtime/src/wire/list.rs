@@ -64,16 +64,27 @@ impl Listing {
         for bound in tools {
             let roles = bound.tool.policy_ref().needed_roles();
             rule_of.push((!roles.is_empty()).then(|| {
-                rules.iter().position(|rule| rule == roles).unwrap_or_else(|| {
-                    rules.push(roles.to_vec());
-                    rules.len() - 1
-                })
+                rules
+                    .iter()
+                    .position(|rule| rule == roles)
+                    .unwrap_or_else(|| {
+                        rules.push(roles.to_vec());
+                        rules.len() - 1
+                    })
             }));
         }
         if rules.len() > 64 {
-            return Err(format!("the tools ask for {} different sets of roles; 64 is the limit", rules.len()));
+            return Err(format!(
+                "the tools ask for {} different sets of roles; 64 is the limit",
+                rules.len()
+            ));
         }
-        let mut listing = Self { rules, rule_of, page_size: page_size.max(1), ..Self::default() };
+        let mut listing = Self {
+            rules,
+            rule_of,
+            page_size: page_size.max(1),
+            ..Self::default()
+        };
         listing.everybody = Arc::new(listing.write(0, tools));
         Ok(listing)
     }
@@ -83,7 +94,12 @@ impl Listing {
         if class == 0 {
             return Arc::clone(&self.everybody);
         }
-        if let Some(pages) = self.classes.read().unwrap_or_else(PoisonError::into_inner).get(&class) {
+        if let Some(pages) = self
+            .classes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&class)
+        {
             return Arc::clone(pages);
         }
         let pages = Arc::new(self.write(class, tools));
@@ -115,9 +131,16 @@ impl Listing {
         }
         let version = hasher.finish();
         // A list that depends on who asks must not be shared between callers.
-        let scope = if self.rules.is_empty() { "public" } else { "private" };
-        let chunks: Vec<&[&BoundTool]> =
-            if visible.is_empty() { vec![&[]] } else { visible.chunks(self.page_size).collect() };
+        let scope = if self.rules.is_empty() {
+            "public"
+        } else {
+            "private"
+        };
+        let chunks: Vec<&[&BoundTool]> = if visible.is_empty() {
+            vec![&[]]
+        } else {
+            visible.chunks(self.page_size).collect()
+        };
         let last = chunks.len() - 1;
         let pages = chunks.iter().enumerate().map(|(at, chunk)| {
             let next = if at < last { format!(",\"nextCursor\":\"{}\"", cursor(at + 1, version)) } else { String::new() };
@@ -131,7 +154,10 @@ impl Listing {
                 .into_bytes(),
             }
         });
-        Pages { pages: pages.collect(), version }
+        Pages {
+            pages: pages.collect(),
+            version,
+        }
     }
 }
 
@@ -144,7 +170,9 @@ impl Pages {
             Some(sent) => {
                 let (at, _) = sent.split_once('-')?;
                 let at: usize = at.parse().ok()?;
-                (at > 0 && sent == cursor(at, self.version)).then(|| self.pages.get(at)).flatten()
+                (at > 0 && sent == cursor(at, self.version))
+                    .then(|| self.pages.get(at))
+                    .flatten()
             }
         }
     }
@@ -173,9 +201,16 @@ fn entry(bound: &BoundTool, modern: bool) -> String {
 
 /// A tool reads best from its name on.
 fn ordered(listed: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
-    ["name", "title", "description", "inputSchema", "outputSchema", "annotations"]
-        .into_iter()
-        .filter_map(|name| listed.get(name).map(|value| (name, value)))
+    [
+        "name",
+        "title",
+        "description",
+        "inputSchema",
+        "outputSchema",
+        "annotations",
+    ]
+    .into_iter()
+    .filter_map(|name| listed.get(name).map(|value| (name, value)))
 }
 
 /// Writes members sorted by name, whatever map `serde_json` was built with: the bytes of a list

@@ -9,8 +9,15 @@ use crate::wire::reply::{Reply, code};
 const MAX_ID: usize = 1024;
 
 pub(crate) enum Message<'a> {
-    Request { id: Id<'a>, method: Cow<'a, str>, params: Object<'a> },
-    Notification { method: Cow<'a, str>, params: Object<'a> },
+    Request {
+        id: Id<'a>,
+        method: Cow<'a, str>,
+        params: Object<'a>,
+    },
+    Notification {
+        method: Cow<'a, str>,
+        params: Object<'a>,
+    },
 }
 
 /// The id of a request, echoed as it came.
@@ -34,8 +41,14 @@ impl Id<'_> {
 /// Reads a message, or answers what is wrong with it.
 pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
     let node = json::parse(bytes).map_err(|fault| match fault {
-        Fault::Syntax => Reply::malformed(code::PARSE_ERROR, "Parse error: the body is not JSON, or nested too deeply"),
-        Fault::Duplicate => Reply::malformed(code::INVALID_REQUEST, "Invalid request: a member is named twice"),
+        Fault::Syntax => Reply::malformed(
+            code::PARSE_ERROR,
+            "Parse error: the body is not JSON, or nested too deeply",
+        ),
+        Fault::Duplicate => Reply::malformed(
+            code::INVALID_REQUEST,
+            "Invalid request: a member is named twice",
+        ),
     })?;
     let invalid = |why: &'static str| Reply::malformed(code::INVALID_REQUEST, why);
     let Node::Object(mut message) = node else {
@@ -48,7 +61,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
         return Err(invalid("Invalid request: `jsonrpc` must be \"2.0\""));
     }
     let Some(Node::String(method)) = message.take("method") else {
-        return Err(invalid("Invalid request: `method` must be a string; this server sends no requests, so it takes no responses"));
+        return Err(invalid(
+            "Invalid request: `method` must be a string; this server sends no requests, so it takes no responses",
+        ));
     };
     let id = match message.take("id") {
         None => None,
@@ -61,7 +76,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
         Some(Node::Object(params)) => params,
         Some(_) => {
             return Err(match id {
-                Some(id) => Reply::error(&id, 200, code::INVALID_PARAMS, "Invalid params: `params` must be an object"),
+                Some(id) => Reply::error(
+                    &id,
+                    200,
+                    code::INVALID_PARAMS,
+                    "Invalid params: `params` must be an object",
+                ),
                 None => invalid("Invalid request: `params` must be an object"),
             });
         }
@@ -74,7 +94,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
 
 fn read_id(node: Node<'_>) -> Option<Id<'_>> {
     match node {
-        Node::Number(n) => n.as_u64().map(Id::Unsigned).or_else(|| n.as_i64().map(Id::Signed)),
+        Node::Number(n) => n
+            .as_u64()
+            .map(Id::Unsigned)
+            .or_else(|| n.as_i64().map(Id::Signed)),
         Node::String(text) if text.len() <= MAX_ID => Some(Id::Text(text)),
         _ => None,
     }

@@ -40,20 +40,34 @@ pub(crate) struct Challenge {
 
 impl Reply {
     pub(crate) fn accepted() -> Self {
-        Self { status: 202, body: Vec::new(), challenge: None }
+        Self {
+            status: 202,
+            body: Vec::new(),
+            challenge: None,
+        }
     }
 
     /// A message that could not be read far enough to know its id.
     pub(crate) fn malformed(code: i32, message: &str) -> Self {
         let body = json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message } });
-        Self { status: 400, body: body.to_string().into_bytes(), challenge: None }
+        Self {
+            status: 400,
+            body: body.to_string().into_bytes(),
+            challenge: None,
+        }
     }
 
     pub(crate) fn error(id: &Id<'_>, status: u16, code: i32, message: &str) -> Self {
         Self::error_with(id, status, code, message, None)
     }
 
-    pub(crate) fn error_with(id: &Id<'_>, status: u16, code: i32, message: &str, data: Option<Value>) -> Self {
+    pub(crate) fn error_with(
+        id: &Id<'_>,
+        status: u16,
+        code: i32,
+        message: &str,
+        data: Option<Value>,
+    ) -> Self {
         #[derive(Serialize)]
         struct Error<'a> {
             code: i32,
@@ -63,9 +77,20 @@ impl Reply {
         }
         let mut body = begin(id, 192);
         body.extend_from_slice(b"\"error\":");
-        push_json(&mut body, &Error { code, message, data });
+        push_json(
+            &mut body,
+            &Error {
+                code,
+                message,
+                data,
+            },
+        );
         body.push(b'}');
-        Self { status, body, challenge: None }
+        Self {
+            status,
+            body,
+            challenge: None,
+        }
     }
 
     /// A result that is JSON already.
@@ -74,7 +99,11 @@ impl Reply {
         body.extend_from_slice(b"\"result\":");
         body.extend_from_slice(json);
         body.push(b'}');
-        Self { status: 200, body, challenge: None }
+        Self {
+            status: 200,
+            body,
+            challenge: None,
+        }
     }
 }
 
@@ -92,7 +121,8 @@ fn begin(id: &Id<'_>, capacity: usize) -> Vec<u8> {
 }
 
 fn push_json(body: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    serde_json::to_writer(body, value).expect("strings, numbers and JSON values serialize, and a Vec takes them");
+    serde_json::to_writer(body, value)
+        .expect("strings, numbers and JSON values serialize, and a Vec takes them");
 }
 
 /// Writes the results of calls, for one revision.
@@ -111,7 +141,12 @@ impl Results<'_> {
             Outcome::Reply(reply) => {
                 let content: Vec<&Value> = reply.content.iter().map(|content| &content.0).collect();
                 let structured = reply.structured.map(|value| value.to_string());
-                self.write(id, structured.as_deref().unwrap_or_default(), false, |body| push_json(body, &content))
+                self.write(
+                    id,
+                    structured.as_deref().unwrap_or_default(),
+                    false,
+                    |body| push_json(body, &content),
+                )
             }
             Outcome::Error(error) => self.error(id, &error),
             Outcome::Refused(refusal) => self.refusal(id, &refusal),
@@ -135,8 +170,17 @@ impl Results<'_> {
         })
     }
 
-    fn write(&self, id: &Id<'_>, structured: &str, is_error: bool, content: impl FnOnce(&mut Vec<u8>)) -> Reply {
-        let mut body = begin(id, structured.len() * 2 + structured.len() / 4 + self.meta.len() + 160);
+    fn write(
+        &self,
+        id: &Id<'_>,
+        structured: &str,
+        is_error: bool,
+        content: impl FnOnce(&mut Vec<u8>),
+    ) -> Reply {
+        let mut body = begin(
+            id,
+            structured.len() * 2 + structured.len() / 4 + self.meta.len() + 160,
+        );
         body.extend_from_slice(b"\"result\":{");
         if self.modern {
             body.extend_from_slice(b"\"resultType\":\"complete\",");
@@ -147,13 +191,21 @@ impl Results<'_> {
             body.extend_from_slice(b",\"structuredContent\":");
             body.extend_from_slice(structured.as_bytes());
         }
-        body.extend_from_slice(if is_error { b",\"isError\":true" } else { b",\"isError\":false" });
+        body.extend_from_slice(if is_error {
+            b",\"isError\":true"
+        } else {
+            b",\"isError\":false"
+        });
         if self.modern {
             body.push(b',');
             body.extend_from_slice(self.meta);
         }
         body.extend_from_slice(b"}}");
-        Reply { status: 200, body, challenge: None }
+        Reply {
+            status: 200,
+            body,
+            challenge: None,
+        }
     }
 
     /// An error that the model is to read: text, and the same in structured form.
@@ -187,7 +239,11 @@ impl Results<'_> {
 
     fn internal(&self, id: &Id<'_>, request_id: &str) -> Reply {
         let text = format!("internal error, request {request_id}");
-        self.failed(id, &text, &json!({ "code": "internal", "message": text, "requestId": request_id }))
+        self.failed(
+            id,
+            &text,
+            &json!({ "code": "internal", "message": text, "requestId": request_id }),
+        )
     }
 
     /// The answer to a call that did not run, or did not end. `401` and `403` leave the room for
@@ -196,20 +252,47 @@ impl Results<'_> {
         let code = refusal.word();
         match refusal {
             // One fixed text: it must not tell a hidden tool from an unknown one.
-            Refusal::UnknownTool => Reply::error(id, 200, code::INVALID_PARAMS, "Unknown tool: `tools/list` has the names of all tools that you can call"),
+            Refusal::UnknownTool => Reply::error(
+                id,
+                200,
+                code::INVALID_PARAMS,
+                "Unknown tool: `tools/list` has the names of all tools that you can call",
+            ),
             Refusal::Unauthenticated { scopes } => {
                 let text = "This tool needs to know who calls: send an access token (Authorization: Bearer …).";
-                let mut reply = self.failed(id, text, &json!({ "code": code, "message": text, "scopes": scopes }));
+                let mut reply = self.failed(
+                    id,
+                    text,
+                    &json!({ "code": code, "message": text, "scopes": scopes }),
+                );
                 reply.status = 401;
-                reply.challenge = Some(Challenge { error: None, scope: scopes.join(" ") });
+                reply.challenge = Some(Challenge {
+                    error: None,
+                    scope: scopes.join(" "),
+                });
                 reply
             }
             Refusal::InsufficientScope { scopes } => {
-                let text = format!("This tool needs the scope{} {}, and the access token does not have {}. Ask for an access token with {0}.",
-                    if scopes.len() == 1 { "" } else { "s" }, scopes.join(" "), if scopes.len() == 1 { "it" } else { "all of them" });
-                let mut reply = self.failed(id, &text, &json!({ "code": code, "message": text, "scopes": scopes }));
+                let text = format!(
+                    "This tool needs the scope{} {}, and the access token does not have {}. Ask for an access token with {0}.",
+                    if scopes.len() == 1 { "" } else { "s" },
+                    scopes.join(" "),
+                    if scopes.len() == 1 {
+                        "it"
+                    } else {
+                        "all of them"
+                    }
+                );
+                let mut reply = self.failed(
+                    id,
+                    &text,
+                    &json!({ "code": code, "message": text, "scopes": scopes }),
+                );
                 reply.status = 403;
-                reply.challenge = Some(Challenge { error: Some("insufficient_scope"), scope: scopes.join(" ") });
+                reply.challenge = Some(Challenge {
+                    error: Some("insufficient_scope"),
+                    scope: scopes.join(" "),
+                });
                 reply
             }
             Refusal::Forbidden => {
@@ -226,10 +309,16 @@ impl Results<'_> {
                     text += &format!("\n- {problem}");
                 }
                 text += "\nMend them and call again.";
-                self.failed(id, &text, &json!({ "code": code, "message": text, "problems": problems }))
+                self.failed(
+                    id,
+                    &text,
+                    &json!({ "code": code, "message": text, "problems": problems }),
+                )
             }
             Refusal::TimedOut { seconds } => {
-                let text = format!("The tool did not answer within {seconds} s and was stopped. Ask for less at once, or try again later.");
+                let text = format!(
+                    "The tool did not answer within {seconds} s and was stopped. Ask for less at once, or try again later."
+                );
                 self.failed(id, &text, &json!({ "code": code, "message": text }))
             }
             Refusal::ResultTooLarge => {
@@ -239,7 +328,12 @@ impl Results<'_> {
             Refusal::Panicked => {
                 let request_id = self.call.request_id();
                 tracing::error!(target: "mcp::call", request_id, "a tool panicked; its message is on stderr");
-                Reply::error(id, 200, code::INTERNAL, &format!("Internal error, request {request_id}"))
+                Reply::error(
+                    id,
+                    200,
+                    code::INTERNAL,
+                    &format!("Internal error, request {request_id}"),
+                )
             }
             Refusal::Unserializable(cause) => {
                 let request_id = self.call.request_id();

@@ -12,14 +12,21 @@ pub(crate) enum Revision {
 
 impl Revision {
     /// Newest first, as clients are told.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26, Self::V2024_11_05];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::V2026_07_28,
+        Self::V2025_11_25,
+        Self::V2025_06_18,
+        Self::V2025_03_26,
+        Self::V2024_11_05,
+    ];
 
     /// What `initialize` answers to a version that it does not know: the latest that has it.
     pub(crate) const LATEST_WITH_INITIALIZE: Self = Self::V2025_11_25;
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|revision| revision.as_str() == text)
+        Self::ALL
+            .into_iter()
+            .find(|revision| revision.as_str() == text)
     }
 
     pub(crate) fn as_str(self) -> &'static str {

@@ -1,0 +1,90 @@
+//! `cargo xtask test`: everything a contribution must pass.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::{Result, shell};
+
+pub(crate) fn run(args: &[String]) -> Result {
+    // Unit, integration and UI tests, and every program in the documentation, the README and the
+    // book. All features: `testing` and `sqlite` have tests of their own.
+    let mut command = shell::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    tests("tests", command.args(args))
+}
+
+/// Runs a `cargo test`, and adds up what its many binaries report.
+fn tests(name: &str, command: &mut Command) -> Result {
+    shell::announce(name, command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("{name}: {e}"))?;
+    let mut total = Counts::default();
+    for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
+        let line = line?;
+        println!("{line}");
+        if let Some(counts) = Counts::read(&line) {
+            total.add(&counts);
+        }
+    }
+    let status = child.wait()?;
+    println!(
+        "\n{name}: {} passed, {} failed, {} skipped",
+        total.passed, total.failed, total.ignored
+    );
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{name}: {status}").into())
+    }
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Counts {
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+impl Counts {
+    /// `test result: ok. 12 passed; 0 failed; 1 ignored; …`
+    fn read(line: &str) -> Option<Self> {
+        let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+        let number = |what: &str| {
+            let part = counts
+                .split("; ")
+                .find_map(|part| part.strip_suffix(what))?;
+            part.trim_end().parse().ok()
+        };
+        Some(Self {
+            passed: number("passed")?,
+            failed: number("failed")?,
+            ignored: number("ignored")?,
+        })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn reads_what_cargo_test_prints() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 9 filtered out; finished in 0.01s";
+        assert_eq!(
+            Counts::read(line),
+            Some(Counts {
+                passed: 12,
+                failed: 3,
+                ignored: 1
+            })
+        );
+        assert_eq!(Counts::read("test result_is_kept ... ok"), None);
+    }
+}
