@@ -15,7 +15,9 @@ pub(crate) fn create(folder: &Path) -> Result {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| trouble(folder, &error))
+    builder
+        .create(folder)
+        .map_err(|error| trouble(folder, &error))
 }
 
 /// The secret in this file, which is made when it is not there.

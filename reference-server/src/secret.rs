@@ -28,7 +28,8 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // serde's own message would repeat what it found.
         let text = String::deserialize(deserializer);
-        text.map(Self).map_err(|_| D::Error::custom("must be a text"))
+        text.map(Self)
+            .map_err(|_| D::Error::custom("must be a text"))
     }
 }
 

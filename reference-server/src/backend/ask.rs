@@ -88,7 +88,8 @@ impl<'a> Ask<'a> {
             Ok(other) => other.to_string(),
         };
         let sign = if self.path.contains('?') { '&' } else { '?' };
-        self.path.push_str(&format!("{sign}{name}={}", encoded(&value)));
+        self.path
+            .push_str(&format!("{sign}{name}={}", encoded(&value)));
         self
     }
 
@@ -158,7 +159,9 @@ fn acting_user(caller: &Caller) -> String {
             && id.bytes().all(|byte| byte.is_ascii_graphic())
             && !(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    let local = caller.principal().filter(|p| p.tenant().is_none() && p.issuer() == "local");
+    let local = caller
+        .principal()
+        .filter(|p| p.tenant().is_none() && p.issuer() == "local");
     match local.map(|p| p.subject()).filter(plain) {
         Some(subject) => subject.to_owned(),
         None => caller.owner(),
@@ -190,7 +193,9 @@ mod tests {
             Caller::user("ada").tenant("org_a"),
             Caller::user("ada").tenant("org_b"),
             Caller::user("ada").issuer("https://as.example.com"),
-            Caller::user("ada").issuer("https://as.example.com").tenant("org_a"),
+            Caller::user("ada")
+                .issuer("https://as.example.com")
+                .tenant("org_a"),
             Caller::user("two words"),
             Caller::user("a".repeat(201)),
             // Somebody who calls himself what ada of org_a is called.
@@ -206,6 +211,9 @@ mod tests {
 
     #[test]
     fn values_cannot_leave_their_place() {
-        assert_eq!(encoded("a/b?c=d&e#f%g h\u{e9}"), "a%2Fb%3Fc%3Dd%26e%23f%25g%20h%C3%A9");
+        assert_eq!(
+            encoded("a/b?c=d&e#f%g h\u{e9}"),
+            "a%2Fb%3Fc%3Dd%26e%23f%25g%20h%C3%A9"
+        );
     }
 }

@@ -9,7 +9,10 @@ use tower::ServiceExt;
 
 use super::{Lost, MAX_ANSWER};
 
-pub(super) async fn send(router: &Router, request: Request<Bytes>) -> Result<Response<Bytes>, Lost> {
+pub(super) async fn send(
+    router: &Router,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, Lost> {
     let answer = router.clone().oneshot(request.map(Body::from)).await;
     let (head, body) = match answer {
         Ok(answer) => answer.into_parts(),

@@ -89,15 +89,25 @@ impl Backend {
     /// # Errors
     /// When the URL or the token cannot be used.
     pub fn remote(url: &str, token: &Secret, limits: Limits) -> Result<Self> {
-        Self::new(Way::Remote(remote::Remote::new(url, limits)?), token, limits)
+        Self::new(
+            Way::Remote(remote::Remote::new(url, limits)?),
+            token,
+            limits,
+        )
     }
 
     fn new(way: Way, token: &Secret, limits: Limits) -> Result<Self> {
         // The error of the header would be enough to guess parts of the token from.
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
-            .map_err(|_| BootError::new("backend.service_token has characters that no header takes"))?;
+            .map_err(|_| {
+                BootError::new("backend.service_token has characters that no header takes")
+            })?;
         authorization.set_sensitive(true);
-        Ok(Self(Arc::new(Inner { way, authorization, limits })))
+        Ok(Self(Arc::new(Inner {
+            way,
+            authorization,
+            limits,
+        })))
     }
 
     /// Asks for something, in the name of `caller`.
@@ -133,6 +143,9 @@ impl fmt::Debug for Backend {
             Way::InProcess(_) => &"in-process",
             Way::Remote(remote) => remote,
         };
-        f.debug_struct("Backend").field("way", way).field("limits", &self.0.limits).finish()
+        f.debug_struct("Backend")
+            .field("way", way)
+            .field("limits", &self.0.limits)
+            .finish()
     }
 }

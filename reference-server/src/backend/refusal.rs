@@ -23,13 +23,20 @@ pub(super) fn of(endpoint: &str, answer: &Response<Bytes>) -> ToolError {
     let status = answer.status();
     let name = name(status);
     let Ok(body) = serde_json::from_slice::<Value>(answer.body()) else {
-        return ToolError::new(format!("The platform refused {endpoint} with status {status}."))
-            .code(name)
-            .data(raw(answer));
+        return ToolError::new(format!(
+            "The platform refused {endpoint} with status {status}."
+        ))
+        .code(name)
+        .data(raw(answer));
     };
     let detail = &body["detail"];
-    let message = detail["message"].as_str().or(detail.as_str()).map(shortened);
-    let own = detail["code"].as_str().filter(|code| speaks_to_model(status, code));
+    let message = detail["message"]
+        .as_str()
+        .or(detail.as_str())
+        .map(shortened);
+    let own = detail["code"]
+        .as_str()
+        .filter(|code| speaks_to_model(status, code));
     let message = match (status, message) {
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
             "The platform does not accept the service token of this server: its operator has to \
@@ -37,15 +44,25 @@ pub(super) fn of(endpoint: &str, answer: &Response<Bytes>) -> ToolError {
                 .to_owned()
         }
         (_, Some(message)) => message,
-        (_, None) => format!("The platform refused {endpoint} with status {}.", status.as_u16()),
+        (_, None) => format!(
+            "The platform refused {endpoint} with status {}.",
+            status.as_u16()
+        ),
     };
     let mut data = json!({ "backend_error": name, "status_code": status.as_u16() });
     // A list is how other backends report what is wrong with parameters.
-    let details = detail.get("details").or(Some(detail).filter(|detail| detail.is_array()));
+    let details = detail
+        .get("details")
+        .or(Some(detail).filter(|detail| detail.is_array()));
+    let mut message = message;
     if let Some(details) = details {
+        // Many clients show a model the text alone.
+        message.push_str(&format!(" Details: {}", shortened(&details.to_string())));
         data["details"] = details.clone();
     }
-    ToolError::new(message).code(own.map_or(name, str::to_owned)).data(data)
+    ToolError::new(message)
+        .code(own.map_or(name, str::to_owned))
+        .data(data)
 }
 
 /// The answer to requests that came too fast, when there is no time left to wait.
@@ -73,10 +90,10 @@ pub(super) fn lost(endpoint: &str, lost: Lost) -> ToolError {
         ))
         .code("backend_timeout")
         .data(json!({ "path": endpoint, "seconds": limit.as_secs_f64() })),
-        Lost::TooLarge => {
-            ToolError::new("The answer of the platform is too large. Ask for less: a smaller limit.")
-                .code("backend_answer_too_large")
-        }
+        Lost::TooLarge => ToolError::new(
+            "The answer of the platform is too large. Ask for less: a smaller limit.",
+        )
+        .code("backend_answer_too_large"),
         Lost::Broken(cause) => {
             ToolError::new("The platform cannot be reached at the moment. Try again later.")
                 .code("backend_connection_failed")
@@ -91,9 +108,10 @@ pub(super) fn unreadable(
     answer: &Response<Bytes>,
     cause: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> ToolError {
-    let error = ToolError::new("The platform answered something that this server does not understand.")
-        .code("backend_invalid_reply")
-        .caused_by(cause);
+    let error =
+        ToolError::new("The platform answered something that this server does not understand.")
+            .code("backend_invalid_reply")
+            .caused_by(cause);
     if serde_json::from_slice::<serde::de::IgnoredAny>(answer.body()).is_ok() {
         return error;
     }
@@ -115,7 +133,12 @@ fn name(status: StatusCode) -> String {
 
 /// Whether a code of the API is about what the model asked for, not about how this server asked.
 fn speaks_to_model(status: StatusCode, code: &str) -> bool {
-    let ours = ["path_not_found", "method_not_allowed", "internal_error", "invalid_acting_user"];
+    let ours = [
+        "path_not_found",
+        "method_not_allowed",
+        "internal_error",
+        "invalid_acting_user",
+    ];
     let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
     !refused.contains(&status) && !ours.contains(&code) && code.len() <= 100
 }

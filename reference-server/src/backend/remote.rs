@@ -34,13 +34,24 @@ impl Remote {
             .build()
             .map_err(|error| BootError::new(format!("cannot make an HTTP client: {error}")))?;
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { client, base, limits })
+        Ok(Self {
+            client,
+            base,
+            limits,
+        })
     }
 
-    pub(super) async fn send(&self, request: Request<Bytes>) -> std::result::Result<Response<Bytes>, Lost> {
+    pub(super) async fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> std::result::Result<Response<Bytes>, Lost> {
         let (head, body) = request.into_parts();
         let url = format!("{}{}", self.base, head.uri);
-        let asked = self.client.request(head.method, url).headers(head.headers).body(body);
+        let asked = self
+            .client
+            .request(head.method, url)
+            .headers(head.headers)
+            .body(body);
         let mut answer = asked.send().await.map_err(|error| self.lost(error))?;
         let mut bytes = BytesMut::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| self.lost(error))? {
@@ -70,20 +81,27 @@ impl Remote {
 
 fn checked(url: &str) -> Result<Url> {
     let wrong = |problem: &str| {
-        BootError::new(format!("backend.url {problem}; write it like https://api.example.com"))
+        BootError::new(format!(
+            "backend.url {problem}; write it like https://api.example.com"
+        ))
     };
     let url: Url = url.parse().map_err(|_| wrong("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong("does not start with http:// or https://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("has a user or a password, which belong into backend.service_token"));
+        return Err(wrong(
+            "has a user or a password, which belong into backend.service_token",
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has a query or a fragment"));
     }
     if url.scheme() == "http" && !is_loopback(&url) {
-        tracing::warn!(host = url.host_str(), "the service token travels unencrypted: use https");
+        tracing::warn!(
+            host = url.host_str(),
+            "the service token travels unencrypted: use https"
+        );
     }
     Ok(url)
 }

@@ -61,8 +61,9 @@ struct Common {
 impl Common {
     fn load(&self) -> Result<Config> {
         // Names and values that are not Unicode cannot be keys of ours.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         let mut config = Config::load(self.config.as_deref(), environment)?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);
@@ -87,5 +88,8 @@ pub fn run() -> Result {
 }
 
 fn in_runtime(work: impl Future<Output = Result>) -> Result {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
 }

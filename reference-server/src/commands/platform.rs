@@ -26,6 +26,8 @@ impl Platform {
         let address = listener.local_addr()?;
         tracing::info!(%address, url = format!("http://{address}"), "the platform's REST API is served");
         let served = axum::serve(listener, platform.router());
-        Ok(served.with_graceful_shutdown(mcp_runtime::told_to_stop()).await?)
+        Ok(served
+            .with_graceful_shutdown(mcp_runtime::told_to_stop())
+            .await?)
     }
 }

@@ -36,7 +36,9 @@ impl Serve {
         if config.log.format == Format::Human {
             greet(&config, listener.local_addr()?, service.tools().count());
         }
-        service.serve_with(listener, mcp_runtime::told_to_stop()).await
+        service
+            .serve_with(listener, mcp_runtime::told_to_stop())
+            .await
     }
 }
 
@@ -47,7 +49,10 @@ pub(super) async fn listen(address: &str, key: &str) -> Result<TcpListener> {
 }
 
 fn greet(config: &Config, address: SocketAddr, tools: usize) {
-    let url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}/mcp"));
+    let url = config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{address}/mcp"));
     let data = config.data.display();
     eprintln!("{} tools at {url}\n", tools);
     if config.identity.demo {

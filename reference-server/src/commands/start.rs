@@ -40,20 +40,23 @@ fn introduced(server: Server<App>) -> Server<App> {
 async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
-        Mode::InProcess if config.backend.url.is_some() => {
-            Err(BootError::new("backend.url is set: say backend.mode = \"url\" to use it"))
-        }
+        Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
+            "backend.url is set: say backend.mode = \"url\" to use it",
+        )),
         Mode::InProcess => {
             let router = platform(config, clock).await?.router();
             Backend::in_process(router, &config.service_token()?, limits)
         }
         Mode::Url => {
             let url = config.backend.url.as_deref();
-            let url = url.ok_or_else(|| BootError::new("backend.mode is \"url\": set backend.url"))?;
+            let url =
+                url.ok_or_else(|| BootError::new("backend.mode is \"url\": set backend.url"))?;
             // The token in our data folder means something only to what runs on it, too.
             let ours = url.parse().is_ok_and(|url: Url| is_loopback(&url));
             if config.backend.service_token.is_none() && !ours {
-                return Err(BootError::new("set backend.service_token for the API at backend.url"));
+                return Err(BootError::new(
+                    "set backend.service_token for the API at backend.url",
+                ));
             }
             Backend::remote(url, &config.service_token()?, limits)
         }
@@ -63,7 +66,9 @@ async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
 /// The marketplace on the data of this machine.
 pub(super) async fn platform(config: &Config, clock: &Clock) -> Result<Platform> {
     let settings = config.platform_settings()?;
-    Platform::open(settings, clock.clone()).await.map_err(|error| told(&error))
+    Platform::open(settings, clock.clone())
+        .await
+        .map_err(|error| told(&error))
 }
 
 /// An error with what lies beneath it.
@@ -76,4 +81,3 @@ fn told(error: &OpenError) -> BootError {
     }
     BootError::new(text)
 }
-

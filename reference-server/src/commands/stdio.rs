@@ -26,6 +26,9 @@ impl Stdio {
         }
         init_logs(config.log_format(), &config.log.filter);
         let caller = Identity::named(&self.name)?.caller(&[])?;
-        start::server(&config, &Clock::system()).await?.stdio(caller).await
+        start::server(&config, &Clock::system())
+            .await?
+            .stdio(caller)
+            .await
     }
 }

@@ -25,11 +25,16 @@ impl Token {
     pub(super) fn run(self) -> Result {
         let config = self.common.load()?;
         if !config.identity.demo {
-            return Err(BootError::new("identity.demo is off: there are no demo identities"));
+            return Err(BootError::new(
+                "identity.demo is off: there are no demo identities",
+            ));
         }
         let caller = Identity::named(&self.name)?.caller(&self.scopes)?;
         data::create(&config.data)?;
-        println!("{}", TokenFile::new(&config.data, Clock::system()).issue(&caller)?);
+        println!(
+            "{}",
+            TokenFile::new(&config.data, Clock::system()).issue(&caller)?
+        );
         Ok(())
     }
 }

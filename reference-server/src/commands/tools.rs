@@ -67,7 +67,12 @@ fn effects(tool: &Tool) -> String {
         (effects.idempotent, "repeatable"),
         (effects.open_world, "reaches outside"),
     ];
-    named.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+    named
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, name)| *name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn described(tool: &Tool) -> Value {
@@ -86,10 +91,18 @@ fn described(tool: &Tool) -> Value {
 fn table(rows: impl Iterator<Item = [String; 4]>) -> String {
     let mut rows: Vec<[String; 4]> = rows.collect();
     rows.insert(0, HEADS.map(str::to_owned));
-    let width = |at: usize| rows.iter().map(|row| row[at].len()).max().unwrap_or_default();
+    let width = |at: usize| {
+        rows.iter()
+            .map(|row| row[at].len())
+            .max()
+            .unwrap_or_default()
+    };
     let widths = [width(0), width(1), width(2), width(3)];
     let line = |row: &[String; 4]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -97,7 +110,10 @@ fn table(rows: impl Iterator<Item = [String; 4]>) -> String {
 
 fn markdown(rows: impl Iterator<Item = [String; 4]>) -> String {
     let line = |cells: [String; 4]| format!("| {} |", cells.join(" | "));
-    let heads = [line(HEADS.map(str::to_owned)), "|---|---|---|---|".to_owned()];
+    let heads = [
+        line(HEADS.map(str::to_owned)),
+        "|---|---|---|---|".to_owned(),
+    ];
     let rows = rows.map(|mut row| {
         row[0] = format!("`{}`", row[0]);
         line(row)

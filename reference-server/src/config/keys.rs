@@ -18,8 +18,12 @@ pub enum Kind {
 
 /// Every key, like `platform.founding_cap`.
 pub fn known() -> BTreeMap<String, Kind> {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<Config>().to_value();
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = settings
+        .into_generator()
+        .into_root_schema_for::<Config>()
+        .to_value();
     let mut keys = BTreeMap::new();
     collect(&schema, "", &mut keys);
     keys
@@ -27,7 +31,11 @@ pub fn known() -> BTreeMap<String, Kind> {
 
 fn collect(schema: &Value, above: &str, keys: &mut BTreeMap<String, Kind>) {
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-        let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        let key = if above.is_empty() {
+            name.clone()
+        } else {
+            format!("{above}.{name}")
+        };
         if schema.get("properties").is_some() {
             collect(schema, &key, keys);
         } else {

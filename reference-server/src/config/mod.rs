@@ -162,7 +162,10 @@ impl Default for Config {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: Format::default(), filter: "info".to_owned() }
+        Self {
+            format: Format::default(),
+            filter: "info".to_owned(),
+        }
     }
 }
 
@@ -207,7 +210,10 @@ impl Default for Platform {
 impl Default for Sizes {
     fn default() -> Self {
         let sizes = PageSizes::default();
-        Self { default: sizes.default, max: sizes.max }
+        Self {
+            default: sizes.default,
+            max: sizes.max,
+        }
     }
 }
 
@@ -253,8 +259,10 @@ impl Config {
         settings.invite_url.clone_from(&chosen.invite_url);
         settings.demo_data = chosen.demo_data;
         settings.mail = self.mail()?;
-        settings.page_sizes =
-            PageSizes { default: chosen.page_sizes.default, max: chosen.page_sizes.max };
+        settings.page_sizes = PageSizes {
+            default: chosen.page_sizes.default,
+            max: chosen.page_sizes.max,
+        };
         settings.rate_limits = match chosen.rate_limits {
             Limiting::On => RateLimits::On,
             Limiting::Shadow => RateLimits::Shadow,
@@ -270,9 +278,9 @@ impl Config {
                 "platform.mail has both folder and smtp_url: mail goes one way",
             )),
             (Some(url), None) => Ok(Mail::smtp(url.clone(), mail.smtp_from.clone())),
-            (None, _) if mail.smtp_from.is_some() => {
-                Err(BootError::new("platform.mail.smtp_from is of no use without smtp_url"))
-            }
+            (None, _) if mail.smtp_from.is_some() => Err(BootError::new(
+                "platform.mail.smtp_from is of no use without smtp_url",
+            )),
             (None, Some(folder)) => Ok(Mail::Folder(folder.clone())),
             (None, None) => Ok(Mail::Folder(self.data.join("mail"))),
         }

@@ -21,19 +21,25 @@ pub(super) fn load(
         Some(path) => read_file(path)?,
         None => Table::new(),
     };
-    let place = file.map(|path| path.display().to_string()).unwrap_or_default();
+    let place = file
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
     refuse_unknown(&table, "", &place, &known)?;
     for (name, value) in environment {
         if let Some(key) = name.strip_prefix(PREFIX) {
             let key = key.to_lowercase().replace("__", ".");
             let place = "the environment";
-            let kind = *known.get(&key).ok_or_else(|| unknown(&key, &name, place, &known))?;
+            let kind = *known
+                .get(&key)
+                .ok_or_else(|| unknown(&key, &name, place, &known))?;
             put(&mut table, &key, from_text(&name, &value, kind)?);
         }
     }
-    Value::Table(table).try_into().map_err(|error: toml::de::Error| {
-        BootError::new(format!("the configuration is wrong: {}", one_line(&error)))
-    })
+    Value::Table(table)
+        .try_into()
+        .map_err(|error: toml::de::Error| {
+            BootError::new(format!("the configuration is wrong: {}", one_line(&error)))
+        })
 }
 
 fn read_file(path: &Path) -> Result<Table> {
@@ -42,7 +48,9 @@ fn read_file(path: &Path) -> Result<Table> {
         .map_err(|error| BootError::new(format!("cannot read {at}: {error}")))?;
     text.parse().map_err(|error: toml::de::Error| {
         // The error itself would show the line, which may hold a secret.
-        let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+        let line = error
+            .span()
+            .map_or(0, |span| text[..span.start].lines().count().max(1));
         BootError::new(format!("{at}, line {line}: {}", error.message()))
     })
 }
@@ -54,7 +62,11 @@ fn refuse_unknown(
     known: &BTreeMap<String, Kind>,
 ) -> Result {
     for (name, value) in table {
-        let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        let key = if above.is_empty() {
+            name.clone()
+        } else {
+            format!("{above}.{name}")
+        };
         let section = format!("{key}.");
         match value {
             _ if known.contains_key(&key) => {}
@@ -80,7 +92,9 @@ fn unknown(key: &str, written: &str, place: &str, known: &BTreeMap<String, Kind>
             None => format!("did you mean `{known}`?"),
         },
     );
-    BootError::new(format!("there is no setting `{written}` (in {place}); {advice}"))
+    BootError::new(format!(
+        "there is no setting `{written}` (in {place}); {advice}"
+    ))
 }
 
 /// The variable of a key: `MCP_PLATFORM__FOUNDING_CAP`.
@@ -89,7 +103,8 @@ fn in_environment(key: &str) -> String {
 }
 
 fn from_text(name: &str, text: &str, kind: Kind) -> Result<Value> {
-    let wrong = |rule: &str| BootError::new(format!("the environment variable {name} must be {rule}"));
+    let wrong =
+        |rule: &str| BootError::new(format!("the environment variable {name} must be {rule}"));
     Ok(match kind {
         Kind::Text => Value::String(text.to_owned()),
         Kind::Number => Value::Integer(text.trim().parse().map_err(|_| wrong("a whole number"))?),
@@ -99,7 +114,10 @@ fn from_text(name: &str, text: &str, kind: Kind) -> Result<Value> {
             _ => return Err(wrong("true or false")),
         },
         Kind::List => {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
             Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
         }
     })
@@ -118,5 +136,9 @@ fn put(table: &mut Table, key: &str, value: Value) {
 }
 
 fn one_line(error: &toml::de::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    error
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -60,7 +60,10 @@ pub async fn instainstru_founding_funnel_summary(
     end_date: Option<Date>,
 ) -> ToolResult<FunnelSummary> {
     let ask = backend.get(caller, "/founding/funnel");
-    ask.query("start_date", start_date).query("end_date", end_date).answer().await
+    ask.query("start_date", start_date)
+        .query("end_date", end_date)
+        .answer()
+        .await
 }
 
 /// Where an instructor may stand.
@@ -123,6 +126,11 @@ pub async fn instainstru_founding_stuck_instructors(
     #[arg(range = 1..=200, default = 50)]
     limit: u32,
 ) -> ToolResult<StuckInstructors> {
-    let ask = backend.get(caller, "/founding/stuck").query("stuck_days", stuck_days);
-    ask.query("stage", stage).query("limit", limit).answer().await
+    let ask = backend
+        .get(caller, "/founding/stuck")
+        .query("stuck_days", stuck_days);
+    ask.query("stage", stage)
+        .query("limit", limit)
+        .answer()
+        .await
 }

@@ -70,8 +70,12 @@ pub async fn instainstru_instructors_list(
     cursor: Option<String>,
 ) -> ToolResult<InstructorList> {
     let ask = backend.get(caller, "/instructors").query("status", status);
-    let ask = ask.query("is_founding", is_founding).query("service_slug", service_slug);
-    let ask = ask.query("category_slug", category_slug).query("limit", limit);
+    let ask = ask
+        .query("is_founding", is_founding)
+        .query("service_slug", service_slug);
+    let ask = ask
+        .query("category_slug", category_slug)
+        .query("limit", limit);
     ask.query("cursor", cursor).answer().await
 }
 
@@ -118,8 +122,13 @@ pub async fn instainstru_instructors_coverage(
     #[arg(range = 1..=200, default = 25)]
     top: u32,
 ) -> ToolResult<InstructorCoverage> {
-    let ask = backend.get(caller, "/instructors/coverage").query("status", status);
-    ask.query("group_by", group_by).query("top", top).answer().await
+    let ask = backend
+        .get(caller, "/instructors/coverage")
+        .query("status", status);
+    ask.query("group_by", group_by)
+        .query("top", top)
+        .answer()
+        .await
 }
 
 /// One instructor; or, when several fit the identifier, who they are.
@@ -213,7 +222,9 @@ pub async fn instainstru_instructors_detail(
     #[arg(len = 1..=254, pattern = r"[^.\s]")]
     identifier: String,
 ) -> ToolResult<InstructorDetail> {
-    let ask = backend.get(caller, "/instructors/{identifier}").segment("{identifier}", &identifier);
+    let ask = backend
+        .get(caller, "/instructors/{identifier}")
+        .segment("{identifier}", &identifier);
     let found: InstructorDetail = ask.answer().await?;
     if found.instructor.is_none() && !found.ambiguous {
         return Err(ask.unreadable("neither an instructor nor candidates"));

@@ -50,7 +50,7 @@ pub async fn instainstru_invites_preview(
     backend: &Backend,
     caller: &Caller,
     /// E-mail addresses to invite; one that is named twice is invited once.
-    #[arg(len = 1..=100, example = ["ann@example.com"])]
+    #[arg(len = 1..=100, example = vec!["ann@example.com".to_owned()])]
     recipient_emails: Vec<String>,
     /// Whether the invites promise the founding status, of which only some are left.
     #[arg(default = true)]
@@ -68,7 +68,10 @@ pub async fn instainstru_invites_preview(
         "expires_in_days": expires_in_days,
         "message_note": message_note,
     });
-    backend.post(caller, "/invites/preview", body).answer().await
+    backend
+        .post(caller, "/invites/preview", body)
+        .answer()
+        .await
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -118,5 +121,7 @@ pub async fn instainstru_invites_send(
 ) -> ToolResult<InvitesSend> {
     let body = json!({ "confirm_token": confirm_token, "idempotency_key": idempotency_key });
     let ask = backend.post(caller, "/invites/send", body);
-    ask.header("idempotency-key", &idempotency_key).answer().await
+    ask.header("idempotency-key", &idempotency_key)
+        .answer()
+        .await
 }

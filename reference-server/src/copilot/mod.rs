@@ -12,12 +12,12 @@
 //!
 //! [`Backend`]: crate::backend::Backend
 
-mod founding;
-mod instructors;
-mod search;
-mod invites;
-mod metrics;
-mod reply;
+pub mod founding;
+pub mod instructors;
+pub mod search;
+pub mod invites;
+pub mod metrics;
+pub mod reply;
 
 use mcp_runtime::{ToolSet, tools};
 

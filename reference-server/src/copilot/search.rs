@@ -48,7 +48,9 @@ pub async fn instainstru_search_top_queries(
     #[arg(range = 1..=1000, default = 2)]
     min_count: u32,
 ) -> ToolResult<SearchTopQueries> {
-    let ask = backend.get(caller, "/search/top-queries").query("start_date", start_date);
+    let ask = backend
+        .get(caller, "/search/top-queries")
+        .query("start_date", start_date);
     let ask = ask.query("end_date", end_date).query("limit", limit);
     ask.query("min_count", min_count).answer().await
 }
@@ -89,6 +91,11 @@ pub async fn instainstru_search_zero_results(
     #[arg(range = 1..=200, default = 50)]
     limit: u32,
 ) -> ToolResult<SearchZeroResults> {
-    let ask = backend.get(caller, "/search/zero-results").query("start_date", start_date);
-    ask.query("end_date", end_date).query("limit", limit).answer().await
+    let ask = backend
+        .get(caller, "/search/zero-results")
+        .query("start_date", start_date);
+    ask.query("end_date", end_date)
+        .query("limit", limit)
+        .answer()
+        .await
 }

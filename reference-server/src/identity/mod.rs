@@ -27,7 +27,12 @@ pub const DEMO: [Identity; 3] = [
         roles: &["admin"],
         scopes: &["copilot:read", "copilot:write"],
     },
-    Identity { name: "reader", tenant: "org_a", roles: &[], scopes: &["copilot:read"] },
+    Identity {
+        name: "reader",
+        tenant: "org_a",
+        roles: &[],
+        scopes: &["copilot:read"],
+    },
     Identity {
         name: "bob",
         tenant: "org_b",
@@ -42,10 +47,14 @@ impl Identity {
     /// # Errors
     /// When there is none.
     pub fn named(name: &str) -> Result<&'static Self> {
-        DEMO.iter().find(|identity| identity.name == name).ok_or_else(|| {
-            let known = DEMO.map(|identity| identity.name).join(", ");
-            BootError::new(format!("there is no demo identity `{name}`; there are: {known}"))
-        })
+        DEMO.iter()
+            .find(|identity| identity.name == name)
+            .ok_or_else(|| {
+                let known = DEMO.map(|identity| identity.name).join(", ");
+                BootError::new(format!(
+                    "there is no demo identity `{name}`; there are: {known}"
+                ))
+            })
     }
 
     /// As a caller with these of its scopes, with all when none is named.
@@ -53,13 +62,20 @@ impl Identity {
     /// # Errors
     /// When the identity does not have a scope.
     pub fn caller(&self, wanted: &[String]) -> Result<Caller> {
-        if let Some(scope) = wanted.iter().find(|scope| !self.scopes.contains(&scope.as_str())) {
+        if let Some(scope) = wanted
+            .iter()
+            .find(|scope| !self.scopes.contains(&scope.as_str()))
+        {
             let (name, has) = (self.name, self.scopes.join(", "));
             return Err(BootError::new(format!(
                 "`{name}` does not have the scope `{scope}`; it has: {has}"
             )));
         }
-        let all: Vec<String> = self.scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let all: Vec<String> = self
+            .scopes
+            .iter()
+            .map(|scope| (*scope).to_owned())
+            .collect();
         let scopes = if wanted.is_empty() { &all } else { wanted };
         Ok(Caller::user(self.name)
             .tenant(self.tenant)

@@ -48,7 +48,11 @@ struct Line {
 impl TokenFile {
     /// The tokens in this data folder. The file need not be there.
     pub fn new(folder: &Path, clock: Clock) -> Self {
-        Self { path: folder.join("tokens.jsonl"), clock, known: Mutex::default() }
+        Self {
+            path: folder.join("tokens.jsonl"),
+            clock,
+            known: Mutex::default(),
+        }
     }
 
     /// Makes a token for `caller` and remembers its digest.
@@ -59,7 +63,8 @@ impl TokenFile {
         let token = format!("mcp_{}", random::secret());
         let line = Line::new(&token, caller, self.clock.now() + TOKEN_LIFETIME);
         let json = serde_json::to_string(&line).expect("a line is JSON");
-        self.append(&json).map_err(|error| data::trouble(&self.path, &error))?;
+        self.append(&json)
+            .map_err(|error| data::trouble(&self.path, &error))?;
         Ok(token)
     }
 
@@ -128,7 +133,10 @@ impl Line {
         let principal = caller.principal();
         let texts = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
         Self {
-            sha256: token_digest(token).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: token_digest(token)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
             subject: caller.subject().unwrap_or_default().to_owned(),
             tenant: principal.and_then(|p| p.tenant()).map(str::to_owned),
             scopes: texts(principal.map(|p| p.scopes().collect()).unwrap_or_default()),
@@ -145,7 +153,9 @@ impl Line {
         let line = serde_json::from_str::<Self>(text).ok();
         let token = line.and_then(|line| {
             let digest = digest(&line.sha256)?;
-            let caller = Caller::user(line.subject).scopes(line.scopes).roles(line.roles);
+            let caller = Caller::user(line.subject)
+                .scopes(line.scopes)
+                .roles(line.roles);
             let caller = match line.tenant {
                 Some(tenant) => caller.tenant(tenant),
                 None => caller,
@@ -178,6 +188,8 @@ impl Authenticate for TokenFile {
 
 impl std::fmt::Debug for TokenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenFile").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("TokenFile")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
