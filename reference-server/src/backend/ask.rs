@@ -109,7 +109,7 @@ impl<'a> Ask<'a> {
     pub async fn answer<T: DeserializeOwned>(&self) -> ToolResult<T> {
         let answer = self.patiently().await?;
         if !answer.status().is_success() {
-            return Err(refusal::of(self.endpoint, &answer));
+            return Err(refusal::of(self.endpoint, &answer, self.request_id()));
         }
         serde_json::from_slice(answer.body()).map_err(|error| refusal::unreadable(&answer, error))
     }
@@ -117,6 +117,11 @@ impl<'a> Ask<'a> {
     /// The error for an answer that reads well and says nothing.
     pub fn unreadable(&self, problem: &'static str) -> ToolError {
         refusal::unreadable(&Response::new(Bytes::from_static(b"{}")), problem)
+    }
+
+    fn request_id(&self) -> &str {
+        let id = self.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+        id.unwrap_or_default()
     }
 
     /// Waits and asks again as long as the API is too busy to listen (429: nothing was done).

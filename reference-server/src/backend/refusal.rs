@@ -18,8 +18,8 @@ use super::remote::seconds;
 /// Of a text that is not JSON, this much is shown.
 const MAX_TEXT: usize = 500;
 
-/// The refusal in an answer.
-pub(super) fn of(endpoint: &str, answer: &Response<Bytes>) -> ToolError {
+/// The refusal in an answer. The log of the platform knows it by its request id.
+pub(super) fn of(endpoint: &str, answer: &Response<Bytes>, request_id: &str) -> ToolError {
     let status = answer.status();
     let name = name(status);
     let Ok(body) = serde_json::from_slice::<Value>(answer.body()) else {
@@ -49,7 +49,11 @@ pub(super) fn of(endpoint: &str, answer: &Response<Bytes>) -> ToolError {
             status.as_u16()
         ),
     };
-    let mut data = json!({ "backend_error": name, "status_code": status.as_u16() });
+    let mut data = json!({
+        "backend_error": name,
+        "status_code": status.as_u16(),
+        "request_id": request_id,
+    });
     // A list is how other backends report what is wrong with parameters.
     let details = detail
         .get("details")

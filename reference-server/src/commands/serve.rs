@@ -48,23 +48,28 @@ pub(super) async fn listen(address: &str, key: &str) -> Result<TcpListener> {
         .map_err(|error| BootError::new(format!("cannot listen on {address} ({key}): {error}")))
 }
 
+/// Tells people what to do next.
 fn greet(config: &Config, address: SocketAddr, tools: usize) {
     let url = config
         .public_url
         .clone()
         .unwrap_or_else(|| format!("http://{address}/mcp"));
-    let data = config.data.display();
-    eprintln!("{} tools at {url}\n", tools);
+    eprintln!("{tools} tools at {url}");
     if config.identity.demo {
+        let data = match config.data.to_str() {
+            Some("data") => String::new(),
+            _ => format!(" --data {}", config.data.display()),
+        };
         eprintln!(
-            "Get a token:\n  reference-server token --as admin --data {data}\n\
-             (or --as reader, who may only read; with cargo: cargo run -p reference-server -- token --as admin)\n"
+            "\nGet a token:\n  reference-server token --as admin{data}\n  \
+             (from the source: cargo run -p reference-server -- token --as admin{data})"
         );
     }
     eprintln!(
-        "Connect a client:\n  {{\"mcpServers\": {{\"admin\": {{\"type\": \"http\", \"url\": \"{url}\", \
+        "\nConnect a client:\n  {{\"mcpServers\": {{\"admin\": {{\"type\": \"http\", \"url\": \"{url}\", \
          \"headers\": {{\"Authorization\": \"Bearer <token>\"}}}}}}}}\n\n\
-         Or try it:\n  curl {url} -H 'Authorization: Bearer <token>' -H 'Content-Type: application/json' \\\n    \
-         -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{{}}}}'\n"
+         Or try it:\n  curl {url} -H 'Authorization: Bearer <token>' \\\n    \
+         -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"tools/list\"}}'\n"
     );
 }

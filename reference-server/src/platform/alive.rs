@@ -94,7 +94,10 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        let locked = self.locked.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let locked = self
+            .locked
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         if locked.take().is_some() {
             // Left over, it would be cleared away by the next process.
             let _ = fs::remove_file(self.folder.join(&self.name));

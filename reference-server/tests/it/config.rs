@@ -11,7 +11,9 @@ fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("config.toml");
     std::fs::write(&path, file).expect("written");
-    let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    let environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()));
     Config::load(Some(&path), environment).map_err(|error| error.to_string())
 }
 
@@ -27,7 +29,10 @@ fn switched_on() -> String {
 #[test]
 fn the_example_is_what_holds_without_a_file() {
     let (example, none) = (load(EXAMPLE, &[]), Config::load(None, []));
-    assert_eq!(format!("{:?}", example.expect("fine")), format!("{:?}", none.expect("fine")));
+    assert_eq!(
+        format!("{:?}", example.expect("fine")),
+        format!("{:?}", none.expect("fine"))
+    );
 }
 
 #[test]
@@ -38,7 +43,10 @@ fn the_example_documents_every_key() {
         let path: Vec<&str> = key.split('.').collect();
         let first = table.get(path[0]);
         let found = path[1..].iter().fold(first, |value, name| value?.get(name));
-        assert!(found.is_some(), "config.example.toml says nothing of `{key}`");
+        assert!(
+            found.is_some(),
+            "config.example.toml says nothing of `{key}`"
+        );
     }
     // Nothing else stands in it either. Mail goes one way, which only a start would find.
     load(&text, &[]).expect("every key is known and every value fits");
@@ -64,26 +72,75 @@ fn s0_066_067_the_environment_wins_over_the_file() {
     assert_eq!(config.platform.founding_cap, 2);
     assert!(!config.platform.demo_data);
     assert_eq!(config.allowed_hosts, ["a.example.com", "b.example.com"]);
-    assert_eq!((config.backend.mode, config.log.format), (Mode::Url, Format::Json));
+    assert_eq!(
+        (config.backend.mode, config.log.format),
+        (Mode::Url, Format::Json)
+    );
     assert_eq!(config.backend_limits().call.as_millis(), 300);
     assert!(!format!("{config:?}").contains("12345678901234567890"));
 }
 
 /// `(file, variable and value, what the error says)`
 const WRONG: &[(&str, (&str, &str), &[&str])] = &[
-    ("lisen = \"x\"", ("X", ""), &["`lisen`", "did you mean `listen`?"]),
-    ("[platform]\nfounding_kap = 1", ("X", ""), &["`platform.founding_kap`", "did you mean `platform.founding_cap`?"]),
+    (
+        "lisen = \"x\"",
+        ("X", ""),
+        &["`lisen`", "did you mean `listen`?"],
+    ),
+    (
+        "[platform]\nfounding_kap = 1",
+        ("X", ""),
+        &[
+            "`platform.founding_kap`",
+            "did you mean `platform.founding_cap`?",
+        ],
+    ),
     ("[platfrom]\nfounding_cap = 1", ("X", ""), &["`platfrom`"]),
-    ("[platform.mail.smtp]\nurl = \"x\"", ("X", ""), &["`platform.mail.smtp`"]),
-    ("", ("MCP_LISEN", "x"), &["`MCP_LISEN`", "did you mean `MCP_LISTEN`?"]),
-    ("", ("MCP_PLATFORM_FOUNDING_CAP", "1"), &["`MCP_PLATFORM_FOUNDING_CAP`", "`MCP_PLATFORM__FOUNDING_CAP`"]),
+    (
+        "[platform.mail.smtp]\nurl = \"x\"",
+        ("X", ""),
+        &["`platform.mail.smtp`"],
+    ),
+    (
+        "",
+        ("MCP_LISEN", "x"),
+        &["`MCP_LISEN`", "did you mean `MCP_LISTEN`?"],
+    ),
+    (
+        "",
+        ("MCP_PLATFORM_FOUNDING_CAP", "1"),
+        &[
+            "`MCP_PLATFORM_FOUNDING_CAP`",
+            "`MCP_PLATFORM__FOUNDING_CAP`",
+        ],
+    ),
     ("", ("MCP_PLATFORM", "1"), &["`MCP_PLATFORM`"]),
-    ("", ("MCP_PLATFORM__FOUNDING_CAP", "many"), &["MCP_PLATFORM__FOUNDING_CAP", "whole number"]),
-    ("", ("MCP_IDENTITY__DEMO", "perhaps"), &["MCP_IDENTITY__DEMO", "true or false"]),
+    (
+        "",
+        ("MCP_PLATFORM__FOUNDING_CAP", "many"),
+        &["MCP_PLATFORM__FOUNDING_CAP", "whole number"],
+    ),
+    (
+        "",
+        ("MCP_IDENTITY__DEMO", "perhaps"),
+        &["MCP_IDENTITY__DEMO", "true or false"],
+    ),
     ("listen = 5", ("X", ""), &["listen"]),
-    ("[backend]\nmode = \"remote\"", ("X", ""), &["mode", "in-process"]),
-    ("[backend.timeouts]\ncall = \"soon\"", ("X", ""), &["call", "like 30s"]),
-    ("[platform]\nfounding_cap = -1", ("X", ""), &["founding_cap"]),
+    (
+        "[backend]\nmode = \"remote\"",
+        ("X", ""),
+        &["mode", "in-process"],
+    ),
+    (
+        "[backend.timeouts]\ncall = \"soon\"",
+        ("X", ""),
+        &["call", "like 30s"],
+    ),
+    (
+        "[platform]\nfounding_cap = -1",
+        ("X", ""),
+        &["founding_cap"],
+    ),
     ("listen = ", ("X", ""), &["config.toml, line 1"]),
 ];
 
@@ -106,7 +163,10 @@ fn secrets_do_not_show_in_errors() {
         "[platform.mail]\nsmtp_url = {password = \"hunter2\"}",
     ] {
         let error = load(file, &[]).expect_err(file);
-        assert!(!error.contains("hunter2") && !error.contains("987654321"), "{error}");
+        assert!(
+            !error.contains("hunter2") && !error.contains("987654321"),
+            "{error}"
+        );
     }
 }
 

@@ -61,7 +61,11 @@ impl Fake {
             }
         });
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, asked, serving: serving.abort_handle() }
+        Self {
+            url,
+            asked,
+            serving: serving.abort_handle(),
+        }
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -87,11 +91,17 @@ pub(crate) fn server(url: &str, limits: Limits) -> TestServer {
 }
 
 pub(crate) fn reply(status: u16, body: impl Into<Body>) -> Response<Body> {
-    let response = Response::builder().status(status).header("content-type", "application/json");
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "application/json");
     response.body(body.into()).expect("a response")
 }
 
 /// Limits that a test can wait for.
 pub(crate) fn short() -> Limits {
-    Limits { call: Duration::from_millis(400), invite: Duration::from_millis(600), ..Limits::default() }
+    Limits {
+        call: Duration::from_millis(400),
+        invite: Duration::from_millis(600),
+        ..Limits::default()
+    }
 }

@@ -5,10 +5,19 @@ use super::program::Place;
 /// `(arguments, what the error says)`
 const REFUSED: &[(&[&str], &[&str])] = &[
     (&["token", "--as", "eve"], &["`eve`", "admin, reader, bob"]),
-    (&["token", "--as", "reader", "--scope", "copilot:write"], &["`copilot:write`", "copilot:read"]),
+    (
+        &["token", "--as", "reader", "--scope", "copilot:write"],
+        &["`copilot:write`", "copilot:read"],
+    ),
     (&["token"], &["--as"]),
-    (&["tools", "--toolset", "cockpit"], &["`cockpit`", "copilot"]),
-    (&["serve", "--toolset", "cockpit"], &["`cockpit`", "copilot"]),
+    (
+        &["tools", "--toolset", "cockpit"],
+        &["`cockpit`", "copilot"],
+    ),
+    (
+        &["serve", "--toolset", "cockpit"],
+        &["`cockpit`", "copilot"],
+    ),
     (&["stdio", "--as", "eve"], &["`eve`", "admin, reader, bob"]),
     (&["serve", "--config", "nowhere.toml"], &["nowhere.toml"]),
     (&["serve", "--listen", "nonsense"], &["nonsense"]),
@@ -40,30 +49,69 @@ fn an_unknown_setting_stops_the_start() {
         }
         let output = place.run(&arguments);
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && error.contains("MCP_PLATFORM__FOUNDING_KAP"), "{error}");
-        assert!(error.contains("did you mean `MCP_PLATFORM__FOUNDING_CAP`?"), "{error}");
+        assert!(
+            !output.status.success() && error.contains("MCP_PLATFORM__FOUNDING_KAP"),
+            "{error}"
+        );
+        assert!(
+            error.contains("did you mean `MCP_PLATFORM__FOUNDING_CAP`?"),
+            "{error}"
+        );
     }
     let place = Place::new();
-    std::fs::write(place.path().join("c.toml"), "[platform]\nfounding_kap = 5\n").expect("written");
+    std::fs::write(
+        place.path().join("c.toml"),
+        "[platform]\nfounding_kap = 5\n",
+    )
+    .expect("written");
     let output = place.run(&["serve", "--config", "c.toml"]);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("`platform.founding_kap`") && error.contains("c.toml"), "{error}");
+    assert!(
+        error.contains("`platform.founding_kap`") && error.contains("c.toml"),
+        "{error}"
+    );
 }
 
 #[test]
 fn settings_that_contradict_each_other_stop_the_start() {
     for (variables, expected) in [
         (vec![("MCP_BACKEND__MODE", "url")], "backend.url"),
-        (vec![("MCP_BACKEND__URL", "http://127.0.0.1:1")], "backend.mode"),
-        (vec![("MCP_BACKEND__MODE", "url"), ("MCP_BACKEND__URL", "https://api.example.com")], "backend.service_token"),
-        (vec![("MCP_PLATFORM__MAIL__FOLDER", "x"), ("MCP_PLATFORM__MAIL__SMTP_URL", "smtp://x")], "platform.mail"),
-        (vec![("MCP_PUBLIC_URL", "http://mcp.example.com")], "https://"),
-        (vec![("MCP_BACKEND__SERVICE_TOKEN", "short")], "service_token"),
+        (
+            vec![("MCP_BACKEND__URL", "http://127.0.0.1:1")],
+            "backend.mode",
+        ),
+        (
+            vec![
+                ("MCP_BACKEND__MODE", "url"),
+                ("MCP_BACKEND__URL", "https://api.example.com"),
+            ],
+            "backend.service_token",
+        ),
+        (
+            vec![
+                ("MCP_PLATFORM__MAIL__FOLDER", "x"),
+                ("MCP_PLATFORM__MAIL__SMTP_URL", "smtp://x"),
+            ],
+            "platform.mail",
+        ),
+        (
+            vec![("MCP_PUBLIC_URL", "http://mcp.example.com")],
+            "https://",
+        ),
+        (
+            vec![("MCP_BACKEND__SERVICE_TOKEN", "short")],
+            "service_token",
+        ),
     ] {
-        let place = variables.iter().fold(Place::new(), |place, (name, value)| place.env(name, value));
+        let place = variables
+            .iter()
+            .fold(Place::new(), |place, (name, value)| place.env(name, value));
         let output = place.run(&["serve", "--listen", "127.0.0.1:0"]);
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && error.contains(expected), "{variables:?}: {error}");
+        assert!(
+            !output.status.success() && error.contains(expected),
+            "{variables:?}: {error}"
+        );
     }
 }
 
@@ -82,14 +130,24 @@ fn the_tools_are_shown_with_policy_and_effects() {
     let output = place.run(&["tools", "--format", "json"]);
     let tools: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(tools.as_array().map(Vec::len), Some(10));
-    assert!(!place.data().exists(), "looking at the tools touches no data");
+    assert!(
+        !place.data().exists(),
+        "looking at the tools touches no data"
+    );
 }
 
 #[test]
 fn help_says_how_to_begin() {
     let place = Place::new();
     let text = String::from_utf8(place.run(&["--help"]).stdout).expect("text");
-    for expected in ["serve", "stdio", "platform", "tools", "token --as admin", "MCP_PLATFORM__FOUNDING_CAP"] {
+    for expected in [
+        "serve",
+        "stdio",
+        "platform",
+        "tools",
+        "token --as admin",
+        "MCP_PLATFORM__FOUNDING_CAP",
+    ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }

@@ -12,16 +12,25 @@ async fn s0_001_to_011_ten_tools_answer_over_http() {
     let server = place.serve(&["--toolset", "copilot"]).await;
     let admin = place.token(&["--as", "admin"]);
     let listed = server.ask(Some(&admin), "tools/list", json!({})).await;
-    assert_eq!(listed.body["result"]["tools"].as_array().map(Vec::len), Some(10));
+    assert_eq!(
+        listed.body["result"]["tools"].as_array().map(Vec::len),
+        Some(10)
+    );
     let mut confirm_token = Value::Null;
     for (tool, arguments, pointer) in calls() {
         let reply = server.call(&admin, tool, arguments).await;
-        let found = reply.structured().pointer(pointer).cloned().unwrap_or_default();
+        let found = reply
+            .structured()
+            .pointer(pointer)
+            .cloned()
+            .unwrap_or_default();
         assert!(!found.is_null(), "{tool} {pointer}: {}", reply.body);
         confirm_token = found;
     }
     let send = json!({"confirm_token": confirm_token, "idempotency_key": "key-1"});
-    let sent = server.call(&admin, "instainstru_invites_send", send.clone()).await;
+    let sent = server
+        .call(&admin, "instainstru_invites_send", send.clone())
+        .await;
     assert_eq!(sent.structured()["data"]["sent_count"], 2);
     let again = server.call(&admin, "instainstru_invites_send", send).await;
     assert_eq!(sent.structured()["data"], again.structured()["data"]);
@@ -36,7 +45,10 @@ async fn s0_001_to_011_ten_tools_answer_over_http() {
 async fn who_may_not_call_is_told_what_to_get() {
     let place = Place::new();
     let server = place.serve(&[]).await;
-    let (reader, bob) = (place.token(&["--as", "reader"]), place.token(&["--as", "bob"]));
+    let (reader, bob) = (
+        place.token(&["--as", "reader"]),
+        place.token(&["--as", "bob"]),
+    );
     let admin = place.token(&["--as", "admin"]);
     let preview = json!({"recipient_emails": ["ann@example.com"]});
     let tool = "instainstru_invites_preview";
@@ -44,19 +56,28 @@ async fn who_may_not_call_is_told_what_to_get() {
     let refused = server.call(&reader, tool, preview.clone()).await;
     assert_eq!(refused.status, 403);
     let challenge = refused.headers["www-authenticate"].to_str().expect("text");
-    assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
+    assert!(
+        challenge.contains("error=\"insufficient_scope\""),
+        "{challenge}"
+    );
     assert!(challenge.contains("scope=\"copilot:write\""), "{challenge}");
 
     let params = json!({"name": tool, "arguments": preview});
     let anonymous = server.ask(None, "tools/call", params.clone()).await;
     assert_eq!(anonymous.status, 401);
-    assert!(anonymous.headers["www-authenticate"].to_str().expect("text").starts_with("Bearer"));
+    assert!(
+        anonymous.headers["www-authenticate"]
+            .to_str()
+            .expect("text")
+            .starts_with("Bearer")
+    );
     let wrong = server.ask(Some("mcp_nonsense"), "tools/call", params).await;
     assert_eq!(wrong.status, 401);
     let challenge = wrong.headers["www-authenticate"].to_str().expect("text");
     assert!(challenge.contains("invalid_token"), "{challenge}");
 
-    let token = server.call(&admin, tool, preview).await.structured()["data"]["confirm_token"].clone();
+    let token =
+        server.call(&admin, tool, preview).await.structured()["data"]["confirm_token"].clone();
     let send = json!({"confirm_token": token, "idempotency_key": "key"});
     let stolen = server.call(&bob, "instainstru_invites_send", send).await;
     assert_eq!(stolen.code(), "MCP_TOKEN_ACTOR_MISMATCH");
@@ -71,13 +92,18 @@ async fn s0_046_055_every_revision_starts_also_with_json_alone() {
         for accept in ["application/json", "application/json, text/event-stream"] {
             let params = json!({"protocolVersion": version, "capabilities": {},
                 "clientInfo": {"name": "test", "version": "1"}});
-            let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+            let message =
+                json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
             let reply = post(&server, "/mcp", &[("accept", accept)], &message).await;
             let result = &reply.body["result"];
             assert_eq!(result["protocolVersion"], version, "{}", reply.body);
             assert_eq!(result["serverInfo"]["name"], "iNSTAiNSTRU Admin");
             assert_eq!(result["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
-            assert!(result["instructions"].as_str().is_some_and(|text| text.contains("preview")));
+            assert!(
+                result["instructions"]
+                    .as_str()
+                    .is_some_and(|text| text.contains("preview"))
+            );
             assert_eq!(reply.headers["content-type"], "application/json");
         }
     }
@@ -90,7 +116,12 @@ async fn s0_046_055_every_revision_starts_also_with_json_alone() {
         ("mcp-method", "tools/list"),
     ];
     let reply = post(&server, "/mcp", &headers, &message).await;
-    assert_eq!(reply.body["result"]["tools"].as_array().map(Vec::len), Some(10), "{}", reply.body);
+    assert_eq!(
+        reply.body["result"]["tools"].as_array().map(Vec::len),
+        Some(10),
+        "{}",
+        reply.body
+    );
 }
 
 #[tokio::test]
@@ -99,8 +130,15 @@ async fn s0_021_043_044_056_057_paths_are_what_they_are() {
     let server = place.serve(&[]).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     for (path, status) in [("/mcp", 200), ("/mcp/", 200), ("/mcp/mcp", 404), ("/", 404)] {
-        assert_eq!(post(&server, path, &[], &ping).await.status.as_u16(), status, "{path}");
+        assert_eq!(
+            post(&server, path, &[], &ping).await.status.as_u16(),
+            status,
+            "{path}"
+        );
     }
+    // S0-045, S0-058: no client is told to log in for ending a session that there is not.
+    let delete = Reply::of(server.request(Method::DELETE, "/mcp")).await;
+    assert_eq!(delete.status, 405);
     let health = Reply::of(server.request(Method::GET, "/api/v1/health")).await;
     let expected = json!({"status": "ok", "service": "iNSTAiNSTRU Admin", "version": env!("CARGO_PKG_VERSION")});
     assert_eq!(health.body, expected);
@@ -112,7 +150,9 @@ async fn s0_021_043_044_056_057_paths_are_what_they_are() {
 }
 
 async fn post(server: &Running, path: &str, headers: &[(&str, &str)], message: &Value) -> Reply {
-    let mut request = server.request(Method::POST, path).header("content-type", "application/json");
+    let mut request = server
+        .request(Method::POST, path)
+        .header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -13,16 +13,24 @@ async fn s0_009_013_a_kill_between_send_and_reply_loses_and_doubles_nothing() {
     let place = Place::new();
     let mut server = place.serve(&[]).await;
     let admin = place.token(&["--as", "admin"]);
-    let people: Vec<String> = (0..RECIPIENTS).map(|n| format!("a{n}@example.com")).collect();
+    let people: Vec<String> = (0..RECIPIENTS)
+        .map(|n| format!("a{n}@example.com"))
+        .collect();
     let preview = json!({"recipient_emails": people, "grant_founding_status": false});
-    let preview = server.call(&admin, "instainstru_invites_preview", preview).await;
+    let preview = server
+        .call(&admin, "instainstru_invites_preview", preview)
+        .await;
     let token = &preview.structured()["data"]["confirm_token"];
     let send = json!({"confirm_token": token, "idempotency_key": "key"});
 
     let params = json!({"name": "instainstru_invites_send", "arguments": send});
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-    let request = server.request(reqwest::Method::POST, "/mcp").bearer_auth(&admin);
-    let request = request.header("content-type", "application/json").body(message.to_string());
+    let request = server
+        .request(reqwest::Method::POST, "/mcp")
+        .bearer_auth(&admin);
+    let request = request
+        .header("content-type", "application/json")
+        .body(message.to_string());
     let asked = tokio::spawn(request.send());
     let since = Instant::now();
     while place.letters().is_empty() {
@@ -30,15 +38,23 @@ async fn s0_009_013_a_kill_between_send_and_reply_loses_and_doubles_nothing() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     server.kill();
-    assert!(asked.await.expect("no panic").is_err(), "the reply was faster than the kill");
-    assert!(place.letters().len() < RECIPIENTS, "all was sent before the kill");
+    assert!(
+        asked.await.expect("no panic").is_err(),
+        "the reply was faster than the kill"
+    );
+    assert!(
+        place.letters().len() < RECIPIENTS,
+        "all was sent before the kill"
+    );
 
     // The start finishes what was begun, without being asked.
     let server = place.serve(&[]).await;
     assert_eq!(place.letters().len(), RECIPIENTS);
     let mut before: Option<Value> = None;
     for _ in 0..2 {
-        let reply = server.call(&admin, "instainstru_invites_send", send.clone()).await;
+        let reply = server
+            .call(&admin, "instainstru_invites_send", send.clone())
+            .await;
         let data = reply.structured()["data"].clone();
         assert_eq!(data["sent_count"], RECIPIENTS);
         assert!(before.is_none_or(|before| before == data));

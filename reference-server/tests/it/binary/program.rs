@@ -24,7 +24,11 @@ impl Place {
     pub(super) fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         // A test asks faster than people do.
-        Self { folder, environment: Vec::new() }.env("MCP_PLATFORM__RATE_LIMITS", "off")
+        Self {
+            folder,
+            environment: Vec::new(),
+        }
+        .env("MCP_PLATFORM__RATE_LIMITS", "off")
     }
 
     pub(super) fn env(mut self, name: &str, value: &str) -> Self {
@@ -58,7 +62,10 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reference-server"));
         // In the folder, so that the default `data` is in there, too.
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("MCP_") || name == "RUST_LOG" || name.ends_with("_PROXY") {
@@ -77,18 +84,29 @@ impl Place {
     /// A token, as `reference-server token` prints it.
     pub(super) fn token(&self, arguments: &[&str]) -> String {
         let output = self.run(&[&["token"], arguments].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout)
+            .expect("text")
+            .trim()
+            .to_owned()
     }
 
     /// Serves on a free port.
     pub(super) async fn serve(&self, arguments: &[&str]) -> Running {
-        self.start(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat()).await
+        self.start(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
+            .await
     }
 
     pub(super) async fn start(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(arguments);
-        command.env("MCP_LOG__FORMAT", "json").stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .env("MCP_LOG__FORMAT", "json")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("piped");
         let log = Arc::new(Mutex::new(String::new()));
@@ -107,7 +125,11 @@ impl Place {
                 log.push('\n');
             }
         });
-        let mut running = Running { child, url: String::new(), log };
+        let mut running = Running {
+            child,
+            url: String::new(),
+            log,
+        };
         running.url = match tokio::time::timeout(PATIENCE, url).await {
             Ok(Ok(url)) => url,
             _ => panic!("the program does not serve:\n{}", running.log()),
@@ -118,7 +140,10 @@ impl Place {
     /// Serves on a pipe.
     pub(super) fn pipe(&self, arguments: &[&str]) -> Pipe {
         let mut command = self.command(&[&["stdio"], arguments].concat());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
         let (input, output) = (child.stdin.take(), child.stdout.take().expect("piped"));
         let (sender, lines) = channel();
@@ -129,7 +154,12 @@ impl Place {
                 }
             }
         });
-        Pipe { child, input, lines, next_id: 0 }
+        Pipe {
+            child,
+            input,
+            lines,
+            next_id: 0,
+        }
     }
 }
 
@@ -157,7 +187,9 @@ impl Running {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
             .build();
-        client.expect("a client").request(method, format!("{}{path}", self.url))
+        client
+            .expect("a client")
+            .request(method, format!("{}{path}", self.url))
     }
 
     /// A client of revision 2025-06-18 with this token.
@@ -202,7 +234,11 @@ impl Reply {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.text().await.expect("a body");
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Self { status, headers, body }
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     #[track_caller]
@@ -214,7 +250,9 @@ impl Reply {
     pub(super) fn code(&self) -> &str {
         let result = &self.body["result"];
         assert_eq!(result["isError"], true, "{}", self.body);
-        result["structuredContent"]["code"].as_str().expect("a code")
+        result["structuredContent"]["code"]
+            .as_str()
+            .expect("a code")
     }
 }
 

@@ -41,7 +41,9 @@ async fn what_one_process_sends_another_leaves_alone_until_it_is_dead() {
     let request = async {
         let params = json!({"name": SEND, "arguments": send});
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-        let request = hanging.request(reqwest::Method::POST, "/mcp").bearer_auth(&admin);
+        let request = hanging
+            .request(reqwest::Method::POST, "/mcp")
+            .bearer_auth(&admin);
         let request = request.header("content-type", "application/json");
         request.body(message.to_string()).send().await
     };

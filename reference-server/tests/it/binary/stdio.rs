@@ -20,14 +20,20 @@ fn s0_001_to_011_ten_tools_answer_on_a_pipe_that_carries_nothing_else() {
     let mut token = Value::Null;
     for (tool, arguments, pointer) in calls() {
         let answer = pipe.call(tool, arguments);
-        let found = structured(&answer).pointer(pointer).cloned().unwrap_or_default();
+        let found = structured(&answer)
+            .pointer(pointer)
+            .cloned()
+            .unwrap_or_default();
         assert!(!found.is_null(), "{tool} {pointer}: {answer}");
         token = found;
     }
     let send = json!({"confirm_token": token, "idempotency_key": "key"});
     let sent = pipe.call("instainstru_invites_send", send.clone());
     assert_eq!(structured(&sent)["data"]["sent_count"], 2);
-    assert_eq!(structured(&pipe.call("instainstru_invites_send", send))["data"], structured(&sent)["data"]);
+    assert_eq!(
+        structured(&pipe.call("instainstru_invites_send", send))["data"],
+        structured(&sent)["data"]
+    );
     assert_eq!(place.letters().len(), 2);
     let (rest, status) = pipe.close();
     assert!(rest.is_empty() && status.success(), "{rest:?} {status}");
@@ -40,5 +46,8 @@ fn somebody_else_can_be_the_caller() {
     pipe.ask("initialize", initialize());
     let arguments = json!({"recipient_emails": ["ann@example.com"]});
     let refused = pipe.call("instainstru_invites_preview", arguments);
-    assert_eq!(refused["result"]["structuredContent"]["code"], "insufficient_scope");
+    assert_eq!(
+        refused["result"]["structuredContent"]["code"],
+        "insufficient_scope"
+    );
 }

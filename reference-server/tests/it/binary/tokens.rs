@@ -6,14 +6,21 @@ use super::program::{Place, Running};
 
 async fn status(server: &Running, token: &str) -> u16 {
     let arguments = json!({"metric_name": "founding.cap"});
-    server.call(token, "instainstru_metrics_describe", arguments).await.status.as_u16()
+    server
+        .call(token, "instainstru_metrics_describe", arguments)
+        .await
+        .status
+        .as_u16()
 }
 
 #[tokio::test]
 async fn s0_038_a_token_is_good_whether_it_is_older_or_younger_than_the_server() {
     let place = Place::new();
     let older = place.token(&["--as", "admin"]);
-    assert!(!place.data().join("platform.db").exists(), "a token needs no database");
+    assert!(
+        !place.data().join("platform.db").exists(),
+        "a token needs no database"
+    );
     let mut server = place.serve(&[]).await;
     assert_eq!(status(&server, &older).await, 200);
     let younger = place.token(&["--as", "reader"]);
@@ -55,9 +62,15 @@ fn a_token_stands_alone_on_stdout_and_nowhere_else() {
     assert!(output.status.success() && output.stderr.is_empty());
     let printed = String::from_utf8(output.stdout).expect("text");
     let token = printed.strip_suffix('\n').expect("one line");
-    assert!(token.len() > 40 && token.bytes().all(|byte| byte.is_ascii_graphic()), "{token}");
+    assert!(
+        token.len() > 40 && token.bytes().all(|byte| byte.is_ascii_graphic()),
+        "{token}"
+    );
     let kept = std::fs::read_to_string(place.path().join("elsewhere/tokens.jsonl")).expect("kept");
-    assert!(!kept.contains(token) && kept.contains("\"sha256\""), "{kept}");
+    assert!(
+        !kept.contains(token) && kept.contains("\"sha256\""),
+        "{kept}"
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -75,6 +88,8 @@ fn many_tokens_at_once_are_all_kept() {
         }
     });
     let kept = std::fs::read_to_string(place.data().join("tokens.jsonl")).expect("kept");
-    let lines = kept.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
+    let lines = kept
+        .lines()
+        .filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
     assert_eq!(lines.count(), 8);
 }

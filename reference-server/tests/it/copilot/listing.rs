@@ -41,9 +41,16 @@ async fn every_tool_and_parameter_says_what_it_is_for() {
     for tool in reply.result()["tools"].as_array().expect("tools") {
         let name = &tool["name"];
         let about = tool["description"].as_str().unwrap_or_default();
-        assert!((80..=1024).contains(&about.len()), "{name}: {} characters", about.len());
+        assert!(
+            (80..=1024).contains(&about.len()),
+            "{name}: {} characters",
+            about.len()
+        );
         assert!(tool["title"].is_string(), "{name} has no title");
-        assert!(tool["outputSchema"]["properties"]["meta"].is_object(), "{name}");
+        assert!(
+            tool["outputSchema"]["properties"]["meta"].is_object(),
+            "{name}"
+        );
         let parameters = tool["inputSchema"]["properties"].as_object();
         for (parameter, schema) in parameters.into_iter().flatten() {
             let about = schema["description"].as_str().unwrap_or_default();

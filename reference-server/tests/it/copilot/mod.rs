@@ -39,19 +39,26 @@ impl Market {
         adjust(&mut settings);
         let noon: Timestamp = "2026-06-01T12:00:00Z".parse().expect("an instant");
         let clock = Clock::manual(noon);
-        let platform = Platform::open(settings, clock.clone()).await.expect("the platform");
+        let platform = Platform::open(settings, clock.clone())
+            .await
+            .expect("the platform");
         let token = Secret::from(TOKEN);
         let limits = Limits::default();
         let backend = Backend::in_process(platform.router(), &token, limits).expect("a client");
         let server = Server::with_state(App { backend }, copilot::tools()).clock(clock.clone());
         let server = TestServer::new(server).expect("a server");
-        Self { clock, server, folder }
+        Self {
+            clock,
+            server,
+            folder,
+        }
     }
 
     /// A demo identity, as its token makes it.
     fn demo(&self, name: &str) -> TestClient {
         let identity = Identity::named(name).expect("an identity");
-        self.server.as_caller(identity.caller(&[]).expect("a caller"))
+        self.server
+            .as_caller(identity.caller(&[]).expect("a caller"))
     }
 
     fn admin(&self) -> TestClient {
@@ -61,7 +68,10 @@ impl Market {
     /// The confirm token of a preview by the admin.
     async fn token(&self, recipients: &[&str]) -> String {
         let arguments = json!({"recipient_emails": recipients, "grant_founding_status": false});
-        let preview = self.admin().call("instainstru_invites_preview", arguments).await;
+        let preview = self
+            .admin()
+            .call("instainstru_invites_preview", arguments)
+            .await;
         let token = preview.structured()["data"]["confirm_token"].as_str();
         token.expect("a token").to_owned()
     }

@@ -14,7 +14,12 @@ struct Row {
 }
 
 fn row(tool: &'static str, arguments: Value, pointer: &'static str, expected: Value) -> Row {
-    Row { tool, arguments, pointer, expected }
+    Row {
+        tool,
+        arguments,
+        pointer,
+        expected,
+    }
 }
 
 fn rows() -> Vec<Row> {
@@ -32,45 +37,122 @@ fn rows() -> Vec<Row> {
         // S0-001, S0-016
         row(funnel, json!({}), "/stages/0/stage", json!("registered")),
         row(funnel, json!({}), "/stages/6/stage", json!("went_live")),
-        row(funnel, json!({}), "/conversion_rates/5/to_stage", json!("went_live")),
+        row(
+            funnel,
+            json!({}),
+            "/conversion_rates/5/to_stage",
+            json!("went_live"),
+        ),
         row(funnel, json!({}), "/founding_cap/cap", json!(100)),
         row(funnel, json!({}), "/founding_cap/used", json!(0)),
         row(funnel, json!({}), "/founding_cap/remaining", json!(100)),
-        row(funnel, json!({"start_date": "2026-05-01"}), "/time_window/start", json!("2026-05-01")),
-        row(funnel, json!({"start_date": null}), "/time_window/start", Value::Null),
-        row(funnel, json!({"start_date": "2030-01-01"}), "/stages/0/count", json!(0)),
+        row(
+            funnel,
+            json!({"start_date": "2026-05-01"}),
+            "/time_window/start",
+            json!("2026-05-01"),
+        ),
+        row(
+            funnel,
+            json!({"start_date": null}),
+            "/time_window/start",
+            Value::Null,
+        ),
+        row(
+            funnel,
+            json!({"start_date": "2030-01-01"}),
+            "/stages/0/count",
+            json!(0),
+        ),
         // S0-002
         row(stuck, json!({"limit": 3}), "/total_stuck", json!(3)),
-        row(stuck, json!({"stage": "bgc_initiated"}), "/summary/0/stage", json!("bgc_initiated")),
+        row(
+            stuck,
+            json!({"stage": "bgc_initiated"}),
+            "/summary/0/stage",
+            json!("bgc_initiated"),
+        ),
         row(stuck, json!({"stage": "paused"}), "/total_stuck", json!(0)),
         // S0-003
         row(list, json!({}), "/limit", json!(50)),
-        row(list, json!({"status": "live", "limit": 1}), "/items/0/status", json!("live")),
+        row(
+            list,
+            json!({"status": "live", "limit": 1}),
+            "/items/0/status",
+            json!("live"),
+        ),
         row(list, json!({"is_founding": true}), "/items", json!([])),
-        row(list, json!({"category_slug": "music", "limit": 2}), "/items/0/categories/0", json!("Music")),
+        row(
+            list,
+            json!({"category_slug": "music", "limit": 2}),
+            "/items/0/categories/0",
+            json!("Music"),
+        ),
         // S0-004, S0-016
-        row(coverage, json!({}), "/data/values", json!([12, 11, 11, 11, 10, 10])),
+        row(
+            coverage,
+            json!({}),
+            "/data/values",
+            json!([12, 11, 11, 11, 10, 10]),
+        ),
         row(coverage, json!({}), "/data/total_instructors", json!(65)),
-        row(coverage, json!({"group_by": "service", "top": 1}), "/data/group_by", json!("service")),
+        row(
+            coverage,
+            json!({"group_by": "service", "top": 1}),
+            "/data/group_by",
+            json!("service"),
+        ),
         // S0-005
         row(detail, maya.clone(), "/name", json!("Maya Chen")),
         row(detail, maya, "/ambiguous", json!(false)),
-        row(detail, json!({"identifier": "maya chen"}), "/email", json!("maya.chen@example.com")),
-        row(detail, json!({"identifier": "novak"}), "/ambiguous", json!(true)),
+        row(
+            detail,
+            json!({"identifier": "maya chen"}),
+            "/email",
+            json!("maya.chen@example.com"),
+        ),
+        row(
+            detail,
+            json!({"identifier": "novak"}),
+            "/ambiguous",
+            json!(true),
+        ),
         // S0-006, S0-007
         row(top, json!({}), "/data/time_window/end", json!("2026-06-01")),
-        row(top, json!({}), "/data/time_window/start", json!("2026-05-03")),
+        row(
+            top,
+            json!({}),
+            "/data/time_window/start",
+            json!("2026-05-03"),
+        ),
         row(top, json!({"limit": 1}), "/data/queries/1", Value::Null),
         row(zero, json!({"limit": 1}), "/data/queries/1", Value::Null),
         // S0-008
-        row(preview, json!({"recipient_emails": [" Ann@Example.com ", "ann@example.com"]}),
-            "/data/recipients/0/email", json!("ann@example.com")),
-        row(preview, json!({"recipient_emails": ["ann@example.com"]}),
-            "/data/invite_preview/grants_founding", json!(true)),
-        row(preview, json!({"recipient_emails": ["ann@example.com"]}),
-            "/data/confirm_expires_at", json!("2026-06-01T12:30:00Z")),
+        row(
+            preview,
+            json!({"recipient_emails": [" Ann@Example.com ", "ann@example.com"]}),
+            "/data/recipients/0/email",
+            json!("ann@example.com"),
+        ),
+        row(
+            preview,
+            json!({"recipient_emails": ["ann@example.com"]}),
+            "/data/invite_preview/grants_founding",
+            json!(true),
+        ),
+        row(
+            preview,
+            json!({"recipient_emails": ["ann@example.com"]}),
+            "/data/confirm_expires_at",
+            json!("2026-06-01T12:30:00Z"),
+        ),
         // S0-010
-        row(metric, json!({"metric_name": "search.conversion"}), "/data/metric", json!("search.conversion")),
+        row(
+            metric,
+            json!({"metric_name": "search.conversion"}),
+            "/data/metric",
+            json!("search.conversion"),
+        ),
     ]
 }
 
@@ -78,10 +160,21 @@ fn rows() -> Vec<Row> {
 async fn s0_001_to_010_every_tool_has_something_to_tell() {
     let market = Market::new().await;
     let admin = market.admin();
-    for Row { tool, arguments, pointer, expected } in rows() {
+    for Row {
+        tool,
+        arguments,
+        pointer,
+        expected,
+    } in rows()
+    {
         let reply = admin.call(tool, arguments.clone()).await;
         let found = reply.structured().pointer(pointer).unwrap_or(&Value::Null);
-        assert_eq!(found, &expected, "{tool} {arguments} {pointer}: {}", reply.structured());
+        assert_eq!(
+            found,
+            &expected,
+            "{tool} {arguments} {pointer}: {}",
+            reply.structured()
+        );
     }
 }
 
@@ -92,12 +185,20 @@ async fn results_have_the_shape_that_was_published() {
     let admin = market.admin();
     let listed = admin.request("tools/list", json!({})).await;
     let listed = listed.result()["tools"].as_array().expect("tools");
-    for Row { tool, arguments, .. } in rows() {
+    for Row {
+        tool, arguments, ..
+    } in rows()
+    {
         let reply = admin.call(tool, arguments).await;
-        let of_tool = listed.iter().find(|listed| listed["name"] == tool).expect("listed");
+        let of_tool = listed
+            .iter()
+            .find(|listed| listed["name"] == tool)
+            .expect("listed");
         let validator = jsonschema::draft202012::new(&of_tool["outputSchema"]).expect("a schema");
-        let errors: Vec<String> =
-            validator.iter_errors(reply.structured()).map(|error| error.to_string()).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(reply.structured())
+            .map(|error| error.to_string())
+            .collect();
         assert!(errors.is_empty(), "{tool}: {errors:?}");
         let mirror: Value = serde_json::from_str(reply.text()).expect("a mirror in JSON");
         assert_eq!(&mirror, reply.structured(), "{tool}");
@@ -111,7 +212,10 @@ async fn s0_003_pages_follow_each_other_without_gap_or_overlap() {
     let mut cursor = Value::Null;
     loop {
         let arguments = json!({"status": "live", "limit": 30, "cursor": cursor});
-        let reply = market.admin().call("instainstru_instructors_list", arguments).await;
+        let reply = market
+            .admin()
+            .call("instainstru_instructors_list", arguments)
+            .await;
         let page = reply.structured();
         let ids = page["items"].as_array().into_iter().flatten();
         seen.extend(ids.filter_map(|item| item["user_id"].as_str().map(str::to_owned)));
@@ -128,10 +232,16 @@ async fn s0_003_pages_follow_each_other_without_gap_or_overlap() {
 async fn an_ambiguous_name_leads_to_one_instructor_in_two_calls() {
     let market = Market::new().await;
     let detail = "instainstru_instructors_detail";
-    let several = market.admin().call(detail, json!({"identifier": "novak"})).await;
+    let several = market
+        .admin()
+        .call(detail, json!({"identifier": "novak"}))
+        .await;
     let candidate = &several.structured()["candidates"][0];
     assert!(several.structured().get("user_id").is_none());
-    let one = market.admin().call(detail, json!({"identifier": candidate["user_id"]})).await;
+    let one = market
+        .admin()
+        .call(detail, json!({"identifier": candidate["user_id"]}))
+        .await;
     assert_eq!(one.structured()["email"], candidate["email"]);
 }
 
@@ -144,12 +254,19 @@ async fn the_platform_knows_callers_of_two_tenants_apart() {
         market.demo("reader"),
         market.demo("bob"),
         market.server.as_caller(super::caller("admin")),
-        market.server.as_caller(super::caller("admin").tenant("org_b")),
+        market
+            .server
+            .as_caller(super::caller("admin").tenant("org_b")),
     ] {
         let reply = client
-            .call("instainstru_metrics_describe", json!({"metric_name": "founding.cap"}))
+            .call(
+                "instainstru_metrics_describe",
+                json!({"metric_name": "founding.cap"}),
+            )
             .await;
-        let actor = reply.structured()["meta"]["actor"]["id"].as_str().map(str::to_owned);
+        let actor = reply.structured()["meta"]["actor"]["id"]
+            .as_str()
+            .map(str::to_owned);
         actors.push(actor.expect("an actor"));
     }
     assert_eq!(actors[3], "admin", "without a tenant the plain name serves");

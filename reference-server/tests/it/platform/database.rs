@@ -34,7 +34,7 @@ const FAULTS: &[Fault] = &[
     }),
     ("page_sizes", |s| s.page_sizes.default = 0),
     ("mail", |s| {
-        s.mail = reference_server::platform::Mail::Smtp {
+        s.mail = Mail::Smtp {
             url: "https://user:hunter2@mail.example.com".into(),
             from: "invites@example.com".to_owned(),
         };
