@@ -198,7 +198,11 @@ async fn the_work_of_a_dead_process_is_taken_over_and_that_of_a_live_one_is_not(
         "to itself a process lives"
     );
     assert_eq!(refused(&third, "of-alive").await, "idempotency_in_progress");
-    run(&third, "of-dead").await.complete(&json!(1)).await.unwrap();
+    run(&third, "of-dead")
+        .await
+        .complete(&json!(1))
+        .await
+        .unwrap();
     assert!(matches!(
         crashed.complete(&json!(2)).await,
         Err(IdempotencyError::LeaseLost)
