@@ -1,5 +1,6 @@
 //! `reference-server platform`
 
+use axum::serve::ListenerExt;
 use clap::Args;
 use mcp_runtime::{Clock, Result, init_logs};
 
@@ -25,6 +26,8 @@ impl Platform {
         let listener = serve::listen(&config.platform.listen, "platform.listen").await?;
         let address = listener.local_addr()?;
         tracing::info!(%address, url = format!("http://{address}"), "the platform's REST API is served");
+        // Small answers at once, not after the client has acknowledged the one before.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         let served = axum::serve(listener, platform.router());
         Ok(served
             .with_graceful_shutdown(mcp_runtime::told_to_stop())

@@ -59,8 +59,9 @@ pub async fn instainstru_founding_funnel_summary(
     /// Last day to count, in UTC, included; without it until now.
     end_date: Option<Date>,
 ) -> ToolResult<FunnelSummary> {
-    let ask = backend.get(caller, "/founding/funnel");
-    ask.query("start_date", start_date)
+    backend
+        .get(caller, "/founding/funnel")
+        .query("start_date", start_date)
         .query("end_date", end_date)
         .answer()
         .await
@@ -126,10 +127,10 @@ pub async fn instainstru_founding_stuck_instructors(
     #[arg(range = 1..=200, default = 50)]
     limit: u32,
 ) -> ToolResult<StuckInstructors> {
-    let ask = backend
+    backend
         .get(caller, "/founding/stuck")
-        .query("stuck_days", stuck_days);
-    ask.query("stage", stage)
+        .query("stuck_days", stuck_days)
+        .query("stage", stage)
         .query("limit", limit)
         .answer()
         .await

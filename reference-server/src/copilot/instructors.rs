@@ -69,14 +69,16 @@ pub async fn instainstru_instructors_list(
     #[arg(len = 1..=200)]
     cursor: Option<String>,
 ) -> ToolResult<InstructorList> {
-    let ask = backend.get(caller, "/instructors").query("status", status);
-    let ask = ask
+    backend
+        .get(caller, "/instructors")
+        .query("status", status)
         .query("is_founding", is_founding)
-        .query("service_slug", service_slug);
-    let ask = ask
+        .query("service_slug", service_slug)
         .query("category_slug", category_slug)
-        .query("limit", limit);
-    ask.query("cursor", cursor).answer().await
+        .query("limit", limit)
+        .query("cursor", cursor)
+        .answer()
+        .await
 }
 
 /// What instructors are counted by.
@@ -122,10 +124,10 @@ pub async fn instainstru_instructors_coverage(
     #[arg(range = 1..=200, default = 25)]
     top: u32,
 ) -> ToolResult<InstructorCoverage> {
-    let ask = backend
+    backend
         .get(caller, "/instructors/coverage")
-        .query("status", status);
-    ask.query("group_by", group_by)
+        .query("status", status)
+        .query("group_by", group_by)
         .query("top", top)
         .answer()
         .await

@@ -120,8 +120,9 @@ pub async fn instainstru_invites_send(
     idempotency_key: String,
 ) -> ToolResult<InvitesSend> {
     let body = json!({ "confirm_token": confirm_token, "idempotency_key": idempotency_key });
-    let ask = backend.post(caller, "/invites/send", body);
-    ask.header("idempotency-key", &idempotency_key)
+    backend
+        .post(caller, "/invites/send", body)
+        .header("idempotency-key", &idempotency_key)
         .answer()
         .await
 }

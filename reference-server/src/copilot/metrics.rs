@@ -34,6 +34,9 @@ pub async fn instainstru_metrics_describe(
     #[arg(len = 1..=100, pattern = r"[^.\s]")]
     metric_name: String,
 ) -> ToolResult<MetricsDescribe> {
-    let ask = backend.get(caller, "/metrics/{metric_name}");
-    ask.segment("{metric_name}", &metric_name).answer().await
+    backend
+        .get(caller, "/metrics/{metric_name}")
+        .segment("{metric_name}", &metric_name)
+        .answer()
+        .await
 }

@@ -48,11 +48,14 @@ pub async fn instainstru_search_top_queries(
     #[arg(range = 1..=1000, default = 2)]
     min_count: u32,
 ) -> ToolResult<SearchTopQueries> {
-    let ask = backend
+    backend
         .get(caller, "/search/top-queries")
-        .query("start_date", start_date);
-    let ask = ask.query("end_date", end_date).query("limit", limit);
-    ask.query("min_count", min_count).answer().await
+        .query("start_date", start_date)
+        .query("end_date", end_date)
+        .query("limit", limit)
+        .query("min_count", min_count)
+        .answer()
+        .await
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -91,10 +94,10 @@ pub async fn instainstru_search_zero_results(
     #[arg(range = 1..=200, default = 50)]
     limit: u32,
 ) -> ToolResult<SearchZeroResults> {
-    let ask = backend
+    backend
         .get(caller, "/search/zero-results")
-        .query("start_date", start_date);
-    ask.query("end_date", end_date)
+        .query("start_date", start_date)
+        .query("end_date", end_date)
         .query("limit", limit)
         .answer()
         .await

@@ -20,6 +20,7 @@ const TOKEN: &str = "a-service-token-for-tests";
 /// A server with the demo marketplace, whose clock stands at noon of 1 June 2026.
 struct Market {
     clock: Clock,
+    backend: Backend,
     server: TestServer,
     folder: TempDir,
 }
@@ -45,10 +46,14 @@ impl Market {
         let token = Secret::from(TOKEN);
         let limits = Limits::default();
         let backend = Backend::in_process(platform.router(), &token, limits).expect("a client");
-        let server = Server::with_state(App { backend }, copilot::tools()).clock(clock.clone());
+        let app = App {
+            backend: backend.clone(),
+        };
+        let server = Server::with_state(app, copilot::tools()).clock(clock.clone());
         let server = TestServer::new(server).expect("a server");
         Self {
             clock,
+            backend,
             server,
             folder,
         }

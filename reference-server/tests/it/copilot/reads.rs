@@ -1,6 +1,7 @@
 //! The eight tools that read, and the preview: each has something to tell, and tells it in the
 //! shape that it published.
 
+use reference_server::copilot::metrics::instainstru_metrics_describe;
 use serde_json::{Value, json};
 
 use super::Market;
@@ -203,6 +204,18 @@ async fn results_have_the_shape_that_was_published() {
         let mirror: Value = serde_json::from_str(reply.text()).expect("a mirror in JSON");
         assert_eq!(&mirror, reply.structured(), "{tool}");
     }
+}
+
+/// No server, no JSON: what `#[mcp_tool]` leaves behind is the function.
+#[tokio::test]
+async fn a_tool_is_an_ordinary_function() {
+    let market = Market::new().await;
+    let admin = super::caller("ada");
+    let metric = "founding.cap".to_owned();
+    let described = instainstru_metrics_describe(&market.backend, &admin, metric).await;
+    assert_eq!(described.expect("described").data.metric, "founding.cap");
+    let refused = instainstru_metrics_describe(&market.backend, &admin, "x".to_owned()).await;
+    assert_eq!(refused.expect_err("refused").code_str(), "metric_not_found");
 }
 
 #[tokio::test]
