@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::calls;
 use super::program::Place;
+use crate::backend::fake::{Fake, reply};
 
 #[tokio::test]
 async fn s0_018_the_tools_work_on_an_api_in_another_process() {
@@ -80,4 +81,29 @@ async fn the_limits_of_the_platform_hold_and_a_short_wait_is_waited() {
     assert_eq!(reply.code(), "rate_limited");
     let wait = reply.body["result"]["structuredContent"]["retry_after_s"].as_u64();
     assert!(wait.is_some_and(|wait| (2..=6).contains(&wait)), "{wait:?}");
+}
+
+#[tokio::test]
+async fn s0_047_a_slow_backend_is_named_after_the_configured_time() {
+    let slow = Fake::new(|_| async {
+        std::future::pending::<()>().await;
+        reply(200, "{}")
+    })
+    .await;
+    let place = Place::new()
+        .env("MCP_BACKEND__MODE", "url")
+        .env("MCP_BACKEND__URL", &slow.url)
+        .env("MCP_BACKEND__TIMEOUTS__CALL", "300ms");
+    let server = place.serve(&[]).await;
+    let reader = place.token(&["--as", "reader"]);
+    let reply = server
+        .call(&reader, "instainstru_search_zero_results", json!({}))
+        .await;
+    assert_eq!(reply.code(), "backend_timeout");
+    let text = reply.body["result"]["content"][0]["text"].as_str();
+    let text = text.expect("a text");
+    assert!(
+        text.contains("/search/zero-results") && text.contains("0.3 s"),
+        "{text}"
+    );
 }
