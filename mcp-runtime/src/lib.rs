@@ -69,7 +69,7 @@ pub use crate::error::{BootError, Result, Tell, ToolError, ToolResult};
 pub use crate::input::Problem;
 pub use crate::output::{Content, Reply};
 pub use crate::policy::Policy;
-pub use crate::server::{Server, Service};
+pub use crate::server::{Server, Service, told_to_stop};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
 pub use crate::trace::{LogFormat, init_logs};
