@@ -22,6 +22,8 @@ pub(crate) fn tool(tool: &Checked) -> TokenStream {
     let (bounds, inputs) = (bounds(tool), inputs(tool));
     let (descriptor, run) = (descriptor(tool), run(tool));
     let types = tool.inputs().map(|parameter| &parameter.ty);
+    // A type that fewer may see than the function is reported here: at the name of the function.
+    let inputs_type = quote_spanned!(tool.function.sig.ident.span()=> type Inputs = (#(#private::Input<#types>,)*););
     quote! {
         #function
         #marker
@@ -33,7 +35,7 @@ pub(crate) fn tool(tool: &Checked) -> TokenStream {
             #state: ::core::marker::Send + ::core::marker::Sync + 'static,
             #(#bounds,)*
         {
-            type Inputs = (#(#private::Input<#types>,)*);
+            #inputs_type
             fn tool() -> #descriptor
             fn inputs() -> Self::Inputs { #inputs }
             #run
@@ -123,20 +125,36 @@ fn private(tool: &Tool) -> TokenStream {
     quote!(#krate::__private)
 }
 
-/// [`private`] at a place of the author's, which is where rustc reports a bound of ours. The path
-/// of an author's own keeps what it can see: `$crate` would mean another crate elsewhere.
-fn private_at(tool: &Tool, span: Span) -> TokenStream {
-    let krate = tool.krate.to_token_stream().into_iter().map(|mut token| {
-        let at = if tool.krate_given {
-            span.resolved_at(token.span())
-        } else {
-            span
-        };
-        token.set_span(at);
+/// A name of the runtime that covers `place`, which is where rustc reports its bounds.
+///
+/// Spans cannot be joined, but a path reaches from its first token to its last.
+fn private_at(tool: &Tool, name: &str, place: &impl ToTokens) -> TokenStream {
+    let krate = &tool.krate;
+    let name = Ident::new(name, krate.span());
+    let path = quote_spanned!(krate.span()=> #krate::__private::#name);
+    let (first, last) = ends(place);
+    let moved = path.into_iter().enumerate().map(|(index, mut token)| {
+        let span = if index == 0 { first } else { last };
+        // The author's path sees what the author sees: `$crate` would be another one elsewhere.
+        let seen = if tool.krate_given { token.span() } else { span };
+        token.set_span(span.resolved_at(seen));
         token
     });
-    let krate: TokenStream = krate.collect();
-    quote_spanned!(span=> #krate::__private)
+    moved.collect()
+}
+
+/// Where the tokens begin and where they end.
+fn ends(place: &impl ToTokens) -> (Span, Span) {
+    let spans: Vec<_> = place
+        .to_token_stream()
+        .into_iter()
+        .map(|token| token.span())
+        .collect();
+    match spans.as_slice() {
+        [first, .., last] => (*first, *last),
+        [only] => (*only, *only),
+        [] => (Span::call_site(), Span::call_site()),
+    }
 }
 
 /// The state of the server. Not a name that a type of the author's could have.
@@ -152,8 +170,8 @@ fn bounds(tool: &Tool) -> Vec<TokenStream> {
     for lent in tool.parameters.iter().filter_map(Parameter::lent) {
         if !seen.contains(&lent) {
             seen.push(lent);
-            let private = private_at(tool, lent.span());
-            bounds.push(quote_spanned!(lent.span()=> #lent: #private::LentBy<#state>));
+            let lends = private_at(tool, "Lends", lent);
+            bounds.push(quote!(#state: #lends<#lent>));
         }
     }
     bounds
@@ -254,8 +272,8 @@ fn inputs(tool: &Tool) -> TokenStream {
 
 fn input(tool: &Tool, parameter: &Parameter) -> TokenStream {
     let (ty, name, input) = (&parameter.ty, parameter.wire_name(), &parameter.input);
-    let private = private_at(tool, ty.span());
-    let declared = quote_spanned!(ty.span()=> #private::input::<#ty>(#name));
+    let declare = private_at(tool, "input", ty);
+    let declared = quote_spanned!(ty.span()=> #declare::<#ty>(#name));
     let describe = (!input.description.is_blank()).then(|| doc(&input.description));
     let describe = describe.iter();
     let (range, len) = (input.range.as_ref().map(range), input.len.as_ref().map(len));
@@ -360,7 +378,7 @@ fn run(tool: &Checked) -> TokenStream {
     let guard = tool.guard.as_ref().map(|expr| guard(tool, expr, &locals));
     let call = call(tool, &locals);
     // A future that is not `Send` is reported where it begins: at the name of the function.
-    let span = Span::mixed_site().located_at(tool.function.sig.ident.span());
+    let span = tool.function.sig.ident.span();
     let body = quote! {
         #callee
         #new_outlet
@@ -372,10 +390,11 @@ fn run(tool: &Checked) -> TokenStream {
         #outlet.finish(#call)
     };
     let body = quote_spanned!(span=> async move { #body });
+    let future = quote_spanned! {span=>
+        impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call
+    };
     quote! {
-        fn run<'call>(
-            #run: #private::Run<'call, #state, Self::Inputs>,
-        ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
+        fn run<'call>(#run: #private::Run<'call, #state, Self::Inputs>) -> #future {
             #body
         }
     }
@@ -384,12 +403,14 @@ fn run(tool: &Checked) -> TokenStream {
 /// The bound on the result hangs here, so here is where the return type is reported.
 fn new_outlet(tool: &Tool, outlet: &Ident) -> TokenStream {
     let signature = &tool.function.sig;
-    let span = match &signature.output {
-        ReturnType::Type(_, ty) => ty.span(),
-        ReturnType::Default => signature.ident.span(),
+    let (make, (_, end)) = match &signature.output {
+        ReturnType::Type(_, ty) => (private_at(tool, "outlet", ty), ends(ty)),
+        ReturnType::Default => (
+            private_at(tool, "outlet", &signature.ident),
+            ends(&signature.ident),
+        ),
     };
-    let make = private_at(tool, span);
-    let make = quote_spanned!(span=> #make::outlet());
+    let make = quote_spanned!(end=> #make());
     quote!(let #outlet = #make;)
 }
 
@@ -422,10 +443,10 @@ fn guard(tool: &Tool, expr: &Expr, locals: &Locals) -> TokenStream {
     let Locals {
         outlet, refusal, ..
     } = locals;
-    let private = private_at(tool, expr.span());
-    let guard = quote_spanned!(expr.span()=> #private::guard(#expr));
+    let guard = private_at(tool, "guard", expr);
+    let guard = quote_spanned!(ends(expr).1=> #guard(#expr).await);
     quote! {
-        if let ::core::result::Result::Err(#refusal) = #guard.await {
+        if let ::core::result::Result::Err(#refusal) = #guard {
             return #outlet.refuse(#refusal);
         }
     }
