@@ -16,31 +16,23 @@ use crate::model::{Bounds, Doc, DocPiece, Parameter, Preset, Tool, Who};
 use crate::types::{bare, is_name};
 
 pub(crate) fn tool(tool: &Checked) -> TokenStream {
-    let (function, marker) = (&tool.function, marker(tool));
-    let (name, cfg, private) = (marker_name(tool), cfg(tool), private(tool));
-    let state = state();
-    let (bounds, inputs) = (bounds(tool), inputs(tool));
-    let (descriptor, run) = (descriptor(tool), run(tool));
+    let function = &tool.function;
+    let private = private(tool);
     let types = tool.inputs().map(|parameter| &parameter.ty);
     // A type that fewer may see than the function is reported here: at the name of the function.
-    let inputs_type = quote_spanned!(tool.function.sig.ident.span()=> type Inputs = (#(#private::Input<#types>,)*););
-    quote! {
-        #function
-        #marker
-
-        #(#cfg)*
-        #[automatically_derived]
-        impl<#state> #private::ToolFn<#state> for #name
-        where
-            #state: ::core::marker::Send + ::core::marker::Sync + 'static,
-            #(#bounds,)*
-        {
-            #inputs_type
-            fn tool() -> #descriptor
-            fn inputs() -> Self::Inputs { #inputs }
-            #run
-        }
-    }
+    let types = quote_spanned! {function.sig.ident.span()=>
+        type Inputs = (#(#private::Input<#types>,)*);
+    };
+    let (marker, descriptor) = (marker(tool), descriptor(tool));
+    let (inputs, run) = (inputs(tool), run(tool));
+    let body = quote! {
+        #types
+        fn tool() -> #descriptor
+        fn inputs() -> Self::Inputs { #inputs }
+        #run
+    };
+    let implementation = implementation(tool, &bounds(tool), &body);
+    quote!(#function #marker #implementation)
 }
 
 /// What stands in for a tool with errors: enough that nothing else complains.
@@ -48,29 +40,39 @@ pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
     let function = sized(tool.function.clone());
     if function.sig.receiver().is_some() {
         // Inside of an `impl`, where a marker would be one more error.
-        return quote! { #compile_errors #function };
+        return quote!(#compile_errors #function);
     }
-    let (marker, name, cfg) = (marker(tool), marker_name(tool), cfg(tool));
     let (krate, private, state) = (&tool.krate, private(tool), state());
+    let body = quote! {
+        type Inputs = ();
+        fn tool() -> #krate::Tool {
+            #private::tool("", "", 0)
+        }
+        fn inputs() {}
+        fn run<'call>(
+            _: #private::Run<'call, #state, ()>,
+        ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
+            ::core::future::pending()
+        }
+    };
+    let (marker, implementation) = (marker(tool), implementation(tool, &[], &body));
+    quote!(#compile_errors #function #marker #implementation)
+}
+
+/// Where rustc shows the implementation, it shows the name of the function.
+fn implementation(tool: &Tool, bounds: &[TokenStream], body: &TokenStream) -> TokenStream {
+    let (name, state, cfg) = (&tool.function.sig.ident, state(), cfg(tool));
+    let tool_fn = private_at(tool, "ToolFn", name);
+    let header = quote_spanned!(name.span()=> impl<#state> #tool_fn<#state> for #name);
     quote! {
-        #compile_errors
-        #function
-        #marker
         #(#cfg)*
-        impl<#state> #private::ToolFn<#state> for #name
+        #[automatically_derived]
+        #header
         where
             #state: ::core::marker::Send + ::core::marker::Sync + 'static,
+            #(#bounds,)*
         {
-            type Inputs = ();
-            fn tool() -> #krate::Tool {
-                #private::tool("", "", 0)
-            }
-            fn inputs() {}
-            fn run<'call>(
-                _: #private::Run<'call, #state, ()>,
-            ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
-                ::core::future::pending()
-            }
+            #body
         }
     }
 }
@@ -98,13 +100,13 @@ fn marker(tool: &Tool) -> TokenStream {
     quote! {
         #(#cfg)*
         #[doc = #doc]
-        #[allow(non_camel_case_types)]
         #visibility struct #name { _never: ::core::convert::Infallible }
     }
 }
 
-/// The name of the function, marked as ours. Lints keep quiet about foreign code, so a tool that
-/// nobody lists is one `dead_code` warning, at the function, instead of two.
+/// The name of the function, marked as ours. Lints keep quiet about foreign code, so nobody is told
+/// about its case, and a tool that nobody lists is one `dead_code` warning, at the function,
+/// instead of two.
 fn marker_name(tool: &Tool) -> Ident {
     let mut name = tool.function.sig.ident.clone();
     name.set_span(Span::call_site().located_at(name.span()));
@@ -171,7 +173,7 @@ fn bounds(tool: &Tool) -> Vec<TokenStream> {
         if !seen.contains(&lent) {
             seen.push(lent);
             let lends = private_at(tool, "Lends", lent);
-            bounds.push(quote!(#state: #lends<#lent>));
+            bounds.push(quote_spanned!(ends(lent).1=> #state: #lends<#lent>));
         }
     }
     bounds
