@@ -269,7 +269,12 @@ impl ToTokens for DocText<'_> {
 
 fn inputs(tool: &Tool) -> TokenStream {
     let inputs = tool.inputs().map(|parameter| input(tool, parameter));
-    quote!((#(#inputs,)*))
+    // Of nothing, nothing: clippy looks into expansions for a `()` that says no more.
+    if tool.inputs().next().is_none() {
+        TokenStream::new()
+    } else {
+        quote!((#(#inputs,)*))
+    }
 }
 
 fn input(tool: &Tool, parameter: &Parameter) -> TokenStream {
@@ -370,11 +375,7 @@ fn run(tool: &Checked) -> TokenStream {
     } = &locals;
     let new_outlet = new_outlet(tool, outlet);
     let names = tool.inputs().map(|parameter| &parameter.ident);
-    let values = if tool.inputs().next().is_some() {
-        quote!((#(#names,)*))
-    } else {
-        quote!(())
-    };
+    let values = quote!((#(#names,)*));
     let callee = callee(tool, &locals);
     let borrow = borrow(tool, &locals);
     let guard = tool.guard.as_ref().map(|expr| guard(tool, expr, &locals));
