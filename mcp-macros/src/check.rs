@@ -79,6 +79,7 @@ fn check_parameter(parameter: &Parameter, errors: &mut Errors) {
         wire_name,
         range_is_for_numbers,
         range_is_not_empty,
+        numbers_fit_the_type,
         len_is_for_what_has_one,
         len_is_a_count,
         pattern_is_for_text,

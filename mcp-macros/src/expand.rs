@@ -61,11 +61,14 @@ pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
 
 /// Where rustc shows the implementation, it shows the name of the function.
 fn implementation(tool: &Tool, bounds: &[TokenStream], body: &TokenStream) -> TokenStream {
-    let (name, state, cfg) = (&tool.function.sig.ident, state(), cfg(tool));
+    let (name, state, cfg) = (&tool.function.sig.ident, state(), attributes(tool, "cfg"));
     let tool_fn = private_at(tool, "ToolFn", name);
     let header = quote_spanned!(name.span()=> impl<#state> #tool_fn<#state> for #name);
+    // The one lint that looks into foreign code: our call of the function is no new use of it.
+    let deprecated = attributes(tool, "deprecated").map(|_| quote!(#[allow(deprecated)]));
     quote! {
         #(#cfg)*
+        #(#deprecated)*
         #[automatically_derived]
         #header
         where
@@ -92,7 +95,7 @@ fn sized(mut function: ItemFn) -> ItemFn {
 
 /// The type that `tools![]` finds under the name of the function.
 fn marker(tool: &Tool) -> TokenStream {
-    let (visibility, name, cfg) = (&tool.function.vis, marker_name(tool), cfg(tool));
+    let (visibility, name, cfg) = (&tool.function.vis, our_name(tool), attributes(tool, "cfg"));
     let doc = format!(
         "The tool `{}`: list it in `tools![]`.",
         tool.function.sig.ident.unraw()
@@ -104,22 +107,22 @@ fn marker(tool: &Tool) -> TokenStream {
     }
 }
 
-/// The name of the function, marked as ours. Lints keep quiet about foreign code, so nobody is told
-/// about its case, and a tool that nobody lists is one `dead_code` warning, at the function,
-/// instead of two.
-fn marker_name(tool: &Tool) -> Ident {
+/// The name of the function, marked as ours. Lints keep quiet about foreign code: nobody is told
+/// about the case of the marker, and a tool that nobody lists is one `dead_code` warning, at the
+/// function, instead of two.
+fn our_name(tool: &Tool) -> Ident {
     let mut name = tool.function.sig.ident.clone();
     name.set_span(Span::call_site().located_at(name.span()));
     name
 }
 
-/// A function that is configured out takes its marker along.
-fn cfg(tool: &Tool) -> Vec<&Attribute> {
+/// The attributes of the function by that name. One that is configured out with `#[cfg]` takes
+/// along what we leave behind.
+fn attributes<'a>(tool: &'a Tool, name: &'static str) -> impl Iterator<Item = &'a Attribute> {
     tool.function
         .attrs
         .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"))
-        .collect()
+        .filter(move |attribute| attribute.path().is_ident(name))
 }
 
 fn private(tool: &Tool) -> TokenStream {
@@ -419,7 +422,7 @@ fn new_outlet(tool: &Tool, outlet: &Ident) -> TokenStream {
 
 /// A parameter with the name of the function hides it, so the function is taken aside first.
 fn callee(tool: &Tool, locals: &Locals) -> Option<TokenStream> {
-    let (name, function) = (&tool.function.sig.ident, &locals.function);
+    let (name, function) = (our_name(tool), &locals.function);
     hidden(tool).then(|| quote!(let #function = #name;))
 }
 
@@ -458,9 +461,9 @@ fn guard(tool: &Tool, expr: &Expr, locals: &Locals) -> TokenStream {
 fn call(tool: &Tool, locals: &Locals) -> TokenStream {
     let lend = &locals.lend;
     let name = if hidden(tool) {
-        &locals.function
+        locals.function.clone()
     } else {
-        &tool.function.sig.ident
+        our_name(tool)
     };
     let arguments = tool
         .parameters

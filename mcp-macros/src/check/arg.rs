@@ -8,7 +8,7 @@ use crate::errors::{Errors, closest};
 use crate::literal::{Literal, Number};
 use crate::model::{Bounds, Parameter, Preset};
 use crate::parse::ungroup;
-use crate::types::{Known, bare};
+use crate::types::{Known, shown};
 
 pub(super) fn wire_name(parameter: &Parameter, errors: &mut Errors) {
     let name = parameter.wire_name();
@@ -35,7 +35,7 @@ pub(super) fn range_is_for_numbers(parameter: &Parameter, errors: &mut Errors) {
             errors.at(&range.key, "`range` is for numbers: use `len`");
         }
         Known::Bool | Known::Char => errors.at(&range.key, "`range` is for numbers"),
-        Known::Integer | Known::Float | Known::Nothing => {}
+        Known::Integer(..) | Known::Float | Known::Nothing => {}
     }
     for end in range.ends() {
         if Literal::of(end).is_some() && Number::of(end).is_none() {
@@ -69,12 +69,42 @@ fn not_empty(bounds: &Bounds, errors: &mut Errors) {
     }
 }
 
+pub(super) fn numbers_fit_the_type(parameter: &Parameter, errors: &mut Errors) {
+    let Known::Integer(low, high) = parameter.known() else {
+        return;
+    };
+    let range = parameter.input.range.as_ref();
+    // `0..256` is all of a `u8`.
+    let open_end = range
+        .filter(|range| !range.closed)
+        .and_then(|range| range.high.as_ref());
+    let ends = range.into_iter().flat_map(Bounds::ends);
+    let presets = literal_presets(parameter).map(|(_, expr, _)| expr);
+    for expr in ends.chain(presets) {
+        let Some(Number::Integer(number)) = Number::of(expr) else {
+            continue;
+        };
+        let last = if open_end == Some(expr) {
+            high.saturating_add(1)
+        } else {
+            high
+        };
+        if number < low || number > last {
+            let ty = shown(&parameter.ty);
+            errors.at(
+                expr,
+                format!("no `{ty}` is {number}: it goes from {low} to {high}"),
+            );
+        }
+    }
+}
+
 pub(super) fn len_is_for_what_has_one(parameter: &Parameter, errors: &mut Errors) {
     let Some(len) = &parameter.input.len else {
         return;
     };
     match parameter.known() {
-        Known::Integer | Known::Float => {
+        Known::Integer(..) | Known::Float => {
             errors.at(
                 &len.key,
                 "`len` counts characters and elements: use `range`",
@@ -192,14 +222,11 @@ pub(super) fn presets_fit_the_type(parameter: &Parameter, errors: &mut Errors) {
             Known::Char => matches!(literal, Literal::Text(_) | Literal::Char),
             Known::Bool => matches!(literal, Literal::Bool),
             Known::Float => matches!(literal, Literal::Number(_)),
-            Known::Integer => matches!(literal, Literal::Number(Number::Integer(_))),
+            Known::Integer(..) => matches!(literal, Literal::Number(Number::Integer(_))),
             Known::List | Known::Map => false,
         };
         if !fits {
-            let ty = bare(&parameter.ty)
-                .to_token_stream()
-                .to_string()
-                .replace(' ', "");
+            let ty = shown(&parameter.ty);
             errors.at(expr, format!("{} is not a `{ty}`", literal.what()));
         }
     }

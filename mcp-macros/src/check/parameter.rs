@@ -4,12 +4,13 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
-    Lifetime, PathSegment, Type, TypeFnPtr, TypeImplTrait, TypeInfer, TypePtr, TypeReference,
+    Lifetime, ParenthesizedGenericArguments, PathSegment, TraitBound, Type, TypeFnPtr,
+    TypeImplTrait, TypeInfer, TypePtr, TypeReference,
 };
 
 use crate::errors::Errors;
 use crate::model::Parameter;
-use crate::types::{arguments, bare, is_name};
+use crate::types::{arguments, bare, is_name, shown};
 
 pub(super) fn no_cfg(parameter: &Parameter, errors: &mut Errors) {
     if let Some(cfg) = &parameter.cfg {
@@ -29,25 +30,22 @@ pub(super) fn lent_shared(parameter: &Parameter, errors: &mut Errors) -> bool {
 }
 
 /// `&str` and its like: inputs in disguise.
-fn refused_reference(reference: &TypeReference) -> Option<(TokenStream, String)> {
-    let tokens = reference.to_token_stream();
-    match bare(&reference.elem) {
-        elem if is_name(elem, "str") => Some((
-            tokens,
-            "what the model sends arrives by value: take `String`".into(),
-        )),
-        Type::Slice(slice) => {
-            let elem = slice.elem.to_token_stream();
-            Some((
-                tokens,
-                format!("what the model sends arrives by value: take `Vec<{elem}>`"),
-            ))
-        }
+fn refused_reference(reference: &TypeReference) -> Option<Refusal> {
+    let owned = owned_counterpart(&reference.elem)?;
+    let why = format!("what the model sends arrives by value: take `{owned}`");
+    Some((reference.to_token_stream(), why))
+}
+
+/// The `String` for a `str`.
+fn owned_counterpart(ty: &Type) -> Option<String> {
+    match bare(ty) {
+        ty if is_name(ty, "str") => Some("String".into()),
+        Type::Slice(slice) => Some(format!("Vec<{}>", shown(&slice.elem))),
         _ => None,
     }
 }
 
-fn unlendable(reference: &TypeReference) -> Option<(TokenStream, String)> {
+fn unlendable(reference: &TypeReference) -> Option<Refusal> {
     if let Some(mutability) = &reference.mutability {
         let why =
             "the server lends to many calls at once: take `&`, and put what changes behind a lock";
@@ -61,12 +59,7 @@ fn unlendable(reference: &TypeReference) -> Option<(TokenStream, String)> {
         let why = "the server lends for the length of a call: remove `'static`";
         return Some((lifetime.to_token_stream(), why.into()));
     }
-    let mut borrowed = Borrowed {
-        found: None,
-        instead: "lend an owned type",
-    };
-    borrowed.visit_type(&reference.elem);
-    borrowed.found
+    Borrowed::find(&reference.elem, true)
 }
 
 pub(super) fn lent_is_not_constrained(parameter: &Parameter, errors: &mut Errors) {
@@ -80,29 +73,25 @@ pub(super) fn lent_is_not_constrained(parameter: &Parameter, errors: &mut Errors
 }
 
 pub(super) fn owned(parameter: &Parameter, errors: &mut Errors) -> bool {
-    let refusal = match bare(&parameter.ty) {
-        ty if is_name(ty, "str") => Some((ty.to_token_stream(), "take `String`".to_owned())),
-        Type::Slice(slice) => Some((
-            slice.to_token_stream(),
-            format!("take `Vec<{}>`", slice.elem.to_token_stream()),
+    let ty = bare(&parameter.ty);
+    let refusal = match (ty, owned_counterpart(ty)) {
+        (_, Some(owned)) => Some((
+            ty.to_token_stream(),
+            format!("this has no size: take `{owned}`"),
         )),
-        Type::TraitObject(object) => {
+        (Type::TraitObject(object), _) => {
             let why = "what the model sends has one type: write it, or take this by reference from the server's state";
             Some((object.to_token_stream(), why.to_owned()))
         }
-        ty => {
-            let mut borrowed = Borrowed {
-                found: None,
-                instead: "take an owned type",
-            };
-            borrowed.visit_type(ty);
-            borrowed.found
-        }
+        _ => Borrowed::find(ty, false),
     };
     push_refusal(refusal, errors)
 }
 
-fn push_refusal(refusal: Option<(TokenStream, String)>, errors: &mut Errors) -> bool {
+/// What is refused, and why.
+type Refusal = (TokenStream, String);
+
+fn push_refusal(refusal: Option<Refusal>, errors: &mut Errors) -> bool {
     let Some((tokens, why)) = refusal else {
         return true;
     };
@@ -112,47 +101,60 @@ fn push_refusal(refusal: Option<(TokenStream, String)>, errors: &mut Errors) -> 
 
 /// Looks for the first part of a type that cannot arrive as JSON, or not be lent.
 struct Borrowed {
-    found: Option<(TokenStream, String)>,
-    instead: &'static str,
+    found: Option<Refusal>,
+    lent: bool,
 }
 
 impl Borrowed {
+    fn find(ty: &Type, lent: bool) -> Option<Refusal> {
+        let mut borrowed = Self { found: None, lent };
+        borrowed.visit_type(ty);
+        borrowed.found
+    }
+
     fn refuse(&mut self, tokens: impl ToTokens, why: impl Into<String>) {
         self.found
             .get_or_insert_with(|| (tokens.into_token_stream(), why.into()));
+    }
+
+    fn instead(&self) -> &'static str {
+        if self.lent {
+            "lend an owned type"
+        } else {
+            "take an owned type"
+        }
     }
 }
 
 impl Visit<'_> for Borrowed {
     fn visit_type_reference(&mut self, reference: &TypeReference) {
-        match refused_reference(reference) {
+        match refused_reference(reference).filter(|_| !self.lent) {
             Some((tokens, why)) => self.refuse(tokens, why),
             None => self.refuse(
                 reference,
-                format!("no reference inside of a type: {}", self.instead),
+                format!("no reference inside of a type: {}", self.instead()),
             ),
         }
     }
 
     fn visit_lifetime(&mut self, lifetime: &Lifetime) {
-        self.refuse(
-            lifetime,
-            format!(
+        if !(self.lent && lifetime.ident == "static") {
+            let why = format!(
                 "a type with a lifetime borrows from something: {}",
-                self.instead
-            ),
-        );
+                self.instead()
+            );
+            self.refuse(lifetime, why);
+        }
     }
 
     fn visit_path_segment(&mut self, segment: &PathSegment) {
         // The lifetime of a `Cow` may be left out, and an `Rc` stays on its thread: what rustc says
         // to both is about our expansion.
-        if segment.ident == "Cow" || segment.ident == "Rc" {
-            let owned = arguments(segment).last().map(ToTokens::to_token_stream);
-            let owned = owned
-                .map(|ty| ty.to_string())
-                .filter(|ty| ty != "str")
-                .unwrap_or("String".into());
+        if !self.lent && (segment.ident == "Cow" || segment.ident == "Rc") {
+            let owned = arguments(segment)
+                .last()
+                .map(|ty| owned_counterpart(ty).unwrap_or_else(|| shown(ty)));
+            let owned = owned.unwrap_or("an owned type".into());
             self.refuse(
                 segment,
                 format!("an input borrows and shares nothing: take `{owned}`"),
@@ -161,28 +163,38 @@ impl Visit<'_> for Borrowed {
         visit::visit_path_segment(self, segment);
     }
 
+    /// What a closure takes and returns, as in `dyn Fn(&str) -> bool`, is not part of it.
+    fn visit_parenthesized_generic_arguments(&mut self, _: &ParenthesizedGenericArguments) {}
+
+    fn visit_type_fn_ptr(&mut self, function: &TypeFnPtr) {
+        if !self.lent {
+            self.refuse(
+                function,
+                "a function cannot be sent: take what it would compute",
+            );
+        }
+    }
+
+    fn visit_trait_bound(&mut self, bound: &TraitBound) {
+        // `for<'a> Handler<'a>` brings its lifetimes along.
+        if bound.lifetimes.is_none() {
+            visit::visit_trait_bound(self, bound);
+        }
+    }
+
     fn visit_type_impl_trait(&mut self, opaque: &TypeImplTrait) {
-        self.refuse(opaque, "an `impl Trait` has no one schema: write the type");
+        self.refuse(
+            opaque,
+            "an `impl Trait` is many types: write the one you mean",
+        );
     }
 
     fn visit_type_ptr(&mut self, pointer: &TypePtr) {
-        self.refuse(
-            pointer,
-            format!(
-                "a pointer means nothing outside of this process: {}",
-                self.instead
-            ),
-        );
-    }
-
-    fn visit_type_fn_ptr(&mut self, function: &TypeFnPtr) {
-        self.refuse(
-            function,
-            "a function cannot be sent: take what it would compute",
-        );
+        let why = format!("a pointer keeps nothing alive: {}", self.instead());
+        self.refuse(pointer, why);
     }
 
     fn visit_type_infer(&mut self, infer: &TypeInfer) {
-        self.refuse(infer, "the schema needs the whole type: write it out");
+        self.refuse(infer, "the whole type is needed: write it out");
     }
 }
