@@ -198,7 +198,7 @@ static NOBODY: std::sync::LazyLock<Policy> =
 /// What `#[mcp_tool]` implements for the marker of a function.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a tool",
-    label = "not a tool of a server with state `{S}`",
+    label = "not a tool",
     note = "put `#[mcp_tool(…)]` on the function"
 )]
 pub trait ToolFn<S: Send + Sync + 'static>: 'static {
