@@ -19,6 +19,12 @@ macro_rules! pages {
 pages! {
     "../README.md" => readme,
     "src/first-tool.md" => first_tool,
+    "src/inputs.md" => inputs,
+    "src/lending.md" => lending,
+    "src/policy.md" => policy,
+    "src/results.md" => results,
+    "src/serving.md" => serving,
+    "src/testing.md" => testing,
 }
 
 #[cfg(test)]

@@ -499,8 +499,9 @@ impl Visit<'_> for Borrowed {
     }
 
     fn visit_path_segment(&mut self, segment: &PathSegment) {
-        // The lifetime of a `Cow` may be left out, and the error that follows names our expansion.
-        if segment.ident == "Cow" {
+        // The lifetime of a `Cow` may be left out, and an `Rc` stays on its thread: what rustc says
+        // to both is about our expansion.
+        if segment.ident == "Cow" || segment.ident == "Rc" {
             let owned = arguments(segment).last().map(ToTokens::to_token_stream);
             let owned = owned
                 .map(|ty| ty.to_string())
@@ -508,7 +509,7 @@ impl Visit<'_> for Borrowed {
                 .unwrap_or("String".into());
             self.refuse(
                 segment,
-                format!("an input borrows from nothing: take `{owned}`"),
+                format!("an input borrows and shares nothing: take `{owned}`"),
             );
         }
         visit::visit_path_segment(self, segment);

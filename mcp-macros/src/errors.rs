@@ -48,23 +48,26 @@ impl Drop for Errors {
     }
 }
 
-/// The message for a word that is none of `known`.
-pub(crate) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+/// The message for a key that `attribute` does not have.
+pub(crate) fn unknown_key(attribute: &str, key: &str, known: &[&str]) -> String {
     let list = known.join("`, `");
-    match closest(word, known) {
-        Some(meant) => format!("unknown {what} `{word}`: did you mean `{meant}`? Known: `{list}`"),
-        None => format!("unknown {what} `{word}`. Known: `{list}`"),
+    match closest(key, known) {
+        Some(meant) => {
+            format!("`{attribute}` has no key `{key}`: did you mean `{meant}`? It has `{list}`")
+        }
+        None => format!("`{attribute}` has no key `{key}`. It has `{list}`"),
     }
 }
 
 /// The known word that `word` is probably a slip of.
 pub(crate) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let slips = |candidate: &str| distance(&word.to_ascii_lowercase().replace('-', "_"), candidate);
-    // One slip in three letters is a typo, more is another word.
+    let plain = word.to_ascii_lowercase().replace('-', "_");
+    let slips = |candidate: &str| distance(&plain, &candidate.replace('-', "_"));
+    // One slip in three letters is a typo, more is another word; and nobody misses the first.
     let most = (word.len() / 3).max(1);
-    known
-        .iter()
-        .copied()
+    let begins_alike = |known: &&str| known.chars().next() == plain.chars().next();
+    let candidates = known.iter().copied().filter(begins_alike);
+    candidates
         .min_by_key(|known| slips(known))
         .filter(|known| slips(known) <= most)
 }
@@ -112,8 +115,8 @@ mod tests {
     #[test]
     fn a_stranger_gets_the_list() {
         assert_eq!(
-            unknown("key", "rate", &["a", "b"]),
-            "unknown key `rate`. Known: `a`, `b`"
+            unknown_key("#[arg]", "rate", &["crate", "len"]),
+            "`#[arg]` has no key `rate`. It has `crate`, `len`"
         );
     }
 }

@@ -4,15 +4,16 @@
 //! Two kinds of names appear. What the author wrote keeps its span. What we bring along is either
 //! a path from the root or a local that only we can see, so a parameter may well be called `lend`.
 
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Expr, ReturnType};
+use syn::{Attribute, Expr, FnArg, ItemFn, ReturnType, Type};
 
 use crate::check::Checked;
 use crate::literal::typed;
 use crate::model::{Bounds, Doc, DocPiece, Parameter, Preset, Tool, Who};
+use crate::types::{bare, is_name};
 
 pub(crate) fn tool(tool: &Checked) -> TokenStream {
     let (function, marker) = (&tool.function, marker(tool));
@@ -42,19 +43,47 @@ pub(crate) fn tool(tool: &Checked) -> TokenStream {
 
 /// What stands in for a tool with errors: enough that nothing else complains.
 pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
-    let function = &tool.function;
+    let function = sized(tool.function.clone());
     if function.sig.receiver().is_some() {
         // Inside of an `impl`, where a marker would be one more error.
         return quote! { #compile_errors #function };
     }
-    let (marker, name, cfg, private) = (marker(tool), marker_name(tool), cfg(tool), private(tool));
+    let (marker, name, cfg) = (marker(tool), marker_name(tool), cfg(tool));
+    let (krate, private, state) = (&tool.krate, private(tool), state());
     quote! {
         #compile_errors
         #function
         #marker
         #(#cfg)*
-        impl #private::Broken for #name {}
+        impl<#state> #private::ToolFn<#state> for #name
+        where
+            #state: ::core::marker::Send + ::core::marker::Sync + 'static,
+        {
+            type Inputs = ();
+            fn tool() -> #krate::Tool {
+                #private::tool("", "", 0)
+            }
+            fn inputs() {}
+            fn run<'call>(
+                _: #private::Run<'call, #state, ()>,
+            ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
+                ::core::future::pending()
+            }
+        }
     }
+}
+
+/// The function with a reference to every parameter that has no size, about which rustc would
+/// complain once more.
+fn sized(mut function: ItemFn) -> ItemFn {
+    for input in &mut function.sig.inputs {
+        let FnArg::Typed(typed) = input else { continue };
+        let ty = &typed.ty;
+        if matches!(bare(ty), Type::TraitObject(_) | Type::Slice(_)) || is_name(ty, "str") {
+            typed.ty = syn::parse_quote!(&(#ty));
+        }
+    }
+    function
 }
 
 /// The type that `tools![]` finds under the name of the function.
@@ -94,9 +123,20 @@ fn private(tool: &Tool) -> TokenStream {
     quote!(#krate::__private)
 }
 
-/// [`private`] at a place of the author's, which is where rustc reports a bound of ours.
+/// [`private`] at a place of the author's, which is where rustc reports a bound of ours. The path
+/// of an author's own keeps what it can see: `$crate` would mean another crate elsewhere.
 fn private_at(tool: &Tool, span: Span) -> TokenStream {
-    respan(private(tool), span)
+    let krate = tool.krate.to_token_stream().into_iter().map(|mut token| {
+        let at = if tool.krate_given {
+            span.resolved_at(token.span())
+        } else {
+            span
+        };
+        token.set_span(at);
+        token
+    });
+    let krate: TokenStream = krate.collect();
+    quote_spanned!(span=> #krate::__private)
 }
 
 /// The state of the server. Not a name that a type of the author's could have.
@@ -126,10 +166,7 @@ fn descriptor(tool: &Checked) -> TokenStream {
     let ident = &tool.function.sig.ident;
     let name = tool.wire_name();
     // `line!()` reports where its own tokens stand: at the name of the function.
-    let place = respan(
-        quote!(#name, ::core::file!(), ::core::line!()),
-        ident.span(),
-    );
+    let place = quote_spanned!(ident.span()=> #name, ::core::file!(), ::core::line!());
     let (private, description, policy) = (private(tool), doc(&tool.description), policy(tool));
     let title = tool.title.iter();
     let effects = &tool.effects;
@@ -322,20 +359,24 @@ fn run(tool: &Checked) -> TokenStream {
     let borrow = borrow(tool, &locals);
     let guard = tool.guard.as_ref().map(|expr| guard(tool, expr, &locals));
     let call = call(tool, &locals);
+    // A future that is not `Send` is reported where it begins: at the name of the function.
+    let span = Span::mixed_site().located_at(tool.function.sig.ident.span());
+    let body = quote! {
+        #callee
+        #new_outlet
+        let ::core::option::Option::Some((#lend, #values)) = #run.enter() else {
+            return #outlet.describe();
+        };
+        #borrow
+        #guard
+        #outlet.finish(#call)
+    };
+    let body = quote_spanned!(span=> async move { #body });
     quote! {
         fn run<'call>(
             #run: #private::Run<'call, #state, Self::Inputs>,
         ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
-            async move {
-                #callee
-                #new_outlet
-                let ::core::option::Option::Some((#lend, #values)) = #run.enter() else {
-                    return #outlet.describe();
-                };
-                #borrow
-                #guard
-                #outlet.finish(#call)
-            }
+            #body
         }
     }
 }
@@ -381,15 +422,11 @@ fn guard(tool: &Tool, expr: &Expr, locals: &Locals) -> TokenStream {
     let Locals {
         outlet, refusal, ..
     } = locals;
-    let private = private(tool);
-    let settle = private_at(tool, expr.span());
-    let settle = quote_spanned!(expr.span()=> #settle::Guarded(#expr).settle());
+    let private = private_at(tool, expr.span());
+    let guard = quote_spanned!(expr.span()=> #private::guard(#expr));
     quote! {
-        {
-            use #private::{GuardFuture as _, GuardValue as _};
-            if let ::core::result::Result::Err(#refusal) = #settle.await {
-                return #outlet.refuse(#refusal);
-            }
+        if let ::core::result::Result::Err(#refusal) = #guard.await {
+            return #outlet.refuse(#refusal);
         }
     }
 }
@@ -414,20 +451,4 @@ fn call(tool: &Tool, locals: &Locals) -> TokenStream {
         (None, Some(_)) => quote!(#call.await),
         (None, None) => call,
     }
-}
-
-/// The same tokens at another place, and with the names that can be seen from there.
-fn respan(tokens: TokenStream, span: Span) -> TokenStream {
-    let at = |token: TokenTree| match token {
-        TokenTree::Group(group) => {
-            let mut moved = Group::new(group.delimiter(), respan(group.stream(), span));
-            moved.set_span(span);
-            TokenTree::Group(moved)
-        }
-        mut token => {
-            token.set_span(span.resolved_at(token.span()));
-            token
-        }
-    };
-    tokens.into_iter().map(at).collect()
 }

@@ -8,7 +8,7 @@ use syn::{
     Type,
 };
 
-use crate::errors::{Errors, unknown};
+use crate::errors::{Errors, unknown_key};
 use crate::parse::{Entry, Given, entries, ungroup};
 use crate::types::{bare, first_argument, is_name, last_segment};
 
@@ -52,7 +52,7 @@ fn container(attributes: &[Attribute], errors: &mut Errors) -> Path {
             }
             _ => errors.at(
                 &entry.key,
-                unknown("key of `#[lend]`", &entry.key.to_string(), &["crate"]),
+                unknown_key("#[lend]", &entry.key.to_string(), &["crate"]),
             ),
         }
     }
@@ -132,7 +132,7 @@ fn skipped(field: &Field, errors: &mut Errors) -> bool {
             _ if entry.key == "skip" => errors.at(&entry.key, "write it as `skip`"),
             _ => errors.at(
                 &entry.key,
-                unknown("key of `#[lend]`", &entry.key.to_string(), &["skip"]),
+                unknown_key("#[lend]", &entry.key.to_string(), &["skip"]),
             ),
         }
     }
@@ -203,7 +203,9 @@ impl Loan {
         let (state, ty) = (&input.ident, &self.ty);
         let (parameters, arguments, clause) = input.generics.split_for_impl();
         let borrow = match &self.borrow {
-            Borrow::Whole => quote!(state),
+            Borrow::Whole => {
+                return quote!(impl #parameters #krate::__private::Lends for #ty #clause {});
+            }
             Borrow::Field(member) => quote!(&state.#member),
             Borrow::Behind(member) => quote!(&*state.#member),
         };

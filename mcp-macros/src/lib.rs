@@ -88,15 +88,21 @@ mod tests {
     }
 
     #[test]
+    fn an_own_path_replaces_every_other() {
+        let glue = glue(
+            "public, blocking, guard = a > 1, crate = own::path",
+            "/// Do it.\nfn f(lent: &Lent, #[arg(default)] a: u32) {}",
+        );
+        assert!(!glue.contains("mcp_runtime"), "{glue}");
+    }
+
+    #[test]
     fn every_mistake_is_an_error_and_the_function_survives() {
         let glue = glue(
             "timeout = \"soon\", rate = 5",
             "fn f(#[arg(rnage = 1..)] a: u32, #[arg(len = 1)] b: bool) {}",
         );
         assert_eq!(glue.matches("compile_error!").count(), 5, "{glue}");
-        assert!(
-            glue.contains("impl ::mcp_runtime::__private::Broken for f {}"),
-            "{glue}"
-        );
+        assert!(glue.contains("for f\n"), "{glue}");
     }
 }

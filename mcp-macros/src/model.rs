@@ -8,7 +8,7 @@ use syn::{
     Attribute, Expr, ExprLit, ExprRange, Ident, ItemFn, Lit, LitStr, Pat, Path, RangeLimits, Type,
 };
 
-use crate::errors::{Errors, unknown};
+use crate::errors::{Errors, unknown_key};
 use crate::literal::Literal;
 use crate::parse;
 use crate::parse::{Entries, Entry, Given, Source, ungroup};
@@ -17,6 +17,8 @@ use crate::parse::{Entries, Entry, Given, Source, ungroup};
 pub(crate) struct Tool {
     pub(crate) function: ItemFn,
     pub(crate) krate: Path,
+    /// The path is the author's, not the usual one.
+    pub(crate) krate_given: bool,
     pub(crate) name: Option<LitStr>,
     pub(crate) title: Option<LitStr>,
     pub(crate) description: Doc,
@@ -104,7 +106,7 @@ pub(crate) enum DocPiece {
 
 /// The keys of `#[mcp_tool]`, each with an example of its shape.
 const TOOL_KEYS: Keys = Keys {
-    of: "mcp_tool",
+    of: "#[mcp_tool]",
     shapes: &[
         ("public", "public"),
         ("authenticated", "authenticated"),
@@ -127,7 +129,7 @@ const TOOL_KEYS: Keys = Keys {
 
 /// The keys of `#[arg]`.
 const ARG_KEYS: Keys = Keys {
-    of: "arg",
+    of: "#[arg]",
     shapes: &[
         ("range", "range = 1..=50"),
         ("len", "len = 1..=50"),
@@ -149,6 +151,7 @@ impl Tool {
         } = source;
         let mut tool = Self {
             krate: syn::parse_quote!(::mcp_runtime),
+            krate_given: false,
             name: None,
             title: None,
             description: Doc::new(&function.attrs),
@@ -203,7 +206,11 @@ impl Tool {
             "blocking" => self.blocking = said.alone(errors),
             "name" => self.name = said.text(errors),
             "title" => self.title = said.text(errors),
-            "crate" => self.krate = said.path(errors).unwrap_or_else(|| self.krate.clone()),
+            "crate" => {
+                if let Some(path) = said.path(errors) {
+                    (self.krate, self.krate_given) = (path, true);
+                }
+            }
             _ => self.effects.extend(said.alone(errors)),
         }
     }
@@ -266,12 +273,11 @@ impl Parameter {
         }
     }
 
-    /// The name on the wire.
+    /// The name on the wire. An underscore in front tells rustc that the body does not use the
+    /// value; the model has no use for it.
     pub(crate) fn wire_name(&self) -> String {
-        self.input
-            .rename
-            .as_ref()
-            .map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
+        let own_name = || self.ident.unraw().to_string().trim_start_matches('_').to_owned();
+        self.input.rename.as_ref().map_or_else(own_name, LitStr::value)
     }
 }
 
@@ -459,7 +465,7 @@ impl Keys {
 
     fn unknown(&self, key: &str) -> String {
         let known: Vec<_> = self.shapes.iter().map(|(key, _)| *key).collect();
-        unknown(&format!("key of `#[{}]`", self.of), key, &known)
+        unknown_key(self.of, key, &known)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Syntax: from tokens to raw attribute lists, without knowing what they mean.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
@@ -76,9 +76,9 @@ pub(crate) fn tool(
 }
 
 fn not_a_function(item: TokenStream, error: syn::Error) -> syn::Error {
-    match syn::parse2::<syn::Item>(item.clone()) {
+    match syn::parse2::<syn::Item>(item) {
         Ok(syn::Item::Fn(_)) | Err(_) => error,
-        Ok(_) => syn::Error::new_spanned(item, "`#[mcp_tool]` goes on a function"),
+        Ok(_) => syn::Error::new(Span::call_site(), "this goes on a function"),
     }
 }
 

@@ -1,10 +1,9 @@
 //! What expansions may name. Nothing in here is for people, and all of it may change in a patch.
 
 pub use crate::input::{Input, Inputs, Publish, ToolInput, input};
-pub use crate::lend::{Lender, LentBy};
+pub use crate::lend::{Lender, Lends, LentBy};
 pub use crate::output::{
-    Done, GuardFuture, GuardRefusal, GuardValue, Guarded, IntoOutcome, Outlet, ToolOutput, Verdict,
-    outlet,
+    Done, Guard, GuardRefusal, IntoOutcome, Outlet, ToolOutput, Verdict, guard, outlet,
 };
-pub use crate::tool::{Broken, Run, ToolFn, tool};
+pub use crate::tool::{Run, ToolFn, tool};
 pub use crate::tool_set::{Entry, entry, set};

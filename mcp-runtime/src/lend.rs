@@ -20,6 +20,19 @@ pub trait LentBy<S: ?Sized>: Send + Sync {
     fn lent<'call>(state: &'call S, call: &'call Call) -> &'call Self;
 }
 
+/// A state that says what it can lend, by `#[derive(Lend)]`, lends itself.
+///
+/// The derive does not implement [`LentBy`] for the state directly: a field that is not `Sync`
+/// would then be reported twice, at the field and at the state.
+pub trait Lends {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Lends + Send + Sync> LentBy<S> for S {
+    fn lent<'call>(state: &'call S, _: &'call Call) -> &'call Self {
+        state
+    }
+}
+
 impl<S: ?Sized> LentBy<S> for Call {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call

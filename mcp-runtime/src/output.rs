@@ -1,7 +1,7 @@
 //! From what a tool returns to what the model reads.
 
 use std::borrow::Cow;
-use std::future::{Future, Ready, ready};
+use std::future::{Future, ready};
 use std::io;
 
 use base64::Engine as _;
@@ -271,42 +271,45 @@ impl<R> Outlet<R> {
     }
 }
 
-/// The expression of a guard, about to be judged.
-pub struct Guarded<T>(pub T);
-
 /// What a guard that says no says.
 pub struct GuardRefusal(Outcome);
 
-/// A guard that is a value.
-pub trait GuardValue {
-    /// Judges it.
-    fn settle(self) -> Ready<Result<(), GuardRefusal>>;
+/// Judges what the expression of a guard came to. Called by expansions.
+pub fn guard<G: Guard<Kind>, Kind>(
+    expression: G,
+) -> impl Future<Output = Result<(), GuardRefusal>> + Send {
+    expression.settle()
 }
 
-/// A guard that is a future.
-pub trait GuardFuture {
-    /// Awaits and judges it.
-    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send;
-}
-
-impl<V: Verdict> GuardValue for Guarded<V> {
-    fn settle(self) -> Ready<Result<(), GuardRefusal>> {
-        ready(self.0.judge().map_err(GuardRefusal))
-    }
-}
-
-impl<F: Future<Output: Verdict> + Send> GuardFuture for Guarded<F> {
-    async fn settle(self) -> Result<(), GuardRefusal> {
-        self.0.await.judge().map_err(GuardRefusal)
-    }
-}
-
-/// What a guard may evaluate to: `bool`, or a `Result` of `bool` or `()`.
+/// What a guard may evaluate to: a [`Verdict`], or a future of one.
 #[diagnostic::on_unimplemented(
     message = "a guard cannot be `{Self}`",
     label = "not a verdict",
-    note = "a guard is a `bool`, a `ToolResult<bool>` or a `ToolResult<()>`, or a future of one"
+    note = "a guard is a `bool`, a `ToolResult<bool>` or a `ToolResult<()>`, or a `Send` future of one"
 )]
+pub trait Guard<Kind> {
+    /// Judges it, after awaiting it if need be.
+    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send;
+}
+
+/// Tells the two kinds of guard apart for type inference.
+pub enum Waiting {}
+
+#[diagnostic::do_not_recommend]
+impl<V: Verdict> Guard<Plain> for V {
+    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send {
+        ready(self.judge().map_err(GuardRefusal))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future<Output: Verdict> + Send> Guard<Waiting> for F {
+    async fn settle(self) -> Result<(), GuardRefusal> {
+        self.await.judge().map_err(GuardRefusal)
+    }
+}
+
+/// A yes, a no, or an error. `()` alone is none of them: a check that cannot fail guards nothing.
 pub trait Verdict {
     #[doc(hidden)]
     #[expect(private_interfaces, reason = "sealed")]
@@ -325,17 +328,17 @@ impl Verdict for bool {
 }
 
 #[expect(private_interfaces, reason = "sealed")]
-impl Verdict for () {
+impl<E: Into<ToolError>> Verdict for Result<bool, E> {
     fn judge(self) -> Result<(), Outcome> {
-        Ok(())
+        self.map_err(|error| Outcome::Error(error.into()))
+            .and_then(Verdict::judge)
     }
 }
 
 #[expect(private_interfaces, reason = "sealed")]
-impl<V: Verdict, E: Into<ToolError>> Verdict for Result<V, E> {
+impl<E: Into<ToolError>> Verdict for Result<(), E> {
     fn judge(self) -> Result<(), Outcome> {
         self.map_err(|error| Outcome::Error(error.into()))
-            .and_then(Verdict::judge)
     }
 }
 

@@ -212,23 +212,6 @@ pub trait ToolFn<S: Send + Sync + 'static>: 'static {
     fn run<'call>(run: Run<'call, S, Self::Inputs>) -> impl Future<Output = Done> + Send + 'call;
 }
 
-/// What a function with an error in its `#[mcp_tool]` leaves behind, so that there is one error.
-pub trait Broken: 'static {}
-
-impl<S: Send + Sync + 'static, T: Broken> ToolFn<S> for T {
-    type Inputs = ();
-
-    fn tool() -> Tool {
-        tool("", "", 0)
-    }
-
-    fn inputs() {}
-
-    async fn run<'call>(_: Run<'call, S, ()>) -> Done {
-        Done(DoneKind::Described(OutputType::Free))
-    }
-}
-
 /// One run of a tool: either a call with its inputs, or the question what the result looks like.
 pub struct Run<'call, S, I: Inputs>(Option<(Lender<'call, S>, I::Values)>);
 

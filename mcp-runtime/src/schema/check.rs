@@ -58,6 +58,8 @@ impl Checker {
                 break;
             }
         }
+        // The validator looks at keywords in an order of its own.
+        problems.sort_by(|a, b| (&a.pointer, &a.rule).cmp(&(&b.pointer, &b.rule)));
         problems
     }
 

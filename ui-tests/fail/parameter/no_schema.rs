@@ -1,0 +1,15 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+#[derive(Deserialize)]
+enum Reason {
+    Late,
+}
+
+/// Refund an order.
+#[mcp_tool(public)]
+fn refund(reason: Reason) {} //~
+
+fn main() {
+    let _: ToolSet = tools![refund];
+}

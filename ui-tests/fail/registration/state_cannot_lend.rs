@@ -1,0 +1,15 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+struct Ledger;
+
+/// Refund an order.
+#[mcp_tool(public)]
+fn refund(ledger: &Ledger) {}
+
+#[derive(Lend)]
+struct App {}
+
+fn main() {
+    let _: ToolSet<App> = tools![refund]; //~
+}
