@@ -30,32 +30,32 @@
 
 #![warn(missing_docs)]
 
-#[doc(hidden)]
-pub mod __private;
-mod auth;
-mod call;
-mod caller;
-mod clock;
-pub mod confirm;
-mod digest;
-mod error;
-mod http;
-pub mod idempotency;
-mod input;
-mod json;
-mod lend;
-mod output;
-mod policy;
-mod schema;
-mod server;
-mod stdio;
-pub mod store;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod tool;
 mod tool_set;
-mod trace;
+mod call;
+mod caller;
+mod policy;
+mod lend;
+mod input;
+mod output;
+mod schema;
+mod json;
+mod error;
 mod wire;
+mod http;
+mod stdio;
+mod server;
+mod auth;
+pub mod confirm;
+pub mod idempotency;
+pub mod store;
+mod digest;
+mod clock;
+mod trace;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[doc(hidden)]
+pub mod __private;
 
 pub use mcp_macros::{Lend, mcp_tool};
 pub use schemars;
