@@ -12,6 +12,15 @@ use super::keys::{self, Kind};
 /// What precedes every key in the environment.
 const PREFIX: &str = "MCP_";
 
+/// Variables of MCP clients, which hand their environment on to the servers that they start.
+const OF_CLIENTS: &[&str] = &[
+    "MCP_CLIENT_SECRET",
+    "MCP_DEBUG",
+    "MCP_OAUTH_CALLBACK_PORT",
+    "MCP_TIMEOUT",
+    "MCP_TOOL_TIMEOUT",
+];
+
 pub(super) fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -26,7 +35,9 @@ pub(super) fn load(
         .unwrap_or_default();
     refuse_unknown(&table, "", &place, &known)?;
     for (name, value) in environment {
-        if let Some(key) = name.strip_prefix(PREFIX) {
+        if let Some(key) = name.strip_prefix(PREFIX)
+            && !OF_CLIENTS.contains(&name.as_str())
+        {
             let key = key.to_lowercase().replace("__", ".");
             let place = "the environment";
             let kind = *known

@@ -73,6 +73,14 @@ fn an_unknown_setting_stops_the_start() {
 }
 
 #[test]
+fn a_variable_that_clients_hand_on_is_not_a_setting() {
+    let place = Place::new().env("MCP_TIMEOUT", "30000");
+    let output = place.run(&["token", "--as", "admin"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_stop_the_start() {
     for (variables, expected) in [
         (vec![("MCP_BACKEND__MODE", "url")], "backend.url"),
