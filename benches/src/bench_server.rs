@@ -109,7 +109,12 @@ finders! {
 
 #[tokio::main]
 async fn main() -> mcp_runtime::Result {
-    let port: u16 = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(8000);
-    let service = Server::new(tools![add] + finders()).identity("bench", "1.0.0").build()?;
+    let port: u16 = std::env::args()
+        .nth(1)
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(8000);
+    let service = Server::new(tools![add] + finders())
+        .identity("bench", "1.0.0")
+        .build()?;
     service.serve_on(("127.0.0.1", port)).await
 }

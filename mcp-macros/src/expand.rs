@@ -16,31 +16,25 @@ use crate::model::{Bounds, Doc, DocPiece, Parameter, Preset, Tool, Who};
 use crate::types::{bare, is_name};
 
 pub(crate) fn tool(tool: &Checked) -> TokenStream {
-    let (function, marker) = (&tool.function, marker(tool));
-    let (name, cfg, private) = (marker_name(tool), cfg(tool), private(tool));
-    let state = state();
-    let (bounds, inputs) = (bounds(tool), inputs(tool));
-    let (descriptor, run) = (descriptor(tool), run(tool));
+    let function = &tool.function;
+    let private = private(tool);
     let types = tool.inputs().map(|parameter| &parameter.ty);
+    // A type that fewer may see than the function is reported here: at the name of the function.
+    let types = quote_spanned! {function.sig.ident.span()=>
+        type Inputs = (#(#private::Input<#types>,)*);
+    };
+    let (marker, descriptor) = (marker(tool), descriptor(tool));
+    let (inputs, run) = (inputs(tool), run(tool));
     let krate = &tool.krate;
-    quote! {
-        #function
-        #marker
-
-        #(#cfg)*
-        #[automatically_derived]
-        impl<#state> #private::Function<#state> for #name
-        where
-            #state: ::core::marker::Send + ::core::marker::Sync + 'static,
-            #(#bounds,)*
-        {
-            type Inputs = (#(#private::Input<#types>,)*);
-            type About = #krate::Tool;
-            fn about() -> #descriptor
-            fn inputs() -> Self::Inputs { #inputs }
-            #run
-        }
-    }
+    let body = quote! {
+        #types
+        type About = #krate::Tool;
+        fn about() -> #descriptor
+        fn inputs() -> Self::Inputs { #inputs }
+        #run
+    };
+    let implementation = implementation(tool, &bounds(tool), &body);
+    quote!(#function #marker #implementation)
 }
 
 /// What stands in for a tool with errors: enough that nothing else complains.
@@ -48,30 +42,43 @@ pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
     let function = sized(tool.function.clone());
     if function.sig.receiver().is_some() {
         // Inside of an `impl`, where a marker would be one more error.
-        return quote! { #compile_errors #function };
+        return quote!(#compile_errors #function);
     }
-    let (marker, name, cfg) = (marker(tool), marker_name(tool), cfg(tool));
     let (krate, private, state) = (&tool.krate, private(tool), state());
+    let body = quote! {
+        type Inputs = ();
+        type About = #krate::Tool;
+        fn about() -> #krate::Tool {
+            #private::tool("", "", 0)
+        }
+        fn inputs() {}
+        fn run<'call>(
+            _: #private::Run<'call, #state, ()>,
+        ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
+            ::core::future::pending()
+        }
+    };
+    let (marker, implementation) = (marker(tool), implementation(tool, &[], &body));
+    quote!(#compile_errors #function #marker #implementation)
+}
+
+/// Where rustc shows the implementation, it shows the name of the function.
+fn implementation(tool: &Tool, bounds: &[TokenStream], body: &TokenStream) -> TokenStream {
+    let (name, state, cfg) = (&tool.function.sig.ident, state(), attributes(tool, "cfg"));
+    let function_trait = private_at(tool, "Function", name);
+    let header = quote_spanned!(name.span()=> impl<#state> #function_trait<#state> for #name);
+    // The one lint that looks into foreign code: our call of the function is no new use of it.
+    let deprecated = attributes(tool, "deprecated").map(|_| quote!(#[allow(deprecated)]));
     quote! {
-        #compile_errors
-        #function
-        #marker
         #(#cfg)*
-        impl<#state> #private::Function<#state> for #name
+        #(#deprecated)*
+        #[automatically_derived]
+        #header
         where
             #state: ::core::marker::Send + ::core::marker::Sync + 'static,
+            #(#bounds,)*
         {
-            type About = #krate::Tool;
-            type Inputs = ();
-            fn about() -> #krate::Tool {
-                #private::tool("", "", 0)
-            }
-            fn inputs() {}
-            fn run<'call>(
-                _: #private::Run<'call, #state, ()>,
-            ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
-                ::core::future::pending()
-            }
+            #body
         }
     }
 }
@@ -91,7 +98,7 @@ fn sized(mut function: ItemFn) -> ItemFn {
 
 /// The type that `tools![]` finds under the name of the function.
 fn marker(tool: &Tool) -> TokenStream {
-    let (visibility, name, cfg) = (&tool.function.vis, marker_name(tool), cfg(tool));
+    let (visibility, name, cfg) = (&tool.function.vis, our_name(tool), attributes(tool, "cfg"));
     let doc = format!(
         "The tool `{}`: list it in `tools![]`.",
         tool.function.sig.ident.unraw()
@@ -99,26 +106,26 @@ fn marker(tool: &Tool) -> TokenStream {
     quote! {
         #(#cfg)*
         #[doc = #doc]
-        #[allow(non_camel_case_types)]
         #visibility struct #name { _never: ::core::convert::Infallible }
     }
 }
 
-/// The name of the function, marked as ours. Lints keep quiet about foreign code, so a tool that
-/// nobody lists is one `dead_code` warning, at the function, instead of two.
-fn marker_name(tool: &Tool) -> Ident {
+/// The name of the function, marked as ours. Lints keep quiet about foreign code: nobody is told
+/// about the case of the marker, and a tool that nobody lists is one `dead_code` warning, at the
+/// function, instead of two.
+fn our_name(tool: &Tool) -> Ident {
     let mut name = tool.function.sig.ident.clone();
     name.set_span(Span::call_site().located_at(name.span()));
     name
 }
 
-/// A function that is configured out takes its marker along.
-fn cfg(tool: &Tool) -> Vec<&Attribute> {
+/// The attributes of the function by that name. One that is configured out with `#[cfg]` takes
+/// along what we leave behind.
+fn attributes<'a>(tool: &'a Tool, name: &'static str) -> impl Iterator<Item = &'a Attribute> {
     tool.function
         .attrs
         .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"))
-        .collect()
+        .filter(move |attribute| attribute.path().is_ident(name))
 }
 
 fn private(tool: &Tool) -> TokenStream {
@@ -126,20 +133,36 @@ fn private(tool: &Tool) -> TokenStream {
     quote!(#krate::__private)
 }
 
-/// [`private`] at a place of the author's, which is where rustc reports a bound of ours. The path
-/// of an author's own keeps what it can see: `$crate` would mean another crate elsewhere.
-fn private_at(tool: &Tool, span: Span) -> TokenStream {
-    let krate = tool.krate.to_token_stream().into_iter().map(|mut token| {
-        let at = if tool.krate_given {
-            span.resolved_at(token.span())
-        } else {
-            span
-        };
-        token.set_span(at);
+/// A name of the runtime that covers `place`, which is where rustc reports its bounds.
+///
+/// Spans cannot be joined, but a path reaches from its first token to its last.
+fn private_at(tool: &Tool, name: &str, place: &impl ToTokens) -> TokenStream {
+    let krate = &tool.krate;
+    let name = Ident::new(name, krate.span());
+    let path = quote_spanned!(krate.span()=> #krate::__private::#name);
+    let (first, last) = ends(place);
+    let moved = path.into_iter().enumerate().map(|(index, mut token)| {
+        let span = if index == 0 { first } else { last };
+        // The author's path sees what the author sees: `$crate` would be another one elsewhere.
+        let seen = if tool.krate_given { token.span() } else { span };
+        token.set_span(span.resolved_at(seen));
         token
     });
-    let krate: TokenStream = krate.collect();
-    quote_spanned!(span=> #krate::__private)
+    moved.collect()
+}
+
+/// Where the tokens begin and where they end.
+fn ends(place: &impl ToTokens) -> (Span, Span) {
+    let spans: Vec<_> = place
+        .to_token_stream()
+        .into_iter()
+        .map(|token| token.span())
+        .collect();
+    match spans.as_slice() {
+        [first, .., last] => (*first, *last),
+        [only] => (*only, *only),
+        [] => (Span::call_site(), Span::call_site()),
+    }
 }
 
 /// The state of the server. Not a name that a type of the author's could have.
@@ -155,8 +178,8 @@ fn bounds(tool: &Tool) -> Vec<TokenStream> {
     for lent in tool.parameters.iter().filter_map(Parameter::lent) {
         if !seen.contains(&lent) {
             seen.push(lent);
-            let private = private_at(tool, lent.span());
-            bounds.push(quote_spanned!(lent.span()=> #lent: #private::LentBy<#state>));
+            let lends = private_at(tool, "Lends", lent);
+            bounds.push(quote_spanned!(ends(lent).1=> #state: #lends<#lent>));
         }
     }
     bounds
@@ -252,13 +275,18 @@ impl ToTokens for DocText<'_> {
 
 fn inputs(tool: &Tool) -> TokenStream {
     let inputs = tool.inputs().map(|parameter| input(tool, parameter));
-    quote!((#(#inputs,)*))
+    // Of nothing, nothing: clippy looks into expansions for a `()` that says no more.
+    if tool.inputs().next().is_none() {
+        TokenStream::new()
+    } else {
+        quote!((#(#inputs,)*))
+    }
 }
 
 fn input(tool: &Tool, parameter: &Parameter) -> TokenStream {
     let (ty, name, input) = (&parameter.ty, parameter.wire_name(), &parameter.input);
-    let private = private_at(tool, ty.span());
-    let declared = quote_spanned!(ty.span()=> #private::input::<#ty>(#name));
+    let declare = private_at(tool, "input", ty);
+    let declared = quote_spanned!(ty.span()=> #declare::<#ty>(#name));
     let describe = (!input.description.is_blank()).then(|| doc(&input.description));
     let describe = describe.iter();
     let (range, len) = (input.range.as_ref().map(range), input.len.as_ref().map(len));
@@ -353,17 +381,13 @@ fn run(tool: &Checked) -> TokenStream {
     } = &locals;
     let new_outlet = new_outlet(tool, outlet);
     let names = tool.inputs().map(|parameter| &parameter.ident);
-    let values = if tool.inputs().next().is_some() {
-        quote!((#(#names,)*))
-    } else {
-        quote!(())
-    };
+    let values = quote!((#(#names,)*));
     let callee = callee(tool, &locals);
     let borrow = borrow(tool, &locals);
     let guard = tool.guard.as_ref().map(|expr| guard(tool, expr, &locals));
     let call = call(tool, &locals);
     // A future that is not `Send` is reported where it begins: at the name of the function.
-    let span = Span::mixed_site().located_at(tool.function.sig.ident.span());
+    let span = tool.function.sig.ident.span();
     let body = quote! {
         #callee
         #new_outlet
@@ -375,10 +399,11 @@ fn run(tool: &Checked) -> TokenStream {
         #outlet.finish(#call)
     };
     let body = quote_spanned!(span=> async move { #body });
+    let future = quote_spanned! {span=>
+        impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call
+    };
     quote! {
-        fn run<'call>(
-            #run: #private::Run<'call, #state, Self::Inputs>,
-        ) -> impl ::core::future::Future<Output = #private::Done> + ::core::marker::Send + 'call {
+        fn run<'call>(#run: #private::Run<'call, #state, Self::Inputs>) -> #future {
             #body
         }
     }
@@ -387,18 +412,20 @@ fn run(tool: &Checked) -> TokenStream {
 /// The bound on the result hangs here, so here is where the return type is reported.
 fn new_outlet(tool: &Tool, outlet: &Ident) -> TokenStream {
     let signature = &tool.function.sig;
-    let span = match &signature.output {
-        ReturnType::Type(_, ty) => ty.span(),
-        ReturnType::Default => signature.ident.span(),
+    let (make, (_, end)) = match &signature.output {
+        ReturnType::Type(_, ty) => (private_at(tool, "outlet", ty), ends(ty)),
+        ReturnType::Default => (
+            private_at(tool, "outlet", &signature.ident),
+            ends(&signature.ident),
+        ),
     };
-    let make = private_at(tool, span);
-    let make = quote_spanned!(span=> #make::outlet());
+    let make = quote_spanned!(end=> #make());
     quote!(let #outlet = #make;)
 }
 
 /// A parameter with the name of the function hides it, so the function is taken aside first.
 fn callee(tool: &Tool, locals: &Locals) -> Option<TokenStream> {
-    let (name, function) = (&tool.function.sig.ident, &locals.function);
+    let (name, function) = (our_name(tool), &locals.function);
     hidden(tool).then(|| quote!(let #function = #name;))
 }
 
@@ -425,10 +452,10 @@ fn guard(tool: &Tool, expr: &Expr, locals: &Locals) -> TokenStream {
     let Locals {
         outlet, refusal, ..
     } = locals;
-    let private = private_at(tool, expr.span());
-    let guard = quote_spanned!(expr.span()=> #private::guard(#expr));
+    let guard = private_at(tool, "guard", expr);
+    let guard = quote_spanned!(ends(expr).1=> #guard(#expr).await);
     quote! {
-        if let ::core::result::Result::Err(#refusal) = #guard.await {
+        if let ::core::result::Result::Err(#refusal) = #guard {
             return #outlet.refuse(#refusal);
         }
     }
@@ -437,9 +464,9 @@ fn guard(tool: &Tool, expr: &Expr, locals: &Locals) -> TokenStream {
 fn call(tool: &Tool, locals: &Locals) -> TokenStream {
     let lend = &locals.lend;
     let name = if hidden(tool) {
-        &locals.function
+        locals.function.clone()
     } else {
-        &tool.function.sig.ident
+        our_name(tool)
     };
     let arguments = tool
         .parameters

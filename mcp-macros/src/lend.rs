@@ -5,7 +5,7 @@ use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{
     Attribute, Data, DeriveInput, Expr, Field, Fields, Generics, Index, Lit, Member, Meta, Path,
-    Type,
+    Type, WhereClause, parse_quote,
 };
 
 use crate::errors::{Errors, unknown_key};
@@ -43,7 +43,7 @@ enum Borrow {
 
 /// The crate to expand for, from `#[lend(crate = path)]`.
 fn container(attributes: &[Attribute], errors: &mut Errors) -> Path {
-    let mut krate = syn::parse_quote!(::mcp_runtime);
+    let mut krate = parse_quote!(::mcp_runtime);
     for entry in lend_entries(attributes, errors) {
         match path(&entry) {
             Some(path) if entry.key == "crate" => krate = path,
@@ -95,7 +95,7 @@ fn loans(input: &DeriveInput, errors: &mut Errors) -> Vec<Loan> {
     };
     let (name, (_, generics, _)) = (&input.ident, input.generics.split_for_impl());
     let mut loans = vec![Loan {
-        ty: syn::parse_quote!(#name #generics),
+        ty: parse_quote!(#name #generics),
         borrow: Borrow::Whole,
     }];
     for (member, field) in members(fields) {
@@ -201,11 +201,10 @@ fn all_different(loans: &[Loan], errors: &mut Errors) {
 impl Loan {
     fn expand(&self, input: &DeriveInput, krate: &Path) -> TokenStream {
         let (state, ty) = (&input.ident, &self.ty);
-        let (parameters, arguments, clause) = input.generics.split_for_impl();
+        let (parameters, arguments, _) = input.generics.split_for_impl();
+        let clause = self.clause(input);
         let borrow = match &self.borrow {
-            Borrow::Whole => {
-                return quote!(impl #parameters #krate::__private::Lends for #ty #clause {});
-            }
+            Borrow::Whole => quote!(state),
             Borrow::Field(member) => quote!(&state.#member),
             Borrow::Behind(member) => quote!(&*state.#member),
         };
@@ -221,5 +220,21 @@ impl Loan {
                 }
             }
         }
+    }
+
+    /// A field that is not `Sync` takes the whole state along. One of the two is enough to report:
+    /// with the lifetime, which nothing uses, rustc takes the bound on the state as it is.
+    fn clause(&self, input: &DeriveInput) -> Option<WhereClause> {
+        let mut clause = input.generics.where_clause.clone();
+        if let Borrow::Whole = self.borrow {
+            let whole = &self.ty;
+            let bound =
+                parse_quote!(for<'__any> #whole: ::core::marker::Send + ::core::marker::Sync);
+            clause
+                .get_or_insert_with(|| parse_quote!(where))
+                .predicates
+                .push(bound);
+        }
+        clause
     }
 }

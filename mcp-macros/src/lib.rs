@@ -17,11 +17,118 @@ use syn::{DeriveInput, parse_macro_input};
 
 use crate::errors::Errors;
 
+/// Makes a tool of a function, which stays the function it is.
+///
+/// **What the model sends arrives by value; what the server lends arrives by reference.** A
+/// parameter by value is an input: its type has `Deserialize` and `JsonSchema`, an `Option` may be
+/// left out, and its doc comment is its description. A parameter by reference is a piece of the
+/// server's state (see [`Lend`](macro@Lend)), or `&Caller`, `&Call` or `&Clock`.
+///
+/// ```
+/// use mcp_runtime::prelude::*;
+///
+/// # struct Ledger;
+/// # impl Ledger { async fn refund(&self, id: String, cents: u32) -> ToolResult<Refund> { Ok(Refund { id, cents }) } }
+/// # fn owns(_: &Caller, order: &str) -> bool { order.len() > 4 }
+/// #[derive(Serialize, JsonSchema)]
+/// struct Refund {
+///     id: String,
+///     cents: u32,
+/// }
+///
+/// /// Refund an order.
+/// #[mcp_tool(scope = "refunds:write", destructive, guard = owns(caller, &order))]
+/// async fn refund(
+///     ledger: &Ledger,
+///     caller: &Caller,
+///     /// Order id
+///     #[arg(pattern = r"^ord_\w+$", example = "ord_1")]
+///     order: String,
+///     #[arg(range = 1..=50_000)] cents: u32,
+/// ) -> ToolResult<Refund> {
+///     ledger.refund(order, cents).await
+/// }
+/// ```
+///
+/// A marker of the same name stands beside the function; list it with `tools![refund]`. The
+/// function may be plain or `async`, may borrow its result from what it is lent, and can be called
+/// like any other: `refund(&ledger, &caller, "ord_1".into(), 500).await`.
+///
+/// # Who may call
+///
+/// Exactly one of these; there is no default.
+///
+/// * `public`: everybody.
+/// * `authenticated`: whoever is known.
+/// * `scope = "a"`, `scopes("a", "b")`: who holds all of these scopes. Others see the tool, and are
+///   told which scopes to ask for.
+///
+/// And on top, if need be:
+///
+/// * `role = "r"`, `roles("r", "s")`: who has any of these roles. For others the tool does not exist.
+/// * `guard = expr`: an expression over the parameters, run after the inputs are read and before
+///   the body. It is a `bool`, a `ToolResult<bool>` or a `ToolResult<()>`, or a future of one.
+///
+/// # What it does, and how
+///
+/// * `read_only`, `destructive`, `idempotent`, `open_world`: the annotations of the tool.
+/// * `timeout = "60s"`: in `ms`, `s`, `m` or `h`; 30 seconds unless said otherwise.
+/// * `blocking`: runs a plain `fn` on a thread where it may block.
+/// * `name = "…"`, `title = "…"`: instead of the name of the function, and for people.
+/// * `crate = path`: where `mcp_runtime` is, if it goes by another name.
+///
+/// The doc comment of the function is the description by which a model chooses it, so there must be
+/// one. `#[doc = include_str!("refund.md")]` works too.
+///
+/// # `#[arg(…)]` on an input
+///
+/// Each is published in the schema, checked before the call, and explained in the error.
+///
+/// * `range = 1..=50`: of a number; either end may be open, or a constant.
+/// * `len = 1..=80`, `len = 3`: characters of a text, elements of a list, members of a map.
+/// * `pattern = r"^ord_"`: a regular expression, checked while compiling.
+/// * `format = "email"`: a format of JSON Schema.
+/// * `default`, `default = value`: for when the model sends none; alone it is `Default::default()`.
+/// * `example = value`: for the model.
+/// * `rename = "orderId"`: the name on the wire.
+/// * `secret`: is never logged, audited or echoed.
 #[proc_macro_attribute]
 pub fn mcp_tool(attribute: TokenStream, item: TokenStream) -> TokenStream {
     tool(attribute.into(), item.into()).into()
 }
 
+/// Says what a server with this state can lend to its tools: each field, by its type.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use mcp_runtime::prelude::*;
+///
+/// struct Ledger(u32);
+///
+/// trait Mailer: Send + Sync {}
+///
+/// #[derive(Lend)]
+/// struct App {
+///     ledger: Ledger,
+///     mailer: Arc<dyn Mailer>,
+///     #[lend(skip)]
+///     started: u64,
+/// }
+///
+/// /// What is owed.
+/// #[mcp_tool(public, read_only)]
+/// fn balance(ledger: &Ledger, mailer: &dyn Mailer) -> u32 {
+///     ledger.0
+/// }
+///
+/// let tools: ToolSet<App> = tools![balance];
+/// ```
+///
+/// A field that is an `Arc<T>` or a `Box<T>` lends the pointer and what it points to, and the whole
+/// state lends itself. No two fields have the same type, because a tool asks by type: give one a
+/// type of its own, or mark it `#[lend(skip)]`. `#[lend(crate = path)]` on the struct says where
+/// `mcp_runtime` is, if it goes by another name.
 #[proc_macro_derive(Lend, attributes(lend))]
 pub fn lend(input: TokenStream) -> TokenStream {
     lend::derive(&parse_macro_input!(input as DeriveInput)).into()

@@ -276,8 +276,17 @@ impl Parameter {
     /// The name on the wire. An underscore in front tells rustc that the body does not use the
     /// value; the model has no use for it.
     pub(crate) fn wire_name(&self) -> String {
-        let own_name = || self.ident.unraw().to_string().trim_start_matches('_').to_owned();
-        self.input.rename.as_ref().map_or_else(own_name, LitStr::value)
+        let own_name = || {
+            self.ident
+                .unraw()
+                .to_string()
+                .trim_start_matches('_')
+                .to_owned()
+        };
+        self.input
+            .rename
+            .as_ref()
+            .map_or_else(own_name, LitStr::value)
     }
 }
 

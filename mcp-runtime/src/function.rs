@@ -16,7 +16,7 @@ use crate::policy::Allowed;
 /// What the attributes implement for the marker of a function.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a tool, a resource or a prompt",
-    label = "not part of a server with state `{S}`",
+    label = "not part of a server",
     note = "put `#[mcp_tool(…)]`, `#[mcp_resource(…)]` or `#[mcp_prompt(…)]` on the function"
 )]
 pub trait Function<S: Send + Sync + 'static>: 'static {

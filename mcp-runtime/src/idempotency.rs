@@ -55,11 +55,22 @@ pub struct Idempotency {
     store: Arc<dyn Store>,
     clock: Clock,
     lease: Duration,
-    exclusive: bool,
+    others: Others,
     /// Tells this process from its predecessor.
     instance: Arc<str>,
     /// Tells the leases of this process apart.
     serial: Arc<AtomicU64>,
+}
+
+/// What is known about the other processes that use the store.
+#[derive(Clone)]
+enum Others {
+    /// Nothing: what one has begun may go on until its lease ends.
+    Unknown,
+    /// There are none.
+    Dead,
+    /// Whether the one of this name lives can be found out.
+    Ask(Arc<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
 /// What to do with a call.
@@ -83,7 +94,7 @@ impl Idempotency {
             store,
             clock,
             lease: Duration::from_secs(120),
-            exclusive: false,
+            others: Others::Unknown,
             instance: hex(&random::<16>()).into(),
             serial: Arc::default(),
         }
@@ -99,7 +110,20 @@ impl Idempotency {
     /// States that no other process shares the store: what another process has begun is then
     /// known to be dead, and taken over at once.
     pub fn exclusive(mut self) -> Self {
-        self.exclusive = true;
+        self.others = Others::Dead;
+        self
+    }
+
+    /// Gives this process a name that no other has had, and a way to tell whether the process of
+    /// another name still lives: what a dead one has begun is taken over at once, what a live one
+    /// has begun is left to it.
+    pub fn known_as(
+        mut self,
+        instance: impl Into<Arc<str>>,
+        lives: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.instance = instance.into();
+        self.others = Others::Ask(Arc::new(lives));
         self
     }
 
@@ -169,7 +193,12 @@ impl Idempotency {
     }
 
     fn is_dead(&self, pending: &Pending, now: Timestamp) -> bool {
-        now >= pending.deadline || (self.exclusive && *pending.instance != *self.instance)
+        let owner_died = || match &self.others {
+            Others::Unknown => false,
+            Others::Dead => true,
+            Others::Ask(lives) => !lives(&pending.instance),
+        };
+        now >= pending.deadline || (*pending.instance != *self.instance && owner_died())
     }
 }
 
@@ -242,7 +271,7 @@ impl fmt::Debug for Idempotency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Idempotency")
             .field("lease", &self.lease)
-            .field("exclusive", &self.exclusive)
+            .field("instance", &self.instance)
             .finish_non_exhaustive()
     }
 }

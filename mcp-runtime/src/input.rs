@@ -247,6 +247,11 @@ pub trait Publish: Serialize {}
 impl<T: Serialize> Publish for T {}
 
 /// A number that can limit a range.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot limit a range",
+    label = "not a number",
+    note = "a range begins and ends with a number, or a constant that is one"
+)]
 pub trait Limit {
     /// The number, if JSON can carry it.
     fn limit(self) -> Option<Number>;
@@ -254,6 +259,7 @@ pub trait Limit {
 
 macro_rules! limits {
     ($($int:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Limit for $int {
             fn limit(self) -> Option<Number> {
                 i64::try_from(self).map(Number::from).or_else(|_| u64::try_from(self).map(Number::from)).ok()
@@ -263,12 +269,14 @@ macro_rules! limits {
 }
 limits!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 
+#[diagnostic::do_not_recommend]
 impl Limit for f64 {
     fn limit(self) -> Option<Number> {
         Number::from_f64(self)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Limit for f32 {
     fn limit(self) -> Option<Number> {
         Number::from_f64(self.into())

@@ -11,47 +11,52 @@ use crate::clock::Clock;
 ///
 /// `#[derive(Lend)]` implements it for the fields of a state; every server lends [`Caller`],
 /// [`Call`] and [`Clock`].
-#[diagnostic::on_unimplemented(
-    message = "a server with state `{S}` cannot lend `{Self}`",
-    label = "needs `&{Self}`, which `{S}` does not have",
-    note = "give the state a field of this type and derive `Lend` for it; what the model sends is taken by value"
-)]
 pub trait LentBy<S: ?Sized>: Send + Sync {
     /// Borrows it from the state or from the call.
     fn lent<'call>(state: &'call S, call: &'call Call) -> &'call Self;
 }
 
-/// A state that says what it can lend, by `#[derive(Lend)]`, lends itself.
-///
-/// The derive does not implement [`LentBy`] for the state directly: a field that is not `Sync`
-/// would then be reported twice, at the field and at the state.
-pub trait Lends {}
+/// [`LentBy`], asked from the side of the state. Expansions ask this way: of a type that is lent,
+/// rustc would guess the state, or give up before it can name it.
+#[diagnostic::on_unimplemented(
+    message = "a server with state `{Self}` cannot lend `{T}`",
+    label = "needs `&{T}`, which `{Self}` does not have",
+    note = "give the state a field of this type and derive `Lend` for it; what the model sends is taken by value"
+)]
+pub trait Lends<T: ?Sized> {
+    /// Borrows it from the state or from the call.
+    fn lend<'call>(&'call self, call: &'call Call) -> &'call T;
+}
 
 #[diagnostic::do_not_recommend]
-impl<S: Lends + Send + Sync> LentBy<S> for S {
-    fn lent<'call>(state: &'call S, _: &'call Call) -> &'call Self {
-        state
+impl<S: ?Sized, T: LentBy<S> + ?Sized> Lends<T> for S {
+    fn lend<'call>(&'call self, call: &'call Call) -> &'call T {
+        T::lent(self, call)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: ?Sized> LentBy<S> for Call {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: ?Sized> LentBy<S> for Caller {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call.caller()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: ?Sized> LentBy<S> for Changes {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call.changes()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: ?Sized> LentBy<S> for Clock {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call.clock()
@@ -70,8 +75,11 @@ impl<'call, S: Send + Sync + 'static> Lender<'call, S> {
     }
 
     /// Borrows one thing.
-    pub fn get<T: LentBy<S> + ?Sized>(&self) -> &'call T {
-        T::lent(self.state, self.call)
+    pub fn get<T: ?Sized>(&self) -> &'call T
+    where
+        S: Lends<T>,
+    {
+        self.state.as_ref().lend(self.call)
     }
 
     /// Runs `work` on a thread where blocking is allowed. It goes on after a deadline or a client

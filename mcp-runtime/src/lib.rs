@@ -30,61 +30,69 @@
 
 #![warn(missing_docs)]
 
-#[doc(hidden)]
-pub mod __private;
-mod auth;
+mod function;
+mod tool;
+mod tool_set;
 mod resource;
 mod prompt;
 mod resource_set;
-mod uri_template;
-mod completion;
+mod bound;
 mod call;
 mod ask;
-mod rounds;
+mod caller;
+mod policy;
+mod lend;
+mod input;
+mod output;
+mod completion;
+mod schema;
+mod uri_template;
+mod json;
+mod error;
+mod changes;
 mod client;
 mod outbox;
+mod rounds;
 mod session;
-mod changes;
-mod caller;
-mod clock;
-pub mod confirm;
-mod digest;
-mod error;
+mod wire;
 mod http;
-pub mod idempotency;
-mod input;
-mod json;
-mod lend;
-mod output;
-mod policy;
-mod schema;
-mod server;
 mod stdio;
+mod server;
+mod auth;
+pub mod confirm;
+pub mod idempotency;
 pub mod store;
+mod digest;
+mod clock;
+mod trace;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod function;
-mod bound;
-mod tool;
-mod tool_set;
-mod trace;
-mod wire;
+#[doc(hidden)]
+pub mod __private;
 
 pub use mcp_macros::{Lend, mcp_tool};
 pub use schemars;
 pub use serde;
 
 pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, token_digest};
+pub use crate::ask::{Asking, Elicit, Elicited, Root, Sample, Sampled};
 pub use crate::call::Call;
 pub use crate::caller::{Caller, Principal};
+pub use crate::changes::Changes;
+pub use crate::client::LogLevel;
 pub use crate::clock::Clock;
+pub use crate::completion::Complete;
 pub use crate::error::{BootError, Result, Tell, ToolError, ToolResult};
 pub use crate::input::Problem;
-pub use crate::output::{Content, Reply};
+pub use crate::output::{Blob, Content, Reply};
 pub use crate::policy::Policy;
-pub use crate::server::{Server, Service};
+pub use crate::prompt::{Messages, Prompt};
+pub use crate::resource::Resource;
+pub use crate::resource_set::{PromptSet, ResourceSet};
+pub use crate::server::{Server, Service, told_to_stop};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
+pub use crate::wire::engine::SessionMode;
 pub use crate::trace::{LogFormat, init_logs};
 
 /// What a file with tools in it needs.

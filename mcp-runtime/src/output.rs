@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::future::{Future, ready};
+use std::future::{Future, Ready, ready};
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -216,6 +218,9 @@ impl ToolOutput for Blob {
     }
 
     fn finish(self) -> Outcome {
+        if self.0.len() > MAX_RESULT {
+            return Outcome::Refused(Refusal::ResultTooLarge);
+        }
         Outcome::Blob(self.0)
     }
 }
@@ -322,10 +327,30 @@ impl<R> Outlet<R> {
 pub struct GuardRefusal(Outcome);
 
 /// Judges what the expression of a guard came to. Called by expansions.
-pub fn guard<G: Guard<Kind>, Kind>(
-    expression: G,
-) -> impl Future<Output = Result<(), GuardRefusal>> + Send {
+pub fn guard<'call, G: Guard<'call, Kind>, Kind>(expression: G) -> Judging<'call> {
     expression.settle()
+}
+
+/// A judgement, or what will come to one.
+///
+/// Not `impl Future`: of an opaque type rustc asks the bounds once more where it is awaited, and
+/// one wrong guard gives two errors. Only a guard that waits pays for its box.
+pub enum Judging<'call> {
+    #[doc(hidden)]
+    Done(Ready<Result<(), GuardRefusal>>),
+    #[doc(hidden)]
+    Waiting(Pin<Box<dyn Future<Output = Result<(), GuardRefusal>> + Send + 'call>>),
+}
+
+impl Future for Judging<'_> {
+    type Output = Result<(), GuardRefusal>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Done(ready) => Pin::new(ready).poll(context),
+            Self::Waiting(future) => future.as_mut().poll(context),
+        }
+    }
 }
 
 /// What a guard may evaluate to: a [`Verdict`], or a future of one.
@@ -334,25 +359,25 @@ pub fn guard<G: Guard<Kind>, Kind>(
     label = "not a verdict",
     note = "a guard is a `bool`, a `ToolResult<bool>` or a `ToolResult<()>`, or a `Send` future of one"
 )]
-pub trait Guard<Kind> {
-    /// Judges it, after awaiting it if need be.
-    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send;
+pub trait Guard<'call, Kind> {
+    #[doc(hidden)]
+    fn settle(self) -> Judging<'call>;
 }
 
 /// Tells the two kinds of guard apart for type inference.
 pub enum Waiting {}
 
 #[diagnostic::do_not_recommend]
-impl<V: Verdict> Guard<Plain> for V {
-    fn settle(self) -> impl Future<Output = Result<(), GuardRefusal>> + Send {
-        ready(self.judge().map_err(GuardRefusal))
+impl<'call, V: Verdict> Guard<'call, Plain> for V {
+    fn settle(self) -> Judging<'call> {
+        Judging::Done(ready(self.judge().map_err(GuardRefusal)))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<F: Future<Output: Verdict> + Send> Guard<Waiting> for F {
-    async fn settle(self) -> Result<(), GuardRefusal> {
-        self.await.judge().map_err(GuardRefusal)
+impl<'call, F: Future<Output: Verdict> + Send + 'call> Guard<'call, Waiting> for F {
+    fn settle(self) -> Judging<'call> {
+        Judging::Waiting(Box::pin(async { self.await.judge().map_err(GuardRefusal) }))
     }
 }
 

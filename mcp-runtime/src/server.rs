@@ -414,8 +414,8 @@ impl Service {
     }
 }
 
-/// Ready when the process is told to stop.
-async fn told_to_stop() {
+/// Ready when the process is told to stop: SIGTERM, or Ctrl-C.
+pub async fn told_to_stop() {
     let interrupt = async {
         // Without a handler there is nothing to wait for.
         if tokio::signal::ctrl_c().await.is_err() {

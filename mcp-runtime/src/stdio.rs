@@ -19,8 +19,11 @@ use crate::wire::reply::{Reply, code};
 
 /// The longest line, in bytes; the rest of a longer one is skipped.
 const MAX_LINE: usize = 4 << 20;
-/// Messages answered at the same time. Reading pauses while so many are under way.
+/// Messages answered at the same time.
 const MAX_CONCURRENT: usize = 64;
+/// Messages that wait for their turn. Reading pauses only when there are so many, because a line
+/// that is not read may be the one that cancels.
+const MAX_WAITING: usize = 1024;
 /// How long calls in flight may go on after the client has closed the pipe.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,7 @@ pub(crate) async fn serve(
     });
     let calls = Arc::new(Calls::default());
     let slots = Arc::new(Semaphore::new(MAX_CONCURRENT));
+    let places = Arc::new(Semaphore::new(MAX_WAITING));
     let tasks = TaskTracker::new();
     let mut reader = Lines::default();
     let result = loop {
@@ -70,12 +74,14 @@ pub(crate) async fn serve(
                     Peek::Request(id) => Some(calls.open(id)),
                     Peek::Other => None,
                 };
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                     break Ok(());
                 };
+                let slots = Arc::clone(&slots);
                 let (engine, caller) = (Arc::clone(&engine), Arc::clone(&caller));
                 let (answers, of_task, done) = (answers.clone(), Arc::clone(&calls), entry.clone());
                 let task = tasks.spawn(async move {
+                    let slot = slots.acquire().await;
                     let reply = engine.handle(&bytes, None, caller).await;
                     if let Some(entry) = &done {
                         of_task.close(entry);
@@ -83,7 +89,7 @@ pub(crate) async fn serve(
                     if !reply.body.is_empty() {
                         let _ = answers.send(reply.body).await;
                     }
-                    drop(slot);
+                    drop((slot, place));
                 });
                 if let Some(entry) = entry {
                     calls.started(&entry, task.abort_handle());

@@ -46,6 +46,26 @@ struct ToolEntry<S> {
 ///
 /// Makes a [`ToolSet`] for a server whose state can lend everything that the tools take by
 /// reference.
+///
+/// ```
+/// use mcp_runtime::prelude::*;
+///
+/// struct Ledger(u32);
+///
+/// #[derive(Lend)]
+/// struct App {
+///     ledger: Ledger,
+/// }
+///
+/// /// What is owed.
+/// #[mcp_tool(public, read_only)]
+/// fn balance(ledger: &Ledger) -> u32 {
+///     ledger.0
+/// }
+///
+/// let tools: ToolSet<App> = tools![balance];
+/// assert_eq!(tools.names().collect::<Vec<_>>(), ["balance"]);
+/// ```
 #[macro_export]
 macro_rules! tools {
     ($($tool:path),* $(,)?) => {

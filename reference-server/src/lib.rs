@@ -1,3 +1,21 @@
 //! The reference server: admin tools on real systems, and the systems themselves.
+//!
+//! A call comes in through `mcp-runtime`, runs one function of a toolset ([`copilot`]), which asks
+//! its system through the [`backend`] client. The system itself, [`platform`], runs in the same
+//! process unless the [`config`] names another. [`identity`] says who may call, [`commands`] puts
+//! it all together.
 
+pub mod copilot;
+pub mod toolsets;
+pub mod backend;
 pub mod platform;
+pub mod identity;
+pub mod config;
+pub mod commands;
+mod app;
+mod data;
+mod random;
+mod secret;
+
+pub use app::App;
+pub use secret::Secret;

@@ -32,11 +32,18 @@ pub mod shop {
         Ok(Refund { cents })
     }
 
+    /// Refund an order, in the old way.
+    #[mcp_tool(scope = "refunds:write")]
+    #[deprecated]
+    pub async fn refund_old(#[arg(range = 0..256, default = 255)] cents: u8) -> u8 {
+        cents
+    }
+
     /// Nothing to say.
     #[mcp_tool(public, blocking)]
     pub fn nothing() {}
 }
 
 fn main() {
-    let _: ToolSet = tools![shop::refund, shop::nothing];
+    let _: ToolSet = tools![shop::refund, shop::refund_old, shop::nothing];
 }

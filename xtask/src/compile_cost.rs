@@ -97,21 +97,21 @@ fn write_sources(peers: &Peers, [ours, rmcp]: &[Contender; 2], tools: u32) -> Re
         &rmcp.path.join("src/main.rs"),
         &fs::read(original.join("src/main.rs"))?,
     )?;
-    write_if_changed(
-        &rmcp.tools(),
-        rmcp::with_literal(&generated, LITERAL)?.as_bytes(),
-    )?;
+    // Always written: cargo must run the compiler again for us to see what it expands to.
+    fs::write(rmcp.tools(), rmcp::with_literal(&generated, LITERAL)?)?;
 
     let manifest = ours::manifest(&ours.package(), &shell::root().join("mcp-runtime"));
     write_if_changed(&ours.path.join("Cargo.toml"), manifest.as_bytes())?;
     // Ours with the versions that the workspace is tested with.
-    let lock = ours.path.join("Cargo.lock");
-    if !lock.exists() {
-        fs::copy(shell::root().join("Cargo.lock"), lock)?;
-    }
+    fs::copy(
+        shell::root().join("Cargo.lock"),
+        ours.path.join("Cargo.lock"),
+    )?;
     write_if_changed(&ours.path.join("src/main.rs"), ours::MAIN.as_bytes())?;
-    let names = rmcp::tools(&generated);
-    write_if_changed(&ours.tools(), ours::generate(&names, LITERAL).as_bytes())
+    Ok(fs::write(
+        ours.tools(),
+        ours::generate(&rmcp::tools(&generated), LITERAL),
+    )?)
 }
 
 /// Lines of the crate with every macro and derive expanded.
@@ -178,7 +178,8 @@ fn edit(contender: &Contender, literal: u32) -> Result {
 
 fn sizes(peers: &Peers, contenders: &[Contender; 2]) -> Result<[f64; 2]> {
     each(contenders, |contender| {
-        let mut build = contender.cargo(peers, ["build", "--release", "--quiet"]);
+        let mut build = peers.cargo(["build", "--release", "--quiet"]);
+        build.current_dir(&contender.path);
         step(&format!("release {}", contender.name), &mut build)?;
         let bytes = fs::metadata(peers.release().join(contender.package()))?.len();
         Ok(bytes as f64 / 1024.0 / 1024.0)

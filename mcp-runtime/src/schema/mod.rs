@@ -128,7 +128,25 @@ pub(crate) fn of_output(describe: fn(&mut SchemaGenerator) -> Schema) -> (Shape,
     let mut schema = Value::Object(schema);
     portable::simplify(&mut schema);
     portable::inline(&mut schema);
+    admit_errors(&mut schema);
     (shape, Some(schema))
+}
+
+/// A failed call has structured content too: a code, a message, and what belongs to them. There
+/// are clients that hold it against the output schema all the same, and show their own complaint
+/// instead of our remedy when it does not fit. So what a result requires is required of results.
+fn admit_errors(schema: &mut Value) {
+    let Value::Object(schema) = schema else {
+        return;
+    };
+    if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+        schema.remove("additionalProperties");
+    }
+    if let Some(required) = schema.remove("required") {
+        schema.insert("if".into(), json!({ "required": ["code", "message"] }));
+        schema.insert("then".into(), json!({}));
+        schema.insert("else".into(), json!({ "required": required }));
+    }
 }
 
 /// Follows a reference into `$defs`, once.

@@ -181,6 +181,34 @@ async fn the_call_of_a_dead_process_is_taken_over_at_once_where_that_is_known() 
     assert_eq!(replay(&shared, "key").await, json!(1));
 }
 
+#[tokio::test]
+async fn the_work_of_a_dead_process_is_taken_over_and_that_of_a_live_one_is_not() {
+    let (store, clock) = store();
+    let process = |name: &'static str| {
+        Idempotency::new(store.clone(), clock.clone())
+            .with_lease(LEASE)
+            .known_as(name, |other| other == "alive")
+    };
+    let (alive, dead, third) = (process("alive"), process("dead"), process("third"));
+    let _running = run(&alive, "of-alive").await;
+    let crashed = run(&dead, "of-dead").await;
+    assert_eq!(
+        refused(&dead, "of-dead").await,
+        "idempotency_in_progress",
+        "to itself a process lives"
+    );
+    assert_eq!(refused(&third, "of-alive").await, "idempotency_in_progress");
+    run(&third, "of-dead")
+        .await
+        .complete(&json!(1))
+        .await
+        .unwrap();
+    assert!(matches!(
+        crashed.complete(&json!(2)).await,
+        Err(IdempotencyError::LeaseLost)
+    ));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_50_parallel_calls_one_runs() {
     let (store, clock) = store();

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::answer::Problem;
 use super::db::{Db, millis, new_id};
 use super::{Platform, Settings};
+use crate::random::uuid4;
 
 const ACTING_USER: &str = "x-acting-user";
 const REQUEST_ID: &str = "x-request-id";
@@ -174,7 +175,7 @@ fn request_id(headers: &HeaderMap) -> String {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_uuid4(id))
-        .map_or_else(new_uuid4, str::to_ascii_lowercase)
+        .map_or_else(uuid4, str::to_ascii_lowercase)
 }
 
 fn is_uuid4(text: &str) -> bool {
@@ -187,22 +188,6 @@ fn is_uuid4(text: &str) -> bool {
         })
 }
 
-fn new_uuid4() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system provides randomness");
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +195,7 @@ mod tests {
     #[test]
     fn made_request_ids_are_version_4_uuids() {
         for _ in 0..100 {
-            assert!(is_uuid4(&new_uuid4()));
+            assert!(is_uuid4(&uuid4()));
         }
     }
 

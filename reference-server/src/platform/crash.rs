@@ -14,7 +14,7 @@ macro_rules! crash_at {
         $platform
             .0
             .crash
-            .pass($crate::platform::crash::Step::$step)
+            .pass($crate::platform::crash::Step::$step, &$platform.0.db)
             .await;
     };
 }
@@ -27,6 +27,7 @@ mod points {
     use tokio::sync::Notify;
 
     use crate::platform::Platform;
+    use crate::platform::db::Db;
 
     /// What a send has done when it stops.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ mod points {
 
     impl CrashPoint {
         /// Never returns when this is the step to stop at.
-        pub(in super::super) async fn pass(&self, step: Step) {
+        pub(in super::super) async fn pass(&self, step: Step, db: &Db) {
             let reached = {
                 let armed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 match &*armed {
@@ -55,6 +56,7 @@ mod points {
                 }
             };
             if let Some(reached) = reached {
+                db.die();
                 reached.notify_one();
                 std::future::pending::<()>().await;
             }

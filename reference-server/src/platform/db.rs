@@ -12,19 +12,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mcp_runtime::Clock;
+use mcp_runtime::idempotency::Idempotency;
 use mcp_runtime::store::{MemoryStore, SqlStore, Store};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 use ulid::Ulid;
 
 use super::OpenError;
-use super::lock_file::{self, LockFile};
+use super::alive::{Alive, Gate};
 
 #[derive(Clone)]
 pub(super) struct Db {
     pool: AnyPool,
     place: Place,
-    _lock: Option<LockFile>,
+    /// Of a database that other processes can open, too.
+    alive: Option<Arc<Alive>>,
 }
 
 impl Db {
@@ -33,7 +35,11 @@ impl Db {
         let place = Place::of(url)?;
         let in_memory = place == Place::Memory;
         let url = place.prepare()?;
-        let lock = place.lock()?;
+        // One at a time: SQLite's migrations do not expect company.
+        let gate = match &place {
+            Place::File(path) => Some(Gate::pass(path).await?),
+            Place::Memory => None,
+        };
         let pool = AnyPoolOptions::new()
             // An in-memory database belongs to its connection: one, kept for ever.
             .max_connections(if in_memory { 1 } else { 8 })
@@ -47,11 +53,26 @@ impl Db {
             .connect(&url)
             .await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self {
-            pool,
-            place,
-            _lock: lock,
-        })
+        let alive = gate.map(|gate| gate.enter()).transpose()?.map(Arc::new);
+        Ok(Self { pool, place, alive })
+    }
+
+    /// What happens once across all processes that have this database open. What a dead one has
+    /// begun is taken over.
+    pub(super) fn idempotency(&self, store: Arc<dyn Store>, clock: Clock) -> Idempotency {
+        let idempotency = Idempotency::new(store, clock);
+        match &self.alive {
+            Some(alive) => idempotency.known_as(alive.name(), alive.witness()),
+            None => idempotency,
+        }
+    }
+
+    /// What the end of the process does.
+    #[cfg(debug_assertions)]
+    pub(super) fn die(&self) {
+        if let Some(alive) = &self.alive {
+            alive.die();
+        }
     }
 
     /// Where confirmed tokens and idempotency keys are remembered: in the same file, so that a
@@ -124,13 +145,6 @@ impl Place {
             }
         }
         Ok(url)
-    }
-
-    fn lock(&self) -> Result<Option<LockFile>, OpenError> {
-        match self {
-            Self::Memory => Ok(None),
-            Self::File(path) => lock_file::lock(path).map(Some),
-        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `POST /invites/preview`, `/invites/send` | `invites` |
 //! | `GET /metrics/{metric_name}` | `metrics` |
 
+mod alive;
 mod answer;
 mod audit;
 mod auth;
@@ -30,7 +31,6 @@ mod instructor_detail;
 mod instructors;
 mod invites;
 mod limits;
-mod lock_file;
 mod mail;
 mod metrics;
 mod query;
@@ -55,7 +55,8 @@ pub use self::crash::Step;
 use self::db::Db;
 use self::limits::Limits;
 use self::mail::Mailer;
-pub use self::settings::{Mail, PageSizes, RateLimits, Secret, Settings};
+pub use self::settings::{Mail, PageSizes, RateLimits, Settings};
+pub use crate::secret::Secret;
 
 /// The marketplace: its database, its rules and its REST API. Clones share everything.
 #[derive(Clone)]
@@ -94,15 +95,12 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
-    #[error(
-        "another process has {path} open; stop it, call its API instead, or name another database"
-    )]
-    InUse { path: String },
 }
 
 impl Platform {
     /// Opens the database, brings its schema up to date, fills an empty one with demo data when
-    /// asked to, and finishes invite sends that a crash interrupted.
+    /// asked to, and finishes invite sends that a crash interrupted. Other processes may have the
+    /// same database open: what they are about to send is left to them.
     pub async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         settings.check()?;
         let keys = settings.keys()?;
@@ -116,10 +114,9 @@ impl Platform {
         let platform = Self(Arc::new(Inner {
             limits: Limits::new(settings.rate_limits),
             confirm: Confirm::new(keys, clock.clone(), store.clone()),
-            // Exclusive: what another process has begun on this file is known to be dead.
-            idempotency: Idempotency::new(store, clock.clone())
-                .with_lease(invites::LONGEST_SEND)
-                .exclusive(),
+            idempotency: db
+                .idempotency(store, clock.clone())
+                .with_lease(invites::LONGEST_SEND),
             mailer,
             #[cfg(debug_assertions)]
             crash: crash::CrashPoint::default(),

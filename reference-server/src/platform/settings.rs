@@ -1,6 +1,5 @@
 //! What an operator may decide.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use mcp_runtime::confirm::Keys;
@@ -8,6 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::OpenError;
+use crate::secret::Secret;
 
 /// Everything [`Platform::open`](super::Platform::open) needs to know besides the time.
 #[derive(Clone, Debug, Deserialize)]
@@ -131,6 +131,14 @@ pub enum Mail {
     },
 }
 
+impl Mail {
+    /// A mail server, with the usual sender unless another is named.
+    pub fn smtp(url: Secret, from: Option<String>) -> Self {
+        let from = from.unwrap_or_else(default_sender);
+        Self::Smtp { url, from }
+    }
+}
+
 impl Default for Mail {
     fn default() -> Self {
         Self::Folder(PathBuf::from("data/mail"))
@@ -162,29 +170,6 @@ impl Default for PageSizes {
             default: 50,
             max: 200,
         }
-    }
-}
-
-/// A text that never shows itself: not in `Debug`, not in logs.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<T: Into<String>> From<T> for Secret {
-    fn from(text: T) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }
 

@@ -1,3 +1,8 @@
-//! The reference server from the outside.
+//! The reference server from outside: the REST API, the tools over it, the client between them,
+//! and the program itself.
 
 mod platform;
+mod copilot;
+mod backend;
+mod binary;
+mod config;

@@ -3,6 +3,6 @@ use mcp_runtime::prelude::*;
 
 /// Refund an order.
 #[mcp_tool(public)]
-fn refund(_meta: String) {} //~
+fn refund(#[arg(rename = "_meta")] meta: String) {} //~
 
 fn main() {}

@@ -18,6 +18,8 @@ const TARGETS: &[(&str, f64)] = &[
     ("list", 0.90),
     ("init", 0.75),
 ];
+/// Cores that other processes may take; above it bench.py repeats a cell, up to three times.
+const QUIET: f64 = 0.12;
 const LIMIT: &str = "limit-typed";
 const OURS: &str = "contender";
 
@@ -25,15 +27,27 @@ const OURS: &str = "contender";
 pub(crate) fn print(results: &str) -> Result {
     let cells = read(results)?;
     println!("\n### Share of the limit at {CONNECTIONS} connections\n");
-    println!("| scenario | ours, req/s | share | target |\n|---|---:|---:|---:|");
+    println!("| scenario | ours, req/s | share | target | share by CPU time |");
+    println!("|---|---:|---:|---:|---:|");
     for (scenario, target) in TARGETS {
-        let rate = |name: &str| median(&cells, scenario, CONNECTIONS, name, "rps");
-        if let (Some(ours), Some(limit)) = (rate(OURS), rate(LIMIT)) {
-            println!(
-                "| {scenario} | {ours:.0} | {:.2} | {target:.2} |",
-                ours / limit
-            );
+        let of = |name: &str, field| median(&cells, scenario, CONNECTIONS, name, field);
+        let (rate, limit) = (of(OURS, "rps"), of(LIMIT, "rps"));
+        let (cpu, limit_cpu) = (of(OURS, "cpu_ms_per_1k"), of(LIMIT, "cpu_ms_per_1k"));
+        if let (Some(rate), Some(limit), Some(cpu), Some(limit_cpu)) = (rate, limit, cpu, limit_cpu)
+        {
+            let (share, by_cpu) = (rate / limit, limit_cpu / cpu);
+            println!("| {scenario} | {rate:.0} | {share:.2} | {target:.2} | {by_cpu:.2} |");
         }
+    }
+    let others = cells
+        .values()
+        .flatten()
+        .filter_map(|round| round["other"].as_f64());
+    if let Some(others) = crate::statistics::median(others).filter(|cores| *cores > QUIET) {
+        println!(
+            "\nThe machine was busy ({others:.2} cores for others in the median cell): do not keep"
+        );
+        println!("these figures. The share by CPU time suffers least.");
     }
 
     let Some(most) = cells.keys().map(|(_, connections, _)| *connections).max() else {

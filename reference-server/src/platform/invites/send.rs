@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-use super::finish::finish;
+use super::finish::{finish, settle};
 use super::write::{self, SendKey};
 use super::{Invitation, OPERATION};
 use crate::platform::Platform;
@@ -79,23 +79,12 @@ async fn once_per_key(
         key: &key,
         fingerprint: &fingerprint,
     };
-    match send_or_resume(&platform, &key, &token).await {
-        Ok(result) => {
-            crash_at!(platform, SendFinished);
-            // The send's own row holds the result, too: a retry finds it there.
-            if let Err(error) = lease.complete(&result).await {
-                tracing::warn!(%error, "the result of a send is not stored under its key");
-            }
-            Ok(result)
-        }
-        Err(problem) => {
-            // Every step can be repeated, so a failed send may be tried again at once.
-            if let Err(error) = lease.abandon().await {
-                tracing::warn!(%error, "the key of a failed send stays taken for a while");
-            }
-            Err(problem)
-        }
+    let outcome = send_or_resume(&platform, &key, &token).await;
+    if outcome.is_ok() {
+        crash_at!(platform, SendFinished);
     }
+    settle(lease, &outcome).await;
+    outcome
 }
 
 /// A send that was begun needs its token no more: it may have expired since.

@@ -1,11 +1,12 @@
 //! Opening the database, and what happens when it is in trouble.
 
 use mcp_runtime::Clock;
-use reference_server::platform::{OpenError, Platform, RateLimits, Settings};
+use reference_server::platform::{Mail, OpenError, Platform, RateLimits, Settings};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection, Executor};
+use tokio::net::TcpListener;
 
-use super::{Stage, TOKEN};
+use super::{Stage, TOKEN, open, send, send_request};
 
 const KEY: &str = "a-confirm-key-of-at-least-32-bytes-for-tests";
 
@@ -33,7 +34,7 @@ const FAULTS: &[Fault] = &[
     }),
     ("page_sizes", |s| s.page_sizes.default = 0),
     ("mail", |s| {
-        s.mail = reference_server::platform::Mail::Smtp {
+        s.mail = Mail::Smtp {
             url: "https://user:hunter2@mail.example.com".into(),
             from: "invites@example.com".to_owned(),
         };
@@ -120,18 +121,38 @@ async fn the_database_is_readable_by_its_owner_only() {
     assert_eq!(file.permissions().mode() & 0o777, 0o600);
 }
 
+/// Two platforms in one process are to each other what two processes are: the locks that tell
+/// the living from the dead belong to open files.
 #[tokio::test]
-async fn a_database_belongs_to_one_process() {
-    let stage = Stage::new().await;
+async fn two_processes_work_on_one_database() {
+    let first = Stage::new().await;
+    let second = open(&first.settings, &first.clock).await.router();
+    let token = first.token(&["ann@example.com"]).await;
+    let sent = send(&second, send_request(&[], &token, "key")).await.ok();
+    let again = first.send(&token, "key").await.ok();
+    assert_eq!(sent["data"], again["data"]);
+    assert_eq!(first.letters().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_living_process_sends_is_left_to_it() {
+    // A mail server that takes the connection and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = mute.local_addr().expect("an address");
+    let url = format!("smtp://{address}");
+    let stage = Stage::with(|settings| settings.mail = Mail::smtp(url.into(), None)).await;
+    let token = stage.token(&["ann@example.com"]).await;
+    let (router, request) = (stage.router.clone(), send_request(&[], &token, "key"));
+    let sending = tokio::spawn(async move { send(&router, request).await });
+    let _connection = mute.accept().await.expect("the send has begun");
+
     let mut settings = stage.settings.clone();
-    let file = stage.folder.path().join("other.db");
-    settings.database = format!("sqlite://{}", file.display());
-    let lock = std::fs::File::create(file.with_extension("db.lock")).expect("a file");
-    lock.try_lock().expect("what another process would hold");
-    let refused = Platform::open(settings.clone(), Clock::system()).await;
-    assert!(matches!(refused, Err(OpenError::InUse { .. })));
-    drop(lock);
-    assert!(Platform::open(settings, Clock::system()).await.is_ok());
+    settings.mail = Mail::Folder(stage.folder.path().join("mail"));
+    let second = open(&settings, &stage.clock).await.router();
+    let answer = send(&second, send_request(&[], &token, "key")).await;
+    answer.refused(409, "idempotency_in_progress");
+    assert!(stage.letters().is_empty(), "the second process mailed, too");
+    sending.abort();
 }
 
 /// Waits for SQLite's busy timeout of five seconds.

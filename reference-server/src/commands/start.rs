@@ -1,0 +1,83 @@
+//! From a configuration to a server.
+
+use mcp_runtime::{BootError, Clock, Result, Server};
+use reqwest::Url;
+
+use crate::backend::{Backend, is_loopback};
+use crate::config::{Config, Mode};
+use crate::identity::TokenFile;
+use crate::platform::{OpenError, Platform};
+use crate::{App, copilot, data, toolsets};
+
+/// The server that `config` describes. Everything that can be wrong is found before it listens.
+pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
+    let tools = toolsets::tools(&config.toolsets)?;
+    data::create(&config.data)?;
+    let backend = backend(config, clock).await?;
+    let mut server = introduced(Server::with_state(App { backend }, tools)).clock(clock.clone());
+    if let Some(url) = &config.public_url {
+        server = server.public_url(url);
+    }
+    for host in &config.allowed_hosts {
+        server = server.allow_host(host);
+    }
+    for origin in &config.allowed_origins {
+        server = server.allow_origin(origin);
+    }
+    if config.identity.demo {
+        server = server.auth(TokenFile::new(&config.data, clock.clone()));
+    }
+    Ok(server)
+}
+
+fn introduced(server: Server<App>) -> Server<App> {
+    server
+        .identity(copilot::TITLE, env!("CARGO_PKG_VERSION"))
+        .title(copilot::TITLE)
+        .instructions(copilot::INSTRUCTIONS)
+}
+
+async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
+    let limits = config.backend_limits();
+    match config.backend.mode {
+        Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
+            "backend.url is set: say backend.mode = \"url\" to use it",
+        )),
+        Mode::InProcess => {
+            let router = platform(config, clock).await?.router();
+            Backend::in_process(router, &config.service_token()?, limits)
+        }
+        Mode::Url => {
+            let url = config.backend.url.as_deref();
+            let url =
+                url.ok_or_else(|| BootError::new("backend.mode is \"url\": set backend.url"))?;
+            // The token in our data folder means something only to what runs on it, too.
+            let ours = url.parse().is_ok_and(|url: Url| is_loopback(&url));
+            if config.backend.service_token.is_none() && !ours {
+                return Err(BootError::new(
+                    "set backend.service_token for the API at backend.url",
+                ));
+            }
+            Backend::remote(url, &config.service_token()?, limits)
+        }
+    }
+}
+
+/// The marketplace on the data of this machine.
+pub(super) async fn platform(config: &Config, clock: &Clock) -> Result<Platform> {
+    let settings = config.platform_settings()?;
+    Platform::open(settings, clock.clone())
+        .await
+        .map_err(|error| told(&error))
+}
+
+/// An error with what lies beneath it.
+fn told(error: &OpenError) -> BootError {
+    let mut text = format!("the platform does not start: {error}");
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    BootError::new(text)
+}

@@ -1,0 +1,311 @@
+//! What an operator may decide: one TOML file, every key of which the environment can override
+//! (`MCP_PLATFORM__FOUNDING_CAP=50`). `config.example.toml` documents every key.
+//!
+//! The struct [`Config`] is the only list of keys there is. Keys that it does not have are refused
+//! at start, wherever they stand: a misspelt limit that is silently ignored is no limit.
+
+mod keys;
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use mcp_runtime::{BootError, LogFormat, Result};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use self::keys::known as known_keys;
+use crate::backend::Limits;
+use crate::data;
+use crate::platform::{Mail, PageSizes, RateLimits, Settings};
+use crate::secret::Secret;
+
+/// All settings, with their defaults.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub listen: String,
+    pub data: PathBuf,
+    pub public_url: Option<String>,
+    pub allowed_hosts: Vec<String>,
+    pub allowed_origins: Vec<String>,
+    pub toolsets: Vec<String>,
+    pub log: Log,
+    pub identity: Identity,
+    pub backend: Backend,
+    pub platform: Platform,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: Format,
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    #[default]
+    Human,
+    Json,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    pub demo: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Backend {
+    pub mode: Mode,
+    pub url: Option<String>,
+    pub service_token: Option<Secret>,
+    pub timeouts: Timeouts,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    #[default]
+    InProcess,
+    Url,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    pub connect: Span,
+    pub read: Span,
+    pub call: Span,
+    pub invite: Span,
+    pub call_patience: Span,
+    pub invite_patience: Span,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Platform {
+    pub listen: String,
+    pub database: Option<String>,
+    pub demo_data: bool,
+    pub confirm_keys: Vec<Secret>,
+    pub service_account: String,
+    pub founding_cap: u32,
+    pub invite_url: String,
+    pub rate_limits: Limiting,
+    pub page_sizes: Sizes,
+    pub mail: MailSettings,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limiting {
+    #[default]
+    On,
+    Shadow,
+    Off,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sizes {
+    pub default: i64,
+    pub max: i64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MailSettings {
+    pub folder: Option<PathBuf>,
+    pub smtp_url: Option<Secret>,
+    pub smtp_from: Option<String>,
+}
+
+/// A length of time, written like `30s` or `1m 30s`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct Span(Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let span: Option<SignedDuration> = text.parse().ok();
+        let span = span.and_then(|span| Duration::try_from(span).ok());
+        span.filter(|span| !span.is_zero())
+            .map(Self)
+            .ok_or_else(|| "must be a length of time, like 30s".to_owned())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8787".to_owned(),
+            data: PathBuf::from("data"),
+            public_url: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            toolsets: Vec::new(),
+            log: Log::default(),
+            identity: Identity::default(),
+            backend: Backend::default(),
+            platform: Platform::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: Format::default(),
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { demo: true }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            connect: Span(limits.connect),
+            read: Span(limits.read),
+            call: Span(limits.call),
+            invite: Span(limits.invite),
+            call_patience: Span(limits.call_patience),
+            invite_patience: Span(limits.invite_patience),
+        }
+    }
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        let settings = Settings::new("", "", "");
+        Self {
+            listen: "127.0.0.1:8788".to_owned(),
+            database: None,
+            demo_data: true,
+            confirm_keys: Vec::new(),
+            service_account: settings.service_account,
+            founding_cap: settings.founding_cap,
+            invite_url: settings.invite_url,
+            rate_limits: Limiting::default(),
+            page_sizes: Sizes::default(),
+            mail: MailSettings::default(),
+        }
+    }
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        let sizes = PageSizes::default();
+        Self {
+            default: sizes.default,
+            max: sizes.max,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file, if one is named, and what the environment overrides.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a key is unknown or has a wrong value: named, without the
+    /// value.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self> {
+        read::load(file, environment)
+    }
+
+    pub fn log_format(&self) -> LogFormat {
+        match self.log.format {
+            Format::Human => LogFormat::Human,
+            Format::Json => LogFormat::Json,
+        }
+    }
+
+    /// What the marketplace needs to know. Secrets that are not configured are made.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used.
+    pub fn platform_settings(&self) -> Result<Settings> {
+        let chosen = &self.platform;
+        data::create(&self.data)?;
+        let database = match &chosen.database {
+            Some(database) => database.clone(),
+            None => format!("sqlite://{}", self.data.join("platform.db").display()),
+        };
+        let mut confirm_keys = chosen.confirm_keys.clone();
+        if confirm_keys.is_empty() {
+            confirm_keys.push(data::secret(&self.data, "confirm.key")?);
+        }
+        let mut settings = Settings::new(database, self.service_token()?, "");
+        settings.confirm_keys = confirm_keys;
+        settings.service_account.clone_from(&chosen.service_account);
+        settings.founding_cap = chosen.founding_cap;
+        settings.invite_url.clone_from(&chosen.invite_url);
+        settings.demo_data = chosen.demo_data;
+        settings.mail = self.mail()?;
+        settings.page_sizes = PageSizes {
+            default: chosen.page_sizes.default,
+            max: chosen.page_sizes.max,
+        };
+        settings.rate_limits = match chosen.rate_limits {
+            Limiting::On => RateLimits::On,
+            Limiting::Shadow => RateLimits::Shadow,
+            Limiting::Off => RateLimits::Off,
+        };
+        Ok(settings)
+    }
+
+    fn mail(&self) -> Result<Mail> {
+        let mail = &self.platform.mail;
+        match (&mail.smtp_url, &mail.folder) {
+            (Some(_), Some(_)) => Err(BootError::new(
+                "platform.mail has both folder and smtp_url: mail goes one way",
+            )),
+            (Some(url), None) => Ok(Mail::smtp(url.clone(), mail.smtp_from.clone())),
+            (None, _) if mail.smtp_from.is_some() => Err(BootError::new(
+                "platform.mail.smtp_from is of no use without smtp_url",
+            )),
+            (None, Some(folder)) => Ok(Mail::Folder(folder.clone())),
+            (None, None) => Ok(Mail::Folder(self.data.join("mail"))),
+        }
+    }
+
+    /// What proves to the platform that we may ask.
+    ///
+    /// # Errors
+    /// When the data folder, where one is kept that is not configured, cannot be used.
+    pub fn service_token(&self) -> Result<Secret> {
+        match &self.backend.service_token {
+            Some(token) => Ok(token.clone()),
+            None => data::secret(&self.data, "service.token"),
+        }
+    }
+
+    pub fn backend_limits(&self) -> Limits {
+        let timeouts = &self.backend.timeouts;
+        Limits {
+            connect: timeouts.connect.0,
+            read: timeouts.read.0,
+            call: timeouts.call.0,
+            invite: timeouts.invite.0,
+            call_patience: timeouts.call_patience.0,
+            invite_patience: timeouts.invite_patience.0,
+        }
+    }
+}

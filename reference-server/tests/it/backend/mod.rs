@@ -1,0 +1,5 @@
+//! The client of the REST API, against APIs that behave and APIs that do not.
+
+pub(crate) mod fake;
+mod remote;
+mod trouble;

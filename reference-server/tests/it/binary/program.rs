@@ -1,0 +1,305 @@
+//! Starting the program, and never leaving one behind.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longer than anything here takes, on a busy machine, too.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder of its own for one test, which the program is started on.
+pub(super) struct Place {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        // A test asks faster than people do.
+        Self {
+            folder,
+            environment: Vec::new(),
+        }
+        .env("MCP_PLATFORM__RATE_LIMITS", "off")
+    }
+
+    pub(super) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Names of the letters that were sent.
+    pub(super) fn letters(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.data().join("mail"));
+        let names = files.into_iter().flatten().flatten();
+        names
+            .map(|file| file.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.ends_with(".eml"))
+            .collect()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reference-server"));
+        // In the folder, so that the default `data` is in there, too.
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("MCP_") || name == "RUST_LOG" || name.ends_with("_PROXY") {
+                command.env_remove(&*name);
+            }
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the program runs")
+    }
+
+    /// A token, as `reference-server token` prints it.
+    pub(super) fn token(&self, arguments: &[&str]) -> String {
+        let output = self.run(&[&["token"], arguments].concat());
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout)
+            .expect("text")
+            .trim()
+            .to_owned()
+    }
+
+    /// Serves on a free port.
+    pub(super) async fn serve(&self, arguments: &[&str]) -> Running {
+        self.start(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
+            .await
+    }
+
+    pub(super) async fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        command
+            .env("MCP_LOG__FORMAT", "json")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let stderr = child.stderr.take().expect("piped");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (sender, url) = tokio::sync::oneshot::channel();
+        let (mut sender, written) = (Some(sender), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let said: Value = serde_json::from_str(&line).unwrap_or_default();
+                if let Some(address) = said["address"].as_str()
+                    && let Some(sender) = sender.take()
+                {
+                    let _ = sender.send(format!("http://{address}"));
+                }
+                let mut log = written.lock().expect("unpoisoned");
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let mut running = Running {
+            child,
+            url: String::new(),
+            log,
+        };
+        running.url = match tokio::time::timeout(PATIENCE, url).await {
+            Ok(Ok(url)) => url,
+            _ => panic!("the program does not serve:\n{}", running.log()),
+        };
+        running
+    }
+
+    /// Serves on a pipe.
+    pub(super) fn pipe(&self, arguments: &[&str]) -> Pipe {
+        let mut command = self.command(&[&["stdio"], arguments].concat());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        let (input, output) = (child.stdin.take(), child.stdout.take().expect("piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Pipe {
+            child,
+            input,
+            lines,
+            next_id: 0,
+        }
+    }
+}
+
+/// A program that serves HTTP. Killed with its value.
+pub(super) struct Running {
+    child: Child,
+    pub(super) url: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Running {
+    pub(super) fn log(&self) -> String {
+        self.log.lock().expect("unpoisoned").clone()
+    }
+
+    /// `kill -9`
+    pub(super) fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(PATIENCE)
+            .build();
+        client
+            .expect("a client")
+            .request(method, format!("{}{path}", self.url))
+    }
+
+    /// A client of revision 2025-06-18 with this token.
+    pub(super) async fn ask(&self, token: Option<&str>, method: &str, params: Value) -> Reply {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let mut request = self
+            .request(Method::POST, "/mcp")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        if method != "initialize" {
+            request = request.header("mcp-protocol-version", "2025-06-18");
+        }
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        Reply::of(request.body(message.to_string())).await
+    }
+
+    pub(super) async fn call(&self, token: &str, tool: &str, arguments: Value) -> Reply {
+        let params = json!({"name": tool, "arguments": arguments});
+        self.ask(Some(token), "tools/call", params).await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An answer over HTTP.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: reqwest::header::HeaderMap,
+    pub(super) body: Value,
+}
+
+impl Reply {
+    pub(super) async fn of(request: RequestBuilder) -> Self {
+        let answer = request.send().await.expect("an answer");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let text = answer.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn structured(&self) -> &Value {
+        structured(&self.body)
+    }
+
+    #[track_caller]
+    pub(super) fn code(&self) -> &str {
+        let result = &self.body["result"];
+        assert_eq!(result["isError"], true, "{}", self.body);
+        result["structuredContent"]["code"]
+            .as_str()
+            .expect("a code")
+    }
+}
+
+/// The structured result of a call that went well.
+#[track_caller]
+pub(super) fn structured(body: &Value) -> &Value {
+    assert_eq!(body["result"]["isError"], false, "{body}");
+    &body["result"]["structuredContent"]
+}
+
+/// A program that serves a pipe. Killed with its value.
+pub(super) struct Pipe {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    next_id: u64,
+}
+
+impl Pipe {
+    pub(super) fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.next_id += 1;
+        let id = self.next_id;
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let mut input = self.input.as_ref().expect("open");
+        writeln!(input, "{message}").expect("written");
+        let line = self.lines.recv_timeout(PATIENCE).expect("an answer");
+        let answer: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("stdout carries nothing but MCP, not {line:?}"));
+        assert_eq!(answer["id"], id, "{answer}");
+        answer
+    }
+
+    pub(super) fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.ask("tools/call", json!({"name": tool, "arguments": arguments}))
+    }
+
+    /// Closes the pipe; what else was said on it, and how the program ended.
+    pub(super) fn close(mut self) -> (Vec<String>, std::process::ExitStatus) {
+        self.input.take();
+        let status = self.child.wait().expect("it ends");
+        (self.lines.iter().collect(), status)
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,96 @@
+//! The copilot's tools, called the way a client calls them, on the demo marketplace.
+
+mod invites;
+mod listing;
+mod reads;
+mod refusals;
+
+use jiff::Timestamp;
+use mcp_runtime::testing::{TestClient, TestServer};
+use mcp_runtime::{Caller, Clock, Server};
+use reference_server::backend::{Backend, Limits};
+use reference_server::identity::Identity;
+use reference_server::platform::{Mail, Platform, RateLimits, Settings};
+use reference_server::{App, Secret, copilot};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const TOKEN: &str = "a-service-token-for-tests";
+
+/// A server with the demo marketplace, whose clock stands at noon of 1 June 2026.
+struct Market {
+    clock: Clock,
+    backend: Backend,
+    server: TestServer,
+    folder: TempDir,
+}
+
+impl Market {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(adjust: impl FnOnce(&mut Settings)) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let key = "a-confirm-key-of-at-least-32-bytes-for-tests";
+        let mut settings = Settings::new("sqlite::memory:", TOKEN, key);
+        settings.demo_data = true;
+        settings.rate_limits = RateLimits::Off;
+        settings.mail = Mail::Folder(folder.path().join("mail"));
+        adjust(&mut settings);
+        let noon: Timestamp = "2026-06-01T12:00:00Z".parse().expect("an instant");
+        let clock = Clock::manual(noon);
+        let platform = Platform::open(settings, clock.clone())
+            .await
+            .expect("the platform");
+        let token = Secret::from(TOKEN);
+        let limits = Limits::default();
+        let backend = Backend::in_process(platform.router(), &token, limits).expect("a client");
+        let app = App {
+            backend: backend.clone(),
+        };
+        let server = Server::with_state(app, copilot::tools()).clock(clock.clone());
+        let server = TestServer::new(server).expect("a server");
+        Self {
+            clock,
+            backend,
+            server,
+            folder,
+        }
+    }
+
+    /// A demo identity, as its token makes it.
+    fn demo(&self, name: &str) -> TestClient {
+        let identity = Identity::named(name).expect("an identity");
+        self.server
+            .as_caller(identity.caller(&[]).expect("a caller"))
+    }
+
+    fn admin(&self) -> TestClient {
+        self.demo("admin")
+    }
+
+    /// The confirm token of a preview by the admin.
+    async fn token(&self, recipients: &[&str]) -> String {
+        let arguments = json!({"recipient_emails": recipients, "grant_founding_status": false});
+        let preview = self
+            .admin()
+            .call("instainstru_invites_preview", arguments)
+            .await;
+        let token = preview.structured()["data"]["confirm_token"].as_str();
+        token.expect("a token").to_owned()
+    }
+
+    fn letters(&self) -> usize {
+        let files = std::fs::read_dir(self.folder.path().join("mail"));
+        files.map_or(0, |files| files.count())
+    }
+}
+
+fn send_arguments(token: &str, key: &str) -> Value {
+    json!({"confirm_token": token, "idempotency_key": key})
+}
+
+fn caller(subject: &str) -> Caller {
+    Caller::user(subject).scopes(["copilot:read", "copilot:write"])
+}
