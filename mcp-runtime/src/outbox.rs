@@ -58,6 +58,11 @@ impl Outbox {
         }
     }
 
+    /// Whether a message waits.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// A message that waits already.
     pub(crate) fn try_next(&self) -> Option<Vec<u8>> {
         self.lock().waiting.pop_front()

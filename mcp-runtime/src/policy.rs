@@ -137,7 +137,7 @@ impl Allowed<'_> {
 }
 
 /// What a `{name}` in a scope stands for: the variable of a resource template.
-pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Variables<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 /// Applies a policy to a caller. Hidden comes first: a caller that may not know of the thing
 /// learns nothing about its scopes.

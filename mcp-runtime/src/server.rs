@@ -15,15 +15,18 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::auth::Authenticate;
 use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::error::{BootError, Result};
 use crate::http::app::App;
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
+use crate::resource_set::{PromptSet, ResourceSet};
+use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
-use crate::wire::engine::{Engine, Identity};
+use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
 
 /// The largest message, unless said otherwise.
 const MAX_BODY: usize = 1 << 20;
@@ -50,6 +53,9 @@ const PAGE_SIZE: usize = 100;
 pub struct Server<S = ()> {
     state: S,
     tools: ToolSet<S>,
+    resources: ResourceSet<S>,
+    prompts: PromptSet<S>,
+    modes: Modes,
     identity: Identity,
     public_url: Option<String>,
     auth: Option<Arc<dyn Authenticate>>,
@@ -80,6 +86,9 @@ impl<S: Send + Sync + 'static> Server<S> {
         Self {
             state,
             tools,
+            resources: ResourceSet::new(),
+            prompts: PromptSet::new(),
+            modes: Modes::default(),
             identity,
             public_url: None,
             auth: None,
@@ -90,6 +99,35 @@ impl<S: Send + Sync + 'static> Server<S> {
             page_size: PAGE_SIZE,
             limits: Limits::default(),
         }
+    }
+
+    /// Adds resources.
+    #[must_use]
+    pub fn resources(mut self, resources: ResourceSet<S>) -> Self {
+        self.resources = self.resources + resources;
+        self
+    }
+
+    /// Adds prompts.
+    #[must_use]
+    pub fn prompts(mut self, prompts: PromptSet<S>) -> Self {
+        self.prompts = self.prompts + prompts;
+        self
+    }
+
+    /// When a client of the revisions before 2026-07-28 gets a session; when it can be asked
+    /// something, unless said otherwise.
+    #[must_use]
+    pub fn sessions(mut self, mode: SessionMode) -> Self {
+        self.modes.sessions = mode;
+        self
+    }
+
+    /// Tells clients that tools of this server log to them, with [`Call::log`](crate::Call::log).
+    #[must_use]
+    pub fn logging(mut self) -> Self {
+        self.modes.logging = true;
+        self
     }
 
     /// The name and the version that clients see.
@@ -196,7 +234,11 @@ impl<S: Send + Sync + 'static> Server<S> {
     pub fn build(self) -> Result<Service> {
         let mut problems = Vec::new();
         let state = Arc::new(self.state);
-        let tools = self.tools.bind(&state, self.page_size, &mut problems);
+        let offers = Offers {
+            tools: self.tools.bind(&state, self.page_size, &mut problems),
+            resources: self.resources.bind(&state, self.page_size, &mut problems),
+            prompts: self.prompts.bind(&state, self.page_size, &mut problems),
+        };
         let mut guard = Guard::default();
         let mut path = "/mcp".to_owned();
         if let Some(url) = &self.public_url {
@@ -234,7 +276,14 @@ impl<S: Send + Sync + 'static> Server<S> {
             public_url: self.public_url,
             limits: self.limits,
             app: Arc::new(App {
-                engine: Arc::new(Engine::new(tools, self.clock, &self.identity)),
+                engine: Arc::new(Engine::new(
+                    offers,
+                    self.clock.clone(),
+                    &self.identity,
+                    self.modes,
+                    Sessions::new(SessionLimits::default(), self.clock),
+                    Changes::default(),
+                )),
                 auth: self.auth,
                 guard,
                 path,
@@ -389,6 +438,11 @@ impl Service {
             .route(&format!("{path}/"), answer.clone())
             .route("/api/v1/health", answer.clone())
             .route("/api/v1/ready", answer)
+    }
+
+    /// Where changes are announced to whoever listens.
+    pub fn changes(&self) -> &Changes {
+        &self.app.engine.changes
     }
 
     /// The tools, in the order in which they are listed.

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,8 +14,11 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::caller::Caller;
+use crate::client::Client;
 use crate::json::Node;
-use crate::wire::engine::Engine;
+use crate::outbox::Outbox;
+use crate::session::Session;
+use crate::wire::engine::{Engine, Link};
 use crate::wire::message::{self, Id, Message};
 use crate::wire::reply::{Reply, code};
 
@@ -44,6 +49,22 @@ pub(crate) async fn serve(
         io::Result::Ok(())
     });
     let calls = Arc::new(Calls::default());
+    // The connection is its own session: what the client declares holds until it ends.
+    let now = engine.clock.now();
+    let session = Arc::new(Session::new("pipe".to_owned(), caller.owner(), Client::default(), now));
+    let feed = Arc::new(Outbox::default());
+    session.attach(&engine.changes, Arc::clone(&feed));
+    let feeder = {
+        let (feed, answers) = (Arc::clone(&feed), answers.clone());
+        tokio::spawn(async move {
+            loop {
+                let note = std::future::poll_fn(|context| feed.poll_next(context)).await;
+                if answers.send(note).await.is_err() {
+                    return;
+                }
+            }
+        })
+    };
     let slots = Arc::new(Semaphore::new(MAX_CONCURRENT));
     let places = Arc::new(Semaphore::new(MAX_WAITING));
     let tasks = TaskTracker::new();
@@ -78,11 +99,18 @@ pub(crate) async fn serve(
                     break Ok(());
                 };
                 let slots = Arc::clone(&slots);
-                let (engine, caller) = (Arc::clone(&engine), Arc::clone(&caller));
+                let engine = Arc::clone(&engine);
+                let link = Link {
+                    caller: Arc::clone(&caller),
+                    outbox: Arc::default(),
+                    streams: true,
+                    session: Some(Arc::clone(&session)),
+                    opens_sessions: false,
+                };
                 let (answers, of_task, done) = (answers.clone(), Arc::clone(&calls), entry.clone());
                 let task = tasks.spawn(async move {
                     let slot = slots.acquire().await;
-                    let reply = engine.handle(&bytes, None, caller).await;
+                    let reply = answer(&engine, &bytes, &link, &answers).await;
                     if let Some(entry) = &done {
                         of_task.close(entry);
                     }
@@ -97,6 +125,8 @@ pub(crate) async fn serve(
             }
         }
     };
+    engine.changes.close();
+    feeder.abort();
     tasks.close();
     let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
     calls.abort_all();
@@ -105,6 +135,26 @@ pub(crate) async fn serve(
     match tokio::time::timeout(GRACE, writer).await {
         Ok(Ok(written)) => result.and(written),
         _ => result,
+    }
+}
+
+/// Answers a message, and passes on what its call says meanwhile.
+async fn answer(engine: &Engine, bytes: &Bytes, link: &Link, answers: &mpsc::Sender<Vec<u8>>) -> Reply {
+    let mut running = pin!(engine.handle(bytes, None, link));
+    loop {
+        let reply = std::future::poll_fn(|context| {
+            if let Poll::Ready(reply) = running.as_mut().poll(context) {
+                return Poll::Ready(Some(reply));
+            }
+            link.outbox.poll_ready(context).map(|()| None)
+        })
+        .await;
+        while let Some(note) = link.outbox.try_next() {
+            let _ = answers.send(note).await;
+        }
+        if let Some(reply) = reply {
+            return reply;
+        }
     }
 }
 

@@ -9,10 +9,19 @@ pub(crate) enum Form {
     Sse,
 }
 
+/// What a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// The form of an answer that comes at once.
+    pub(crate) form: Form,
+    /// Whether it names events, so that a call may speak before it answers.
+    pub(crate) events: bool,
+}
+
 /// JSON wherever the client takes it, or says nothing; `None` when it takes neither form.
-pub(crate) fn form(headers: &HeaderMap) -> Option<Form> {
+pub(crate) fn accepted(headers: &HeaderMap) -> Option<Accepted> {
     let mut said = false;
-    let (mut json, mut sse) = (false, false);
+    let (mut json, mut sse, mut events) = (false, false, false);
     let mut json_refused = false;
     for value in headers.get_all(header::ACCEPT) {
         said = true;
@@ -31,14 +40,19 @@ pub(crate) fn form(headers: &HeaderMap) -> Option<Form> {
             }
             let is = |wanted: &[&str]| wanted.iter().any(|w| kind.eq_ignore_ascii_case(w));
             json |= is(&["application/json", "application/*", "*/*"]);
-            sse |= is(&["text/event-stream", "text/*", "*/*"]);
+            events |= is(&["text/event-stream", "text/*"]);
+            sse |= events || is(&["*/*"]);
         }
     }
-    match (said, json && !json_refused, sse) {
-        (false, ..) | (_, true, _) => Some(Form::Json),
-        (_, _, true) => Some(Form::Sse),
-        _ => None,
-    }
+    let form = match (said, json && !json_refused, sse) {
+        (false, ..) | (_, true, _) => Form::Json,
+        (_, _, true) => Form::Sse,
+        _ => return None,
+    };
+    Some(Accepted {
+        form,
+        events: events || form == Form::Sse,
+    })
 }
 
 #[cfg(test)]
@@ -61,8 +75,10 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, accept.parse().unwrap());
-            assert_eq!(form(&headers), expected, "{accept}");
+            let form = accepted(&headers).map(|accepted| accepted.form);
+            assert_eq!(form, expected, "{accept}");
         }
-        assert_eq!(form(&HeaderMap::new()), Some(Form::Json));
+        let nothing = accepted(&HeaderMap::new());
+        assert_eq!(nothing, Some(Accepted { form: Form::Json, events: false }));
     }
 }

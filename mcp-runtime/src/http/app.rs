@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -13,8 +14,16 @@ use crate::caller::Caller;
 use crate::http::accept::{self, Form};
 use crate::http::body::{self, BodyError};
 use crate::http::guard::{Guard, Outside};
-use crate::wire::engine::Engine;
+use crate::http::stream::{AnswerBody, Events, event};
+use crate::outbox::Outbox;
+use crate::session::Session;
+use crate::wire::engine::{Engine, Link, SessionMode};
+use crate::wire::headers::Routing;
 use crate::wire::reply::{Challenge, Reply, code};
+use crate::wire::revision::Revision;
+
+/// Which session of the earlier revisions a request belongs to.
+const SESSION: &str = "mcp-session-id";
 
 /// Nothing here takes a query; clients that send one put little into it.
 const MAX_QUERY: usize = 8 << 10;
@@ -33,7 +42,7 @@ pub(crate) struct App {
     pub(crate) stopping: AtomicBool,
 }
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// What a request is for, by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +91,10 @@ impl App {
             Err(outside) => return refused(outside),
         };
         let mut answer = match head.method {
-            Method::POST => self.post(&head, body).await,
+            Method::POST => self.post(head, body).await,
             Method::OPTIONS => preflight(origin.is_some()),
+            Method::GET if self.has_sessions() => self.feed(&head).await,
+            Method::DELETE if self.has_sessions() => self.end_session(&head).await,
             _ => not_allowed(),
         };
         if let Some(origin) = origin {
@@ -92,21 +103,25 @@ impl App {
         answer
     }
 
-    async fn post<B: Body<Data = Bytes>>(&self, head: &http::request::Parts, body: B) -> Answer {
+    async fn post<B: Body<Data = Bytes>>(&self, head: http::request::Parts, body: B) -> Answer {
         if !is_json(&head.headers) {
             return plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Send a JSON-RPC message with Content-Type: application/json\n",
             );
         }
-        let Some(form) = accept::form(&head.headers) else {
+        let Some(accepted) = accept::accepted(&head.headers) else {
             return plain(
                 StatusCode::NOT_ACCEPTABLE,
                 "Accept application/json, text/event-stream, or both\n",
             );
         };
-        let caller = match self.caller(head).await {
+        let caller = match self.caller(&head).await {
             Ok(caller) => caller,
+            Err(answer) => return answer,
+        };
+        let session = match self.session(&head.headers, &caller) {
+            Ok(session) => session,
             Err(answer) => return answer,
         };
         let bytes = match body::read(&head.headers, body, self.max_body).await {
@@ -116,12 +131,94 @@ impl App {
                 return close(plain(StatusCode::BAD_REQUEST, "The body ended early\n"));
             }
         };
-        respond(
-            self.engine
-                .handle(&bytes, Some(&head.headers), caller)
-                .await,
-            form,
-        )
+        let outbox = Arc::new(Outbox::default());
+        let link = Link {
+            caller,
+            outbox: Arc::clone(&outbox),
+            streams: accepted.events,
+            session,
+            opens_sessions: true,
+        };
+        let engine = Arc::clone(&self.engine);
+        let headers = head.headers;
+        let mut running =
+            Box::pin(async move { engine.handle(&bytes, Some(&headers), &link).await });
+        // An answer that comes before anything else is said is one body; else it ends a stream.
+        let first = std::future::poll_fn(|context| {
+            if let Poll::Ready(reply) = running.as_mut().poll(context) {
+                return Poll::Ready(Some(reply));
+            }
+            if accepted.events {
+                return outbox.poll_ready(context).map(|()| None);
+            }
+            Poll::Pending
+        })
+        .await;
+        match first {
+            // What was said and never read: the client takes no events, or the call was too quick.
+            Some(reply) if accepted.events && outbox.has_any() => {
+                streaming(Events::new(Box::pin(std::future::ready(reply)), outbox))
+            }
+            Some(reply) => respond(reply, accepted.form),
+            None => streaming(Events::new(running, outbox)),
+        }
+    }
+
+    fn has_sessions(&self) -> bool {
+        self.engine.modes.sessions != SessionMode::Stateless
+    }
+
+    /// The session that a request names, where that means something: not since 2026-07-28, and not
+    /// where there are none.
+    fn session(&self, headers: &HeaderMap, caller: &Caller) -> Result<Option<Arc<Session>>, Answer> {
+        let Some(id) = headers.get(SESSION) else { return Ok(None) };
+        let version = Routing(headers).version().ok().flatten().and_then(Revision::parse);
+        if !self.has_sessions() || version.is_some_and(Revision::is_modern) {
+            return Ok(None);
+        }
+        let session = id.to_str().ok().and_then(|id| self.engine.sessions.find(id, caller));
+        session.map(Some).ok_or_else(no_session)
+    }
+
+    /// The stream of what belongs to no request of a session.
+    async fn feed(&self, head: &http::request::Parts) -> Answer {
+        let caller = match self.caller(head).await {
+            Ok(caller) => caller,
+            Err(answer) => return answer,
+        };
+        match self.session(&head.headers, &caller) {
+            Err(answer) => answer,
+            Ok(None) => not_allowed(),
+            Ok(Some(session)) => {
+                let outbox = Arc::new(Outbox::default());
+                let changes = self.engine.changes.clone();
+                session.attach(&changes, Arc::clone(&outbox));
+                let open = async move {
+                    // Kept alive by its stream, and the stream by the server.
+                    let _session = session;
+                    changes.closed().await;
+                    Reply::accepted()
+                };
+                streaming(Events::new(Box::pin(open), outbox))
+            }
+        }
+    }
+
+    async fn end_session(&self, head: &http::request::Parts) -> Answer {
+        let caller = match self.caller(head).await {
+            Ok(caller) => caller,
+            Err(answer) => return answer,
+        };
+        match self.session(&head.headers, &caller) {
+            Err(answer) => answer,
+            Ok(None) => not_allowed(),
+            Ok(Some(session)) => {
+                self.engine.sessions.close(&session.id, &caller);
+                let mut answer = Response::new(AnswerBody::default());
+                *answer.status_mut() = StatusCode::NO_CONTENT;
+                answer
+            }
+        }
     }
 
     /// Who sends this request. A token that is not good is refused, never overlooked.
@@ -194,7 +291,7 @@ impl App {
             body.to_string().into(),
         );
         if method == Method::HEAD {
-            *answer.body_mut() = Full::default();
+            *answer.body_mut() = AnswerBody::default();
         }
         answer
     }
@@ -229,11 +326,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn respond(reply: Reply, form: Form) -> Answer {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = match (reply.body.is_empty(), form) {
-        (true, _) => Response::new(Full::default()),
+        (true, _) => Response::new(AnswerBody::default()),
         (_, Form::Json) => json(status, reply.body.into()),
-        (_, Form::Sse) => event(reply.body),
+        (_, Form::Sse) => one_event(&reply.body),
     };
     *answer.status_mut() = status;
+    if let Some(session) = reply.session
+        && let Ok(session) = HeaderValue::try_from(session)
+    {
+        answer.headers_mut().insert(SESSION, session);
+    }
     if let Some(challenge) = reply.challenge {
         let mut text = String::from("Bearer realm=\"mcp\"");
         if let Some(error) = challenge.error {
@@ -251,7 +353,7 @@ fn respond(reply: Reply, form: Form) -> Answer {
 }
 
 fn json(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(Full::new(body).into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.reserve(4);
@@ -268,17 +370,28 @@ fn json(status: StatusCode, body: Bytes) -> Answer {
 }
 
 /// A stream of one event.
-fn event(json_text: Vec<u8>) -> Answer {
-    // JSON from serde has no line breaks outside strings, and none inside them unescaped.
-    let body = [b"event: message\ndata: ".as_slice(), &json_text, b"\n\n"].concat();
-    let mut answer = json(StatusCode::OK, body.into());
+fn one_event(message: &[u8]) -> Answer {
+    streaming(Full::new(event(message)).into())
+}
+
+fn streaming(body: AnswerBody) -> Answer {
+    let mut answer = json(StatusCode::OK, Bytes::new());
     let headers = answer.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/event-stream"),
     );
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    answer
+    answer.map(|_| body)
+}
+
+fn no_session() -> Answer {
+    let mut reply = Reply::malformed(
+        code::SESSION_NOT_FOUND,
+        "Session not found: begin a new one with `initialize`",
+    );
+    reply.status = 404;
+    respond(reply, Form::Json)
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
@@ -327,7 +440,7 @@ fn not_allowed() -> Answer {
 }
 
 fn preflight(from_page: bool) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(AnswerBody::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     let headers = answer.headers_mut();
     headers.insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
@@ -355,7 +468,7 @@ fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("www-authenticate"),
+        HeaderValue::from_static("mcp-session-id, www-authenticate"),
     );
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
 }

@@ -15,7 +15,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -28,6 +27,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
 use crate::http::app::App;
+use crate::http::stream::AnswerBody;
 
 /// How long connections may take, and how many there may be.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,7 @@ pub(crate) async fn serve(
         });
     }
     app.stopping.store(true, Ordering::Relaxed);
+    app.engine.changes.close();
     drop(listener);
     open.enter_stage(Stage::Draining);
     connections.close();
@@ -172,6 +173,9 @@ enum Phase {
     Head,
     Body,
     Call,
+    /// Events are being written. Every look for more of them begins the phase anew, and there is
+    /// none while the client does not read.
+    Stream,
 }
 
 /// When the phase began, shared between the socket, the service and the timer of one connection.
@@ -302,14 +306,55 @@ fn overdue(
 
 async fn answer(
     app: &App,
-    progress: &Progress,
+    progress: &Arc<Progress>,
     request: Request<Incoming>,
-) -> hyper::Response<Full<Bytes>> {
+) -> hyper::Response<WatchedAnswer> {
     progress.enter(Phase::Body);
     let request = request.map(|body| WatchedBody { body, progress });
     let answer = app.answer(request).await;
-    progress.enter(Phase::Idle);
-    answer
+    progress.enter(match answer.body() {
+        AnswerBody::Whole(_) => Phase::Idle,
+        AnswerBody::Events(_) => Phase::Stream,
+    });
+    let progress = Arc::clone(progress);
+    answer.map(|body| WatchedAnswer { body, progress })
+}
+
+/// An answer that tells how its stream fares.
+struct WatchedAnswer {
+    body: AnswerBody,
+    progress: Arc<Progress>,
+}
+
+impl hyper::body::Body for WatchedAnswer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        if let AnswerBody::Events(_) = self.body {
+            self.progress.enter(Phase::Stream);
+        }
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for WatchedAnswer {
+    fn drop(&mut self) {
+        if let AnswerBody::Events(_) = self.body {
+            self.progress.enter(Phase::Idle);
+        }
+    }
 }
 
 /// A body that ends the phase in which it is read.

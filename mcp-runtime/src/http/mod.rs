@@ -5,3 +5,4 @@ pub(crate) mod app;
 mod body;
 pub(crate) mod guard;
 pub(crate) mod listener;
+pub(crate) mod stream;

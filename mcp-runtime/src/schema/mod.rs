@@ -149,6 +149,38 @@ fn admit_errors(schema: &mut Value) {
     }
 }
 
+/// The form of a question with the fields of `T`: flat, and without what forms do not know.
+pub(crate) fn of_form<T: schemars::JsonSchema>() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let root = object(generator.subschema_for::<T>());
+    let definitions = definitions(generator);
+    let mut schema = resolve(&root, &definitions).clone();
+    if !definitions.is_empty() {
+        schema.insert("$defs".into(), Value::Object(definitions));
+    }
+    let mut schema = Value::Object(schema);
+    portable::simplify(&mut schema);
+    portable::hide_nulls(&mut schema);
+    portable::inline(&mut schema);
+    if let Value::Object(schema) = &mut schema {
+        for keyword in ["title", "description", "$defs", "additionalProperties"] {
+            schema.remove(keyword);
+        }
+        schema.entry("properties").or_insert_with(|| json!({}));
+    }
+    schema
+}
+
+/// Whether `content` fits a schema that was made by hand or from a type. One that cannot be
+/// checked accepts nothing.
+pub(crate) fn accepts(schema: &Value, content: &Value) -> bool {
+    jsonschema::draft202012::options()
+        .should_validate_formats(true)
+        .offline()
+        .build(schema)
+        .is_ok_and(|validator| validator.is_valid(content))
+}
+
 /// Follows a reference into `$defs`, once.
 pub(crate) fn resolve<'a>(
     schema: &'a Map<String, Value>,
