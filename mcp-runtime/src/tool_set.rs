@@ -208,6 +208,9 @@ fn said_problems(tool: &Tool) -> Vec<String> {
     if tool.effects.read_only && tool.effects.destructive {
         problems.push("it cannot be both read-only and destructive".into());
     }
+    if tool.policy_ref().needed_scopes().iter().any(|scope| scope.contains(['{', '}'])) {
+        problems.push("its scope has a `{`, which stands for a variable of a URI, and it has none".into());
+    }
     problems
 }
 
