@@ -178,12 +178,12 @@ pub(crate) fn authorize<'p>(
 }
 
 /// Puts variables into a scope.
-fn expand(scope: &Cow<'static, str>, variables: Variables<'_>) -> Option<Cow<'static, str>> {
+fn expand(scope: &str, variables: Variables<'_>) -> Option<Cow<'static, str>> {
     if !scope.contains('{') {
-        return Some(scope.clone());
+        return Some(Cow::Owned(scope.to_owned()));
     }
     let mut text = String::new();
-    let mut rest = &**scope;
+    let mut rest = scope;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}')?;
         let value = variables(name)?;

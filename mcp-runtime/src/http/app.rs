@@ -157,10 +157,10 @@ impl App {
         match first {
             // What was said and never read: the client takes no events, or the call was too quick.
             Some(reply) if accepted.events && outbox.has_any() => {
-                streaming(Events::new(Box::pin(std::future::ready(reply)), outbox))
+                streaming(Events::body(Box::pin(std::future::ready(reply)), outbox))
             }
             Some(reply) => respond(reply, accepted.form),
-            None => streaming(Events::new(running, outbox)),
+            None => streaming(Events::body(running, outbox)),
         }
     }
 
@@ -170,6 +170,7 @@ impl App {
 
     /// The session that a request names, where that means something: not since 2026-07-28, and not
     /// where there are none.
+    #[expect(clippy::result_large_err, reason = "an answer is made once, and sent")]
     fn session(&self, headers: &HeaderMap, caller: &Caller) -> Result<Option<Arc<Session>>, Answer> {
         let Some(id) = headers.get(SESSION) else { return Ok(None) };
         let version = Routing(headers).version().ok().flatten().and_then(Revision::parse);
@@ -199,7 +200,7 @@ impl App {
                     changes.closed().await;
                     Reply::accepted()
                 };
-                streaming(Events::new(Box::pin(open), outbox))
+                streaming(Events::body(Box::pin(open), outbox))
             }
         }
     }

@@ -38,7 +38,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(running: Running, outbox: Arc<Outbox>) -> AnswerBody {
+    pub(crate) fn body(running: Running, outbox: Arc<Outbox>) -> AnswerBody {
         AnswerBody::Events(Box::new(Self {
             running: Some(running),
             outbox,

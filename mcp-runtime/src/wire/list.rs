@@ -77,10 +77,6 @@ impl Listing {
         Ok(listing)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {
         let class = self.class(caller);
         if class == 0 {
