@@ -8,7 +8,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Expr, FnArg, ItemFn, ReturnType, Type};
+use syn::{Attribute, Expr, FnArg, ItemFn, Path, ReturnType, Type};
 
 use crate::check::Checked;
 use crate::literal::typed;
@@ -216,7 +216,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let about = about(offer);
     let (private, description, policy) = (private(offer), doc(&offer.description), policy(offer));
     let begin = begin(offer);
-    let (title, mime, complete) = (offer.title.iter(), offer.mime.iter(), offer.complete.iter());
+    let (title, mime) = (offer.title.iter(), offer.mime.iter());
+    let complete = offer.complete.as_ref().map(complete);
     let effects = &offer.effects;
     let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
     quote! {
@@ -228,9 +229,15 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 #(.mime(#mime))*
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
-                #(.complete(#complete))*
+                #complete
         }
     }
+}
+
+/// A function that does not suggest is reported where it is named.
+fn complete(path: &Path) -> TokenStream {
+    let method = Ident::new("complete", ends(path).1);
+    quote!(.#method(#path))
 }
 
 /// The call that starts the description.

@@ -255,9 +255,9 @@ mod tests {
     use super::*;
 
     /// The expansion of a tool, as rustfmt would write it, without the function itself.
-    fn glue(attribute: &str, item: &str) -> String {
+    fn glue(kind: Kind, attribute: &str, item: &str) -> String {
         let parse = |text: &str| text.parse::<proc_macro2::TokenStream>().expect("tokens");
-        let expansion = offer(Kind::Tool, parse(attribute), parse(item));
+        let expansion = offer(kind, parse(attribute), parse(item));
         let mut file: syn2::File = syn2::parse2(expansion).expect("items");
         file.items.retain(|item| !matches!(item, syn2::Item::Fn(_)));
         prettyplease::unparse(&file)
@@ -266,6 +266,7 @@ mod tests {
     #[test]
     fn the_glue_of_a_tool_fits_on_a_page() {
         let glue = glue(
+            Kind::Tool,
             r#"scope = "refunds:write", destructive, guard = owns(caller, &order)"#,
             r#"
             /// Refund an order.
@@ -291,16 +292,55 @@ mod tests {
 
     #[test]
     fn an_own_path_replaces_every_other() {
-        let glue = glue(
-            "public, blocking, guard = a > 1, crate = own::path",
-            "/// Do it.\nfn f(lent: &Lent, #[arg(default)] a: u32) {}",
-        );
-        assert!(!glue.contains("mcp_runtime"), "{glue}");
+        for (kind, uri) in [
+            (Kind::Tool, ""),
+            (Kind::Resource, "\"x://{a}\","),
+            (Kind::Prompt, ""),
+        ] {
+            let glue = glue(
+                kind,
+                &format!("{uri} public, blocking, guard = a > 1, crate = own::path"),
+                "/// Do it.\nfn f(lent: &Lent, #[arg(default)] a: u32) {}",
+            );
+            assert!(!glue.contains("mcp_runtime"), "{glue}");
+            assert!(!glue.contains("compile_error"), "{glue}");
+            let marker = format!("The {0} `f`: list it in `{0}s![]`.", kind.word());
+            assert!(glue.contains(&marker), "{glue}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_in_a_uri_is_an_error() {
+        for (attribute, parameters, errors) in [
+            (r#""x://{a}", scope = "{a}:{b}""#, "a: u8", 1),
+            (r#""x://{a}", scope = "{a}}""#, "a: u8", 1),
+            (r#""x://{a}", scope = "{a""#, "a: u8", 1),
+            (r#""x://{a}", scopes("{a}", "b")"#, "a: u8", 0),
+            (r#""x://{a" public"#, "a: u8", 2),
+            (
+                r#""x://{a}", public, complete = a::b"#,
+                "a: u8, b: u8, c: u8",
+                2,
+            ),
+            (r#""{a}", public"#, "a: u8, lent: &Lent", 1),
+            (r#""x://{a}", public"#, "#[arg(rename = \"a\")] _b: u8", 0),
+            ("5, public", "", 1),
+            ("", "", 1),
+        ] {
+            let item = format!("/// Read it.\nfn f({parameters}) {{}}");
+            let glue = glue(Kind::Resource, attribute, &item);
+            assert_eq!(
+                glue.matches("compile_error!").count(),
+                errors,
+                "{attribute}: {glue}"
+            );
+        }
     }
 
     #[test]
     fn every_mistake_is_an_error_and_the_function_survives() {
         let glue = glue(
+            Kind::Tool,
             "timeout = \"soon\", rate = 5",
             "fn f(#[arg(rnage = 1..)] a: u32, #[arg(len = 1)] b: bool) {}",
         );

@@ -327,9 +327,10 @@ fn lacks_uri(attribute: &mut Entries, errors: &mut Errors) {
     const WRITE: &str = "the URI comes first: write `#[mcp_resource(\"notes://today\", public)]`";
     let first = attribute.list.first();
     match first.map(|entry| RESOURCE_KEYS.know(&entry.key.unraw().to_string())) {
+        // Perhaps it is what could not be read.
+        _ if attribute.torn => {}
         Some(false) => errors.at(attribute.list.remove(0).key, WRITE),
         Some(true) => errors.at(&attribute.list[0].key, WRITE),
-        None if attribute.torn => {}
         None => errors.push(syn::Error::new(Span::call_site(), WRITE)),
     }
     // Without its URI, nothing more is asked of it.

@@ -136,20 +136,24 @@ fn arguments(attribute: &Attribute, errors: &mut Errors) -> Entries {
 
 /// Reads `"uri", key, …`.
 fn entries_behind_uri(tokens: TokenStream, errors: &mut Errors) -> (Option<LitStr>, Entries) {
+    let mut torn = false;
     let split = |input: ParseStream<'_>| -> syn::Result<_> {
         if !input.peek(LitStr) {
             return Ok((None, input.parse()?));
         }
         let uri = input.parse()?;
-        if !input.is_empty() && input.parse::<Option<Token![,]>>()?.is_none() {
+        if !input.is_empty() && !input.peek(Token![,]) {
             errors.push(input.error("expected `,` after the URI"));
+            torn = true;
             skip_to_comma(input)?;
-            input.parse::<Option<Token![,]>>()?;
         }
+        input.parse::<Option<Token![,]>>()?;
         Ok((Some(uri), input.parse::<TokenStream>()?))
     };
     let (uri, rest) = split.parse2(tokens).expect("the rest is any tokens");
-    (uri, entries(rest, errors))
+    let mut entries = entries(rest, errors);
+    entries.torn |= torn;
+    (uri, entries)
 }
 
 /// Reads `key, key = value, key(value)`, and after a mistake goes on behind the next comma.
