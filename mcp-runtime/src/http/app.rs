@@ -171,13 +171,26 @@ impl App {
     /// The session that a request names, where that means something: not since 2026-07-28, and not
     /// where there are none.
     #[expect(clippy::result_large_err, reason = "an answer is made once, and sent")]
-    fn session(&self, headers: &HeaderMap, caller: &Caller) -> Result<Option<Arc<Session>>, Answer> {
-        let Some(id) = headers.get(SESSION) else { return Ok(None) };
-        let version = Routing(headers).version().ok().flatten().and_then(Revision::parse);
+    fn session(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Option<Arc<Session>>, Answer> {
+        let Some(id) = headers.get(SESSION) else {
+            return Ok(None);
+        };
+        let version = Routing(headers)
+            .version()
+            .ok()
+            .flatten()
+            .and_then(Revision::parse);
         if !self.has_sessions() || version.is_some_and(Revision::is_modern) {
             return Ok(None);
         }
-        let session = id.to_str().ok().and_then(|id| self.engine.sessions.find(id, caller));
+        let session = id
+            .to_str()
+            .ok()
+            .and_then(|id| self.engine.sessions.find(id, caller));
         session.map(Some).ok_or_else(no_session)
     }
 
