@@ -84,8 +84,17 @@ impl Call {
     ///
     /// # Errors
     /// When the client cannot ask, or does not answer.
-    pub fn elicit<T: DeserializeOwned + JsonSchema + Send>(&self, message: impl Into<String>) -> Elicit<'_, T> {
-        Elicit { call: self, key: None, message: message.into(), schema: None, answer: PhantomData }
+    pub fn elicit<T: DeserializeOwned + JsonSchema + Send>(
+        &self,
+        message: impl Into<String>,
+    ) -> Elicit<'_, T> {
+        Elicit {
+            call: self,
+            key: None,
+            message: message.into(),
+            schema: None,
+            answer: PhantomData,
+        }
     }
 
     /// Sends the human to a web page, for what must not pass through the client: secrets, payments.
@@ -95,7 +104,9 @@ impl Call {
     pub async fn elicit_url(&self, message: &str, url: &str) -> ToolResult<Elicited<()>> {
         let params = json!({ "mode": "url", "message": message, "url": url, "elicitationId": self.request_id() });
         let key = self.next_key("elicitation");
-        let answer = self.ask(&key, Needed::ElicitUrl, "elicitation/create", &params).await?;
+        let answer = self
+            .ask(&key, Needed::ElicitUrl, "elicitation/create", &params)
+            .await?;
         Ok(match answer.get("action").and_then(Value::as_str) {
             Some("accept") => Elicited::Accepted(()),
             Some("decline") => Elicited::Declined,
@@ -112,7 +123,11 @@ impl Call {
             "messages": [{ "role": "user", "content": { "type": "text", "text": prompt.into() } }],
             "maxTokens": max_tokens,
         });
-        Sample { call: self, key: None, params }
+        Sample {
+            call: self,
+            key: None,
+            params,
+        }
     }
 
     /// The roots of the client's file system that it shares.
@@ -127,15 +142,23 @@ impl Call {
     pub async fn roots_as(&self, key: Option<&str>) -> ToolResult<Vec<Root>> {
         let key = key.map_or_else(|| self.next_key("roots"), str::to_owned);
         loop {
-            let answer = self.ask(&key, Needed::Roots, "roots/list", &json!({})).await?;
+            let answer = self
+                .ask(&key, Needed::Roots, "roots/list", &json!({}))
+                .await?;
             let Some(roots) = answer.get("roots").and_then(Value::as_array) else {
                 self.ask_again(&key)?;
                 continue;
             };
-            let text = |root: &Value, name| root.get(name).and_then(Value::as_str).map(str::to_owned);
+            let text =
+                |root: &Value, name| root.get(name).and_then(Value::as_str).map(str::to_owned);
             return Ok(roots
                 .iter()
-                .filter_map(|root| Some(Root { uri: text(root, "uri")?, name: text(root, "name") }))
+                .filter_map(|root| {
+                    Some(Root {
+                        uri: text(root, "uri")?,
+                        name: text(root, "name"),
+                    })
+                })
                 .collect());
         }
     }
@@ -146,7 +169,13 @@ impl Call {
     }
 
     /// Puts a question to the client, over whatever way there is.
-    async fn ask(&self, key: &str, needed: Needed, method: &str, params: &Value) -> ToolResult<Value> {
+    async fn ask(
+        &self,
+        key: &str,
+        needed: Needed,
+        method: &str,
+        params: &Value,
+    ) -> ToolResult<Value> {
         if let Some(required) = self.inner().reach.client.lacks(needed) {
             return Err(ToolError::missing_capability(required));
         }
@@ -178,7 +207,10 @@ impl Call {
     fn ask_again(&self, key: &str) -> ToolResult<()> {
         let asked = self.inner().asked_again.fetch_add(1, Ordering::Relaxed);
         if asked >= 8 {
-            return Err(ToolError::new("The client keeps sending answers that do not fit the question.").code("unusable_answer"));
+            return Err(ToolError::new(
+                "The client keeps sending answers that do not fit the question.",
+            )
+            .code("unusable_answer"));
         }
         if let BackChannel::Rounds(rounds) = &self.inner().back {
             rounds.forget(key);
@@ -201,12 +233,20 @@ impl<'call, T: DeserializeOwned + JsonSchema + Send> Elicit<'call, T> {
     }
 
     async fn ask(self) -> ToolResult<Elicited<T>> {
-        let Self { call, key, message, schema, .. } = self;
+        let Self {
+            call,
+            key,
+            message,
+            schema,
+            ..
+        } = self;
         let key = key.unwrap_or_else(|| call.next_key("elicitation"));
         let schema = schema.unwrap_or_else(schema::of_form::<T>);
         let params = json!({ "mode": "form", "message": message, "requestedSchema": schema });
         loop {
-            let answer = call.ask(&key, Needed::ElicitForm, "elicitation/create", &params).await?;
+            let answer = call
+                .ask(&key, Needed::ElicitForm, "elicitation/create", &params)
+                .await?;
             match answer.get("action").and_then(Value::as_str) {
                 Some("decline") => return Ok(Elicited::Declined),
                 Some("cancel") => return Ok(Elicited::Cancelled),
@@ -256,9 +296,15 @@ impl Sample<'_> {
     async fn ask(self) -> ToolResult<Sampled> {
         let Self { call, key, params } = self;
         let key = key.unwrap_or_else(|| call.next_key("sampling"));
-        let needed = if params.get("tools").is_some() { Needed::SamplingTools } else { Needed::Sampling };
+        let needed = if params.get("tools").is_some() {
+            Needed::SamplingTools
+        } else {
+            Needed::Sampling
+        };
         loop {
-            let raw = call.ask(&key, needed, "sampling/createMessage", &params).await?;
+            let raw = call
+                .ask(&key, needed, "sampling/createMessage", &params)
+                .await?;
             let pieces = match raw.get("content") {
                 Some(Value::Array(pieces)) => pieces.iter().collect(),
                 Some(piece @ Value::Object(_)) => vec![piece],
@@ -267,8 +313,13 @@ impl Sample<'_> {
                     continue;
                 }
             };
-            let text = pieces.into_iter().find_map(|piece| piece.get("text").and_then(Value::as_str));
-            return Ok(Sampled { text: text.unwrap_or_default().to_owned(), raw });
+            let text = pieces
+                .into_iter()
+                .find_map(|piece| piece.get("text").and_then(Value::as_str));
+            return Ok(Sampled {
+                text: text.unwrap_or_default().to_owned(),
+                raw,
+            });
         }
     }
 }

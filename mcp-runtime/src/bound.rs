@@ -71,7 +71,11 @@ pub(crate) fn bind<A, S>(
     }
     match &said.policy {
         None => problems.push("nobody said who may call it: give it a policy".to_owned()),
-        Some(policy) => problems.extend(policy.problem().map(|problem| format!("its policy {problem}"))),
+        Some(policy) => problems.extend(
+            policy
+                .problem()
+                .map(|problem| format!("its policy {problem}")),
+        ),
     }
     if said.timeout.is_zero() {
         problems.push("its timeout is zero".to_owned());
@@ -88,13 +92,16 @@ pub(crate) fn bind<A, S>(
         }
     };
     let compiled = schema.and_then(|schema| {
-        let checker = compile(&schema).map_err(|problem| vec![format!("the schema of its arguments {problem}")])?;
+        let checker = compile(&schema)
+            .map_err(|problem| vec![format!("the schema of its arguments {problem}")])?;
         Ok((schema, checker))
     });
     if let Some(output) = &output
         && let Err(error) = jsonschema::draft202012::meta::validate(output)
     {
-        problems.push(format!("the schema of its result is not a schema of JSON Schema 2020-12: {error}"));
+        problems.push(format!(
+            "the schema of its result is not a schema of JSON Schema 2020-12: {error}"
+        ));
     }
     let (schema, checker) = match compiled {
         Ok(compiled) => compiled,
@@ -108,7 +115,10 @@ pub(crate) fn bind<A, S>(
     }
     let specs = run.inputs();
     let published = Published {
-        inputs: specs.iter().map(|spec| (spec.name, spec.description, spec.required)).collect(),
+        inputs: specs
+            .iter()
+            .map(|spec| (spec.name, spec.description, spec.required))
+            .collect(),
         output,
         input: schema.published,
     };
@@ -116,8 +126,15 @@ pub(crate) fn bind<A, S>(
         name: said.name,
         policy: said.policy.unwrap_or_else(|| Policy::nobody().clone()),
         timeout: said.timeout,
-        optional: specs.iter().filter(|spec| !spec.required).map(|spec| spec.name).collect(),
-        spelled: specs.iter().filter_map(|spec| Some((spec.name, spelling(&published.input, spec.name)?))).collect(),
+        optional: specs
+            .iter()
+            .filter(|spec| !spec.required)
+            .map(|spec| spec.name)
+            .collect(),
+        spelled: specs
+            .iter()
+            .filter_map(|spec| Some((spec.name, spelling(&published.input, spec.name)?)))
+            .collect(),
         checker,
         shape,
         run,
@@ -127,9 +144,14 @@ pub(crate) fn bind<A, S>(
 
 fn raw_schema(input: Value) -> Result<InputSchema, Vec<String>> {
     if input.get("type").is_none_or(|kind| kind != "object") {
-        return Err(vec!["the schema of its arguments must say `\"type\": \"object\"` at its root".to_owned()]);
+        return Err(vec![
+            "the schema of its arguments must say `\"type\": \"object\"` at its root".to_owned(),
+        ]);
     }
-    Ok(InputSchema { published: input.clone(), checked: input })
+    Ok(InputSchema {
+        published: input.clone(),
+        checked: input,
+    })
 }
 
 fn compile(schema: &InputSchema) -> Result<Checker, String> {
@@ -141,7 +163,11 @@ fn compile(schema: &InputSchema) -> Result<Checker, String> {
 }
 
 fn spelling(schema: &Value, name: &str) -> Option<Spelling> {
-    let kind = schema.get("properties")?.get(name)?.get("type").and_then(Value::as_str);
+    let kind = schema
+        .get("properties")?
+        .get(name)?
+        .get("type")
+        .and_then(Value::as_str);
     match kind {
         Some("string") => None,
         Some("integer" | "number") => Some(Spelling::Number),
@@ -155,9 +181,16 @@ fn spelling(schema: &Value, name: &str) -> Option<Spelling> {
 impl Bound {
     /// Reads texts as what the inputs are: the arguments of prompts and the variables of URIs have
     /// no other types. What cannot be read stays a text, and the check says what it should be.
-    pub(crate) fn read_spelled<'a>(&self, arguments: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Object<'a> {
+    pub(crate) fn read_spelled<'a>(
+        &self,
+        arguments: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    ) -> Object<'a> {
         let read = |name: &str, text: Cow<'a, str>| {
-            let spelling = self.spelled.iter().find(|(known, _)| *known == name).map(|(_, spelling)| *spelling);
+            let spelling = self
+                .spelled
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, spelling)| *spelling);
             let node = match spelling {
                 None => None,
                 Some(Spelling::Truth) => text.parse().ok().map(Node::Bool),
@@ -167,10 +200,20 @@ impl Bound {
                     .ok()
                     .or_else(|| Number::from_f64(text.parse().ok()?))
                     .map(Node::Number),
-                Some(Spelling::Json) => crate::json::parse(text.as_bytes()).ok().map(Node::into_owned),
+                Some(Spelling::Json) => crate::json::parse(text.as_bytes())
+                    .ok()
+                    .map(Node::into_owned),
             };
             node.unwrap_or(Node::String(text))
         };
-        Object(arguments.into_iter().map(|(name, text)| { let node = read(&name, text); (name, node) }).collect())
+        Object(
+            arguments
+                .into_iter()
+                .map(|(name, text)| {
+                    let node = read(&name, text);
+                    (name, node)
+                })
+                .collect(),
+        )
     }
 }

@@ -173,11 +173,17 @@ impl Call {
     /// Tells a client that asked for it how far the call is: `done` of `total`, in any unit. What
     /// does not go forward, or comes too fast, is left out.
     pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
-        let Some(token) = &self.0.reach.progress_token else { return };
+        let Some(token) = &self.0.reach.progress_token else {
+            return;
+        };
         if self.is_cancelled() || !done.is_finite() {
             return;
         }
-        let mut last = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self
+            .0
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let at_end = total.is_some_and(|total| done >= total);
         if let Some((before, at)) = *last
             && (done <= before || (at.elapsed() < PROGRESS_INTERVAL && !at_end))
@@ -211,7 +217,8 @@ impl Call {
     }
 
     fn notify(&self, method: &str, params: &str) {
-        let message = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{params}}}");
+        let message =
+            format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{params}}}");
         self.0.outbox.push(message.into_bytes());
     }
 
@@ -318,7 +325,9 @@ impl<'call> Log<'call> {
 
     fn end(mut self, outcome: &Outcome) {
         let word = match outcome {
-            Outcome::Value(_) | Outcome::Reply { .. } | Outcome::Blob(_) | Outcome::Messages(_) => "ok",
+            Outcome::Value(_) | Outcome::Reply { .. } | Outcome::Blob(_) | Outcome::Messages(_) => {
+                "ok"
+            }
             Outcome::Ask(..) => "asks",
             Outcome::Error(error) if error.message().is_none() => "internal",
             Outcome::Error(_) => "failed",

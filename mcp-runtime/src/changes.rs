@@ -49,31 +49,60 @@ pub(crate) struct Listening {
 impl Changes {
     /// The list of tools has changed.
     pub fn tools(&self) {
-        self.announce("notifications/tools/list_changed", Map::new(), |filter| filter.tools);
+        self.announce("notifications/tools/list_changed", Map::new(), |filter| {
+            filter.tools
+        });
     }
 
     /// The list of prompts has changed.
     pub fn prompts(&self) {
-        self.announce("notifications/prompts/list_changed", Map::new(), |filter| filter.prompts);
+        self.announce("notifications/prompts/list_changed", Map::new(), |filter| {
+            filter.prompts
+        });
     }
 
     /// The list of resources has changed.
     pub fn resources(&self) {
-        self.announce("notifications/resources/list_changed", Map::new(), |filter| filter.resources);
+        self.announce(
+            "notifications/resources/list_changed",
+            Map::new(),
+            |filter| filter.resources,
+        );
     }
 
     /// What this URI holds has changed.
     pub fn resource(&self, uri: &str) {
         let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
-        self.announce("notifications/resources/updated", params, |filter| filter.uris.contains(uri));
+        self.announce("notifications/resources/updated", params, |filter| {
+            filter.uris.contains(uri)
+        });
     }
 
-    pub(crate) fn listen(&self, outbox: Arc<Outbox>, filter: Filter, tag: Option<Value>) -> Listening {
-        let mut listeners = self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn listen(
+        &self,
+        outbox: Arc<Outbox>,
+        filter: Filter,
+        tag: Option<Value>,
+    ) -> Listening {
+        let mut listeners = self
+            .0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         listeners.next += 1;
         let id = listeners.next;
-        listeners.open.insert(id, Listener { outbox, filter, tag });
-        Listening { hub: Arc::clone(&self.0), id }
+        listeners.open.insert(
+            id,
+            Listener {
+                outbox,
+                filter,
+                tag,
+            },
+        );
+        Listening {
+            hub: Arc::clone(&self.0),
+            id,
+        }
     }
 
     /// Ends all subscriptions: the server stops.
@@ -86,11 +115,22 @@ impl Changes {
     }
 
     fn announce(&self, method: &str, params: Map<String, Value>, wanted: impl Fn(&Filter) -> bool) {
-        let listeners = self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        for listener in listeners.open.values().filter(|listener| wanted(&listener.filter)) {
+        let listeners = self
+            .0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners
+            .open
+            .values()
+            .filter(|listener| wanted(&listener.filter))
+        {
             let mut params = params.clone();
             if let Some(tag) = &listener.tag {
-                params.insert("_meta".into(), json!({ "io.modelcontextprotocol/subscriptionId": tag }));
+                params.insert(
+                    "_meta".into(),
+                    json!({ "io.modelcontextprotocol/subscriptionId": tag }),
+                );
             }
             let mut message = json!({ "jsonrpc": "2.0", "method": method });
             if !params.is_empty() {
@@ -104,7 +144,11 @@ impl Changes {
 impl Listening {
     /// Adds a URI to what is heard, or takes one away.
     pub(crate) fn watch(&self, uri: &str, on: bool) {
-        let mut listeners = self.hub.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self
+            .hub
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(listener) = listeners.open.get_mut(&self.id) {
             if on {
                 listener.filter.uris.insert(uri.to_owned());
@@ -117,6 +161,11 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.hub.listeners.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&self.id);
+        self.hub
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open
+            .remove(&self.id);
     }
 }

@@ -47,9 +47,10 @@ impl Client {
             Needed::ElicitForm => (self.elicit_form, json!({ "elicitation": { "form": {} } })),
             Needed::ElicitUrl => (self.elicit_url, json!({ "elicitation": { "url": {} } })),
             Needed::Sampling => (self.sampling, json!({ "sampling": {} })),
-            Needed::SamplingTools => {
-                (self.sampling && self.sampling_tools, json!({ "sampling": { "tools": {} } }))
-            }
+            Needed::SamplingTools => (
+                self.sampling && self.sampling_tools,
+                json!({ "sampling": { "tools": {} } }),
+            ),
             Needed::Roots => (self.roots, json!({ "roots": {} })),
         };
         (!has).then_some(object)
@@ -68,7 +69,10 @@ pub(crate) enum Needed {
 
 /// The severities of MCP logging, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the eight levels of syslog speak for themselves")]
+#[expect(
+    missing_docs,
+    reason = "the eight levels of syslog speak for themselves"
+)]
 pub enum LogLevel {
     Debug,
     Info,
@@ -81,8 +85,16 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    pub(crate) const NAMES: [&str; 8] =
-        ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+    pub(crate) const NAMES: [&str; 8] = [
+        "debug",
+        "info",
+        "notice",
+        "warning",
+        "error",
+        "critical",
+        "alert",
+        "emergency",
+    ];
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
         const ALL: [LogLevel; 8] = [

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::call::Call;
-use crate::input::{Inputs, InputSpec, Problem};
+use crate::input::{InputSpec, Inputs, Problem};
 use crate::json::Object;
 use crate::lend::Lender;
 use crate::output::{Done, DoneKind, Outcome, OutputType, Reply, ToolOutput};
@@ -112,7 +112,6 @@ impl<S: Send + Sync + 'static, T: Function<S>> Runnable for WithState<S, T> {
         }
     }
 }
-
 
 /// One entry of a set: what it says about itself, and how it is bound to a state.
 pub struct Entry<A, S> {

@@ -87,7 +87,9 @@ impl<'a> Node<'a> {
             Self::String(s) => Node::String(Cow::Owned(s.into_owned())),
             Self::Array(items) => Node::Array(items.into_iter().map(Self::into_owned).collect()),
             Self::Object(o) => Node::Object(Object(
-                o.0.into_iter().map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned())).collect(),
+                o.0.into_iter()
+                    .map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned()))
+                    .collect(),
             )),
         }
     }

@@ -70,12 +70,12 @@ pub mod testing;
 #[doc(hidden)]
 pub mod __private;
 
-pub use mcp_macros::{Lend, mcp_tool};
+pub use mcp_macros::{Lend, mcp_prompt, mcp_resource, mcp_tool};
 pub use schemars;
 pub use serde;
 
-pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, token_digest};
 pub use crate::ask::{Asking, Elicit, Elicited, Root, Sample, Sampled};
+pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, token_digest};
 pub use crate::call::Call;
 pub use crate::caller::{Caller, Principal};
 pub use crate::changes::Changes;
@@ -92,17 +92,17 @@ pub use crate::resource_set::{PromptSet, ResourceSet};
 pub use crate::server::{Server, Service, told_to_stop};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
-pub use crate::wire::engine::SessionMode;
 pub use crate::trace::{LogFormat, init_logs};
+pub use crate::wire::engine::SessionMode;
 
 /// What a file with tools in it needs.
 pub mod prelude {
-    pub use mcp_macros::{Lend, mcp_tool};
+    pub use mcp_macros::{Lend, mcp_prompt, mcp_resource, mcp_tool};
     pub use schemars::{self, JsonSchema};
     pub use serde::{self, Deserialize, Serialize};
 
     pub use crate::{
-        Call, Caller, Clock, Content, Reply, Server, StaticTokens, Tell, ToolError, ToolResult,
-        ToolSet, tools,
+        Blob, Call, Caller, Changes, Clock, Complete, Content, Elicited, LogLevel, Messages, Reply,
+        Server, StaticTokens, Tell, ToolError, ToolResult, ToolSet, prompts, resources, tools,
     };
 }

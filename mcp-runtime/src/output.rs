@@ -21,9 +21,9 @@ pub(crate) const MAX_RESULT: usize = 4 << 20;
 
 /// What a tool may return: any `Serialize + JsonSchema` value, [`Content`], or a [`Reply`].
 #[diagnostic::on_unimplemented(
-    message = "a tool cannot return `{Self}`",
+    message = "`{Self}` cannot be a result",
     label = "not a result",
-    note = "a result is a value with `Serialize` and `JsonSchema`, a `Content`, or a `Reply`"
+    note = "a result is a value with `Serialize` and `JsonSchema`, a `Content`, or a `Reply`; of a resource also a `Blob`, of a prompt `Messages`"
 )]
 pub trait ToolOutput: Sized {
     #[doc(hidden)]
@@ -238,9 +238,9 @@ impl ToolOutput for Messages {
 
 /// What the function of a tool may return: a [`ToolOutput`], or a `Result` of one.
 #[diagnostic::on_unimplemented(
-    message = "a tool cannot return `{Self}`",
+    message = "`{Self}` cannot be a result",
     label = "not a result",
-    note = "a result is a value with `Serialize` and `JsonSchema`, a `Content` or a `Reply`, alone or in a `ToolResult`"
+    note = "a result is a value with `Serialize` and `JsonSchema`, a `Content` or a `Reply`, alone or in a `ToolResult`; of a resource also a `Blob`, of a prompt `Messages`"
 )]
 pub trait IntoOutcome<Kind> {
     #[doc(hidden)]

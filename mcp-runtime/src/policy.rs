@@ -74,7 +74,12 @@ impl Policy {
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.needed_scopes()
             .iter()
-            .flat_map(|scope| scope.split('{').skip(1).filter_map(|rest| rest.split_once('}')))
+            .flat_map(|scope| {
+                scope
+                    .split('{')
+                    .skip(1)
+                    .filter_map(|rest| rest.split_once('}'))
+            })
             .map(|(name, _)| name)
     }
 
@@ -151,12 +156,17 @@ pub(crate) fn authorize<'p>(
     }
     let needed = |scopes: &[Cow<'static, str>]| -> Result<Vec<Cow<'static, str>>, Refusal> {
         // A value that cannot be part of a scope is one that no scope was ever granted for.
-        scopes.iter().map(|scope| expand(scope, variables).ok_or(Refusal::Unknown)).collect()
+        scopes
+            .iter()
+            .map(|scope| expand(scope, variables).ok_or(Refusal::Unknown))
+            .collect()
     };
     match &policy.access {
         Access::Public => Ok(Allowed(policy)),
         Access::Authenticated | Access::Scopes(_) if caller.is_anonymous() => {
-            Err(Refusal::Unauthenticated { scopes: needed(policy.needed_scopes())? })
+            Err(Refusal::Unauthenticated {
+                scopes: needed(policy.needed_scopes())?,
+            })
         }
         Access::Authenticated => Ok(Allowed(policy)),
         Access::Scopes(scopes) if scopes.iter().any(|scope| scope.contains('{')) => {
@@ -171,23 +181,29 @@ pub(crate) fn authorize<'p>(
             if scopes.iter().all(|scope| caller.has_scope(scope)) {
                 Ok(Allowed(policy))
             } else {
-                Err(Refusal::InsufficientScope { scopes: scopes.clone() })
+                Err(Refusal::InsufficientScope {
+                    scopes: scopes.clone(),
+                })
             }
         }
     }
 }
 
 /// Puts variables into a scope.
-fn expand(scope: &Cow<'static, str>, variables: Variables<'_>) -> Option<Cow<'static, str>> {
+fn expand(scope: &str, variables: Variables<'_>) -> Option<Cow<'static, str>> {
     if !scope.contains('{') {
-        return Some(scope.clone());
+        return Some(Cow::Owned(scope.to_owned()));
     }
     let mut text = String::new();
-    let mut rest = &**scope;
+    let mut rest = scope;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}')?;
         let value = variables(name)?;
-        if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
+        if value.is_empty()
+            || !value
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+        {
             return None;
         }
         text.push_str(before);

@@ -45,12 +45,16 @@ macro_rules! prompts {
 
 /// Called by `resources!`.
 pub fn resources<S, const N: usize>(entries: [Entry<Resource, S>; N]) -> ResourceSet<S> {
-    ResourceSet { entries: entries.into() }
+    ResourceSet {
+        entries: entries.into(),
+    }
 }
 
 /// Called by `prompts!`.
 pub fn prompts<S, const N: usize>(entries: [Entry<Prompt, S>; N]) -> PromptSet<S> {
-    PromptSet { entries: entries.into() }
+    PromptSet {
+        entries: entries.into(),
+    }
 }
 
 macro_rules! sets {
@@ -126,14 +130,22 @@ pub(crate) struct Prompts {
 }
 
 impl<S: Send + Sync + 'static> ResourceSet<S> {
-    pub(crate) fn bind(self, state: &Arc<S>, page_size: usize, problems: &mut Vec<String>) -> Resources {
+    pub(crate) fn bind(
+        self,
+        state: &Arc<S>,
+        page_size: usize,
+        problems: &mut Vec<String>,
+    ) -> Resources {
         let mut all: Vec<BoundResource> = Vec::new();
         let (mut fixed, mut templates) = (Vec::new(), Vec::new());
         let mut by_uri = HashMap::new();
         for entry in self.entries {
             let resource = entry.about.clone();
             let at = resource.at();
-            let template = resource.is_template().then(|| UriTemplate::parse(&resource.uri)).transpose();
+            let template = resource
+                .is_template()
+                .then(|| UriTemplate::parse(&resource.uri))
+                .transpose();
             let mut found = Vec::new();
             if !resource.uri.contains("://") {
                 found.push("its URI has no scheme: write it like `notes://today`".to_owned());
@@ -157,17 +169,29 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
                 (Ok((resource, bound, published)), Ok(template)) => {
                     found.extend(variable_problems(&resource, template.as_ref(), &published));
                     if found.is_empty() {
-                        let list = if template.is_some() { &mut templates } else { &mut fixed };
+                        let list = if template.is_some() {
+                            &mut templates
+                        } else {
+                            &mut fixed
+                        };
                         list.push(list_resource(&resource, &bound));
                         if template.is_none() {
                             by_uri.insert(resource.uri.as_ref().into(), all.len());
                         }
-                        all.push(BoundResource { resource, bound, template });
+                        all.push(BoundResource {
+                            resource,
+                            bound,
+                            template,
+                        });
                     }
                 }
                 (bound, template) => {
                     found.extend(bound.err().into_iter().flatten());
-                    found.extend(template.err().map(|problem| format!("in its template, {problem}")));
+                    found.extend(
+                        template
+                            .err()
+                            .map(|problem| format!("in its template, {problem}")),
+                    );
                 }
             }
             problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
@@ -188,29 +212,46 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
 }
 
 /// Inputs, scopes and the template have to speak of the same variables.
-fn variable_problems(resource: &Resource, template: Option<&UriTemplate>, published: &Published) -> Vec<String> {
-    let variables: Vec<&str> = template.into_iter().flat_map(UriTemplate::variables).collect();
+fn variable_problems(
+    resource: &Resource,
+    template: Option<&UriTemplate>,
+    published: &Published,
+) -> Vec<String> {
+    let variables: Vec<&str> = template
+        .into_iter()
+        .flat_map(UriTemplate::variables)
+        .collect();
     let mut problems = Vec::new();
     for (name, _, _) in &published.inputs {
         if !variables.contains(name) {
-            problems.push(format!("`{name}` is taken by value, and the URI has no `{{{name}}}` to take it from"));
+            problems.push(format!(
+                "`{name}` is taken by value, and the URI has no `{{{name}}}` to take it from"
+            ));
         }
     }
     for variable in &variables {
         if !published.inputs.iter().any(|(name, _, _)| name == variable) {
-            problems.push(format!("`{{{variable}}}` of its URI goes nowhere: take it as a parameter"));
+            problems.push(format!(
+                "`{{{variable}}}` of its URI goes nowhere: take it as a parameter"
+            ));
         }
     }
     for name in resource.policy_ref().variables() {
         if !variables.contains(&name) {
-            problems.push(format!("a scope speaks of `{{{name}}}`, and the URI has no such variable"));
+            problems.push(format!(
+                "a scope speaks of `{{{name}}}`, and the URI has no such variable"
+            ));
         }
     }
     problems
 }
 
 fn list_resource(resource: &Resource, bound: &Bound) -> Listed {
-    let field = if resource.is_template() { "uriTemplate" } else { "uri" };
+    let field = if resource.is_template() {
+        "uriTemplate"
+    } else {
+        "uri"
+    };
     let (uri, name) = (json!(resource.uri), json!(resource.name));
     let title = resource.title.as_ref().map(|title| json!(title));
     let description = json!(resource.description);
@@ -222,7 +263,11 @@ fn list_resource(resource: &Resource, bound: &Bound) -> Listed {
         ("description", Some(&description)),
         ("mimeType", mime.as_ref()),
     ];
-    let entry = write_entry(members.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    let entry = write_entry(
+        members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     Listed {
         name: resource.uri.to_string(),
         roles: resource.policy_ref().needed_roles().to_vec(),
@@ -247,16 +292,23 @@ impl Resources {
     }
 
     /// The resource that a URI is of, and the variables in it. The first template that fits wins.
-    pub(crate) fn find<'a>(&'a self, uri: &str) -> Option<(&'a BoundResource, Vec<(&'a str, String)>)> {
+    pub(crate) fn find<'a>(
+        &'a self,
+        uri: &str,
+    ) -> Option<(&'a BoundResource, Vec<(&'a str, String)>)> {
         if let Some(at) = self.by_uri.get(uri) {
             return Some((&self.all[*at], Vec::new()));
         }
-        self.all.iter().find_map(|resource| Some((resource, resource.template.as_ref()?.matches(uri)?)))
+        self.all
+            .iter()
+            .find_map(|resource| Some((resource, resource.template.as_ref()?.matches(uri)?)))
     }
 
     /// The resource with this template, as completion refers to it.
     pub(crate) fn of_template(&self, template: &str) -> Option<&BoundResource> {
-        self.all.iter().find(|resource| resource.resource.uri == template)
+        self.all
+            .iter()
+            .find(|resource| resource.resource.uri == template)
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {
@@ -268,12 +320,19 @@ impl Resources {
     }
 
     pub(crate) fn completes(&self) -> bool {
-        self.all.iter().any(|resource| resource.resource.complete.is_some())
+        self.all
+            .iter()
+            .any(|resource| resource.resource.complete.is_some())
     }
 }
 
 impl<S: Send + Sync + 'static> PromptSet<S> {
-    pub(crate) fn bind(self, state: &Arc<S>, page_size: usize, problems: &mut Vec<String>) -> Prompts {
+    pub(crate) fn bind(
+        self,
+        state: &Arc<S>,
+        page_size: usize,
+        problems: &mut Vec<String>,
+    ) -> Prompts {
         let mut all: Vec<BoundPrompt> = Vec::new();
         let mut listed = Vec::new();
         let mut index: HashMap<Box<str>, usize> = HashMap::new();
@@ -282,7 +341,9 @@ impl<S: Send + Sync + 'static> PromptSet<S> {
             let at = prompt.at();
             if let Some(first) = index.get(&*prompt.name) {
                 let (file, line) = all[*first].prompt.at;
-                problems.push(format!("{at}: the name is taken by the prompt at {file}:{line}"));
+                problems.push(format!(
+                    "{at}: the name is taken by the prompt at {file}:{line}"
+                ));
                 continue;
             }
             let said = Said {
@@ -298,14 +359,20 @@ impl<S: Send + Sync + 'static> PromptSet<S> {
                     listed.push(list_prompt(&prompt, &published));
                     all.push(BoundPrompt { prompt, bound });
                 }
-                Err(found) => problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}"))),
+                Err(found) => {
+                    problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")))
+                }
             }
         }
         let listing = Listing::new("prompts", listed, page_size).unwrap_or_else(|problem| {
             problems.push(problem);
             Listing::default()
         });
-        Prompts { all, index, listing }
+        Prompts {
+            all,
+            index,
+            listing,
+        }
     }
 }
 
@@ -328,7 +395,11 @@ fn list_prompt(prompt: &Prompt, published: &Published) -> Listed {
         ("description", Some(&description)),
         ("arguments", arguments.as_ref()),
     ];
-    let entry = write_entry(members.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    let entry = write_entry(
+        members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     Listed {
         name: prompt.name.to_string(),
         roles: prompt.policy_ref().needed_roles().to_vec(),
@@ -351,6 +422,8 @@ impl Prompts {
     }
 
     pub(crate) fn completes(&self) -> bool {
-        self.all.iter().any(|prompt| prompt.prompt.complete.is_some())
+        self.all
+            .iter()
+            .any(|prompt| prompt.prompt.complete.is_some())
     }
 }

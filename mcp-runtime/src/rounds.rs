@@ -36,7 +36,10 @@ struct Inner {
 
 impl Rounds {
     pub(crate) fn new(answers: BTreeMap<String, Value>) -> Self {
-        Self(Mutex::new(Inner { answers, open: Map::new() }))
+        Self(Mutex::new(Inner {
+            answers,
+            open: Map::new(),
+        }))
     }
 
     /// The answer to a question, or nothing, and the question is open.
@@ -53,7 +56,11 @@ impl Rounds {
 
     /// Forgets an answer that does not fit its question, so that it is asked again.
     pub(crate) fn forget(&self, key: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).answers.remove(key);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .answers
+            .remove(key);
     }
 
     /// The open questions, if there are any, with the answers so far.
@@ -87,32 +94,72 @@ impl Seal {
     /// Keys that live as long as the process.
     pub(crate) fn random() -> Self {
         let key: [u8; 32] = rand::random();
-        Self { keys: vec![("p".to_owned(), XChaCha20Poly1305::new(&Key::from(key)))] }
+        Self {
+            keys: vec![("p".to_owned(), XChaCha20Poly1305::new(&Key::from(key)))],
+        }
     }
 
     /// Seals answers for whoever `context` describes.
-    pub(crate) fn seal(&self, answers: BTreeMap<String, Value>, context: &[u8], now: Timestamp) -> Option<String> {
+    pub(crate) fn seal(
+        &self,
+        answers: BTreeMap<String, Value>,
+        context: &[u8],
+        now: Timestamp,
+    ) -> Option<String> {
         let expires = now.as_millisecond() + i64::try_from(LIFETIME.as_millis()).ok()?;
         let plain = serde_json::to_vec(&State { expires, answers }).ok()?;
         let (id, cipher) = self.keys.first()?;
         let nonce: [u8; 24] = rand::random();
-        let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: context }).ok()?;
-        Some(format!("rs1.{id}.{}", URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())))
+        let sealed = cipher
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: &plain,
+                    aad: context,
+                },
+            )
+            .ok()?;
+        Some(format!(
+            "rs1.{id}.{}",
+            URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())
+        ))
     }
 
     /// Opens what [`seal`](Self::seal) made for the same context.
-    pub(crate) fn open(&self, state: &str, context: &[u8], now: Timestamp) -> Result<BTreeMap<String, Value>, NotGood> {
+    pub(crate) fn open(
+        &self,
+        state: &str,
+        context: &[u8],
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, Value>, NotGood> {
         if state.len() > MAX_STATE {
             return Err(NotGood);
         }
-        let (id, sealed) = state.strip_prefix("rs1.").and_then(|rest| rest.split_once('.')).ok_or(NotGood)?;
-        let (_, cipher) = self.keys.iter().find(|(known, _)| known == id).ok_or(NotGood)?;
+        let (id, sealed) = state
+            .strip_prefix("rs1.")
+            .and_then(|rest| rest.split_once('.'))
+            .ok_or(NotGood)?;
+        let (_, cipher) = self
+            .keys
+            .iter()
+            .find(|(known, _)| known == id)
+            .ok_or(NotGood)?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| NotGood)?;
         let (nonce, sealed) = sealed.split_first_chunk::<24>().ok_or(NotGood)?;
         let plain = cipher
-            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: context })
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: sealed,
+                    aad: context,
+                },
+            )
             .map_err(|_| NotGood)?;
         let state: State = serde_json::from_slice(&plain).map_err(|_| NotGood)?;
-        if state.expires <= now.as_millisecond() { Err(NotGood) } else { Ok(state.answers) }
+        if state.expires <= now.as_millisecond() {
+            Err(NotGood)
+        } else {
+            Ok(state.answers)
+        }
     }
 }

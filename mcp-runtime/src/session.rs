@@ -116,7 +116,12 @@ impl Session {
     /// Sends what belongs to no request to `outbox` from now on; an earlier stream falls silent.
     pub(crate) fn attach(&self, changes: &Changes, outbox: Arc<Outbox>) {
         let uris = lock(&self.subscriptions).clone();
-        let filter = Filter { tools: true, prompts: true, resources: true, uris };
+        let filter = Filter {
+            tools: true,
+            prompts: true,
+            resources: true,
+            uris,
+        };
         *lock(&self.listening) = Some(changes.listen(outbox, filter, None));
     }
 
@@ -124,19 +129,35 @@ impl Session {
     pub(crate) fn begin(&self, id: &Id<'_>) -> Running<'_> {
         let number = self.next_question.fetch_add(1, Ordering::Relaxed);
         let (id, token) = (id.clone().into_owned(), CancellationToken::new());
-        lock(&self.running).entry(id.clone()).or_default().push((number, token.clone()));
-        Running { session: self, id, number, token }
+        lock(&self.running)
+            .entry(id.clone())
+            .or_default()
+            .push((number, token.clone()));
+        Running {
+            session: self,
+            id,
+            number,
+            token,
+        }
     }
 
     /// Cancels the requests of this id. It may be unknown, or long answered.
     pub(crate) fn cancel(&self, id: &Id<'static>) {
         let running = lock(&self.running).remove(id);
-        running.into_iter().flatten().for_each(|(_, token)| token.cancel());
+        running
+            .into_iter()
+            .flatten()
+            .for_each(|(_, token)| token.cancel());
     }
 
     /// Sends a request to the client over `outbox` and waits for its answer: a result, or the
     /// error object. `None` when the client cannot be reached.
-    pub(crate) async fn ask(&self, outbox: &Outbox, method: &str, params: &Value) -> Option<Result<Value, Value>> {
+    pub(crate) async fn ask(
+        &self,
+        outbox: &Outbox,
+        method: &str,
+        params: &Value,
+    ) -> Option<Result<Value, Value>> {
         let id = self.next_question.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         lock(&self.questions).insert(id, answer);
@@ -204,7 +225,11 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(limits: SessionLimits, clock: Clock) -> Self {
-        Self { limits, clock, open: Mutex::default() }
+        Self {
+            limits,
+            clock,
+            open: Mutex::default(),
+        }
     }
 
     /// Opens a session; `None` when there are too many.
@@ -225,13 +250,20 @@ impl Sessions {
             for id in &over {
                 open.remove(id);
             }
-            let own = open.values().filter(|session| session.owner == owner).count();
+            let own = open
+                .values()
+                .filter(|session| session.owner == owner)
+                .count();
             if open.len() >= self.limits.total || own >= self.limits.per_caller {
                 return None;
             }
         }
         // 256 random bits: whoever has the id is not thereby its owner, but nobody guesses it.
-        let id = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let id = format!(
+            "{:032x}{:032x}",
+            rand::random::<u128>(),
+            rand::random::<u128>()
+        );
         let session = Arc::new(Session::new(id.clone(), owner, client, now));
         open.insert(id, Arc::clone(&session));
         Some(session)

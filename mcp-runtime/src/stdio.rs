@@ -53,7 +53,12 @@ pub(crate) async fn serve(
     let calls = Arc::new(Calls::default());
     // The connection is its own session: what the client declares holds until it ends.
     let now = engine.clock.now();
-    let session = Arc::new(Session::new("pipe".to_owned(), caller.owner(), Client::default(), now));
+    let session = Arc::new(Session::new(
+        "pipe".to_owned(),
+        caller.owner(),
+        Client::default(),
+        now,
+    ));
     let feed = Arc::new(Outbox::default());
     session.attach(&engine.changes, Arc::clone(&feed));
     let feeder = {
@@ -141,7 +146,12 @@ pub(crate) async fn serve(
 }
 
 /// Answers a message, and passes on what its call says meanwhile.
-async fn answer(engine: &Engine, bytes: &Bytes, link: &Link, answers: &mpsc::Sender<Vec<u8>>) -> Reply {
+async fn answer(
+    engine: &Engine,
+    bytes: &Bytes,
+    link: &Link,
+    answers: &mpsc::Sender<Vec<u8>>,
+) -> Reply {
     let mut running = pin!(engine.handle(bytes, None, link));
     loop {
         let reply = std::future::poll_fn(|context| {

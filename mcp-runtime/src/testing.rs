@@ -197,7 +197,13 @@ impl TestClient {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(self.revision);
             params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
             request = request.header("mcp-method", method);
-            if let Some(name) = params["name"].as_str() {
+            // What a request is about: the tool or the prompt, or the resource.
+            let name = if method == "resources/read" {
+                &params["uri"]
+            } else {
+                &params["name"]
+            };
+            if let Some(name) = name.as_str() {
                 request = request.header("mcp-name", name);
             }
         }

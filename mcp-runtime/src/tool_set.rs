@@ -75,7 +75,9 @@ macro_rules! tools {
 
 /// Called by `tools!`.
 pub fn set<S, const N: usize>(entries: [Entry<Tool, S>; N]) -> ToolSet<S> {
-    let entries = entries.into_iter().map(|entry| ToolEntry { entry, raw: None });
+    let entries = entries
+        .into_iter()
+        .map(|entry| ToolEntry { entry, raw: None });
     ToolSet {
         entries: entries.collect(),
     }
@@ -103,7 +105,10 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
                 about: tool,
                 bind: Box::new(|_| Box::new(handler)),
             },
-            raw: Some(Raw { input: input_schema, output: output_schema }),
+            raw: Some(Raw {
+                input: input_schema,
+                output: output_schema,
+            }),
         });
         self
     }
@@ -208,6 +213,16 @@ fn said_problems(tool: &Tool) -> Vec<String> {
     if tool.effects.read_only && tool.effects.destructive {
         problems.push("it cannot be both read-only and destructive".into());
     }
+    if tool
+        .policy_ref()
+        .needed_scopes()
+        .iter()
+        .any(|scope| scope.contains(['{', '}']))
+    {
+        problems.push(
+            "its scope has a `{`, which stands for a variable of a URI, and it has none".into(),
+        );
+    }
     problems
 }
 
@@ -226,7 +241,11 @@ fn list_entry(tool: &Tool, published: &Published) -> Listed {
             ("outputSchema", output),
             ("annotations", Some(&annotations)),
         ];
-        write_entry(members.into_iter().filter_map(|(name, value)| Some((name, value?))))
+        write_entry(
+            members
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
     };
     let output = published.output.as_ref();
     // Clients that initialize know objects only.

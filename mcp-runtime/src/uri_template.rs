@@ -32,13 +32,22 @@ impl UriTemplate {
                 None => (inner, false),
             };
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err(format!("`{{{inner}}}` is neither `{{name}}` nor `{{+name}}`"));
+                return Err(format!(
+                    "`{{{inner}}}` is neither `{{name}}` nor `{{+name}}`"
+                ));
             }
             if matches!(parts.last(), Some(Part::Segment(_) | Part::Path(_))) {
-                return Err("two variables stand side by side, so nobody can tell where one ends".to_owned());
+                return Err(
+                    "two variables stand side by side, so nobody can tell where one ends"
+                        .to_owned(),
+                );
             }
             let name = name.to_owned();
-            parts.push(if path { Part::Path(name) } else { Part::Segment(name) });
+            parts.push(if path {
+                Part::Path(name)
+            } else {
+                Part::Segment(name)
+            });
             rest = &rest[close + 1..];
         }
         if rest.contains('}') {
@@ -130,13 +139,37 @@ mod tests {
     #[test]
     fn finds_the_values_of_its_variables() {
         for (template, uri, expected) in [
-            ("test://template/{id}/data", "test://template/123/data", Some(vec![("id", "123")])),
-            ("test://template/{id}/data", "test://template/a%2Fb/data", Some(vec![("id", "a/b")])),
-            ("test://template/{id}/data", "test://template/a%252Fb/data", Some(vec![("id", "a%2Fb")])),
-            ("test://template/{id}/data", "test://template/a/b/data", None),
+            (
+                "test://template/{id}/data",
+                "test://template/123/data",
+                Some(vec![("id", "123")]),
+            ),
+            (
+                "test://template/{id}/data",
+                "test://template/a%2Fb/data",
+                Some(vec![("id", "a/b")]),
+            ),
+            (
+                "test://template/{id}/data",
+                "test://template/a%252Fb/data",
+                Some(vec![("id", "a%2Fb")]),
+            ),
+            (
+                "test://template/{id}/data",
+                "test://template/a/b/data",
+                None,
+            ),
             ("test://template/{id}/data", "test://template//data", None),
-            ("test://template/{id}/data", "test://template/1/data?x", None),
-            ("file:///{+path}", "file:///a/b.txt", Some(vec![("path", "a/b.txt")])),
+            (
+                "test://template/{id}/data",
+                "test://template/1/data?x",
+                None,
+            ),
+            (
+                "file:///{+path}",
+                "file:///a/b.txt",
+                Some(vec![("path", "a/b.txt")]),
+            ),
             ("x://{a}-{b}", "x://1-2", Some(vec![("a", "1"), ("b", "2")])),
             ("x://{a}", "x://%zz", None),
             ("x://{a}", "x://%ff", None),
@@ -145,14 +178,22 @@ mod tests {
         ] {
             let found = UriTemplate::parse(template).unwrap();
             let found = found.matches(uri);
-            let expected = expected.map(|v| v.into_iter().map(|(n, v)| (n, v.to_owned())).collect());
+            let expected =
+                expected.map(|v| v.into_iter().map(|(n, v)| (n, v.to_owned())).collect());
             assert_eq!(found, expected, "{template} {uri}");
         }
     }
 
     #[test]
     fn refuses_templates_that_it_does_not_know() {
-        for template in ["x://{a", "x://a}", "x://{}", "x://{?a}", "x://{a}{b}", "x://{a*}"] {
+        for template in [
+            "x://{a",
+            "x://a}",
+            "x://{}",
+            "x://{?a}",
+            "x://{a}{b}",
+            "x://{a*}",
+        ] {
             assert!(UriTemplate::parse(template).is_err(), "{template}");
         }
     }

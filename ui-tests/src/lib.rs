@@ -1,4 +1,4 @@
-//! Tools as the strictest authors write them. Clippy checks this crate with everything on, and has
+//! Tools and their siblings as the strictest authors write them. Clippy checks this crate with everything on, and has
 //! nothing to say about our expansions.
 #![deny(
     missing_docs,
@@ -82,6 +82,39 @@ fn balance(ledger: &Ledger) -> String {
 #[mcp_tool(authenticated)]
 fn nothing() {
     std::thread::yield_now();
+}
+
+/// A receipt.
+#[mcp_resource("receipts://{id}", scope = "receipts:{id}:read", guard = ledger.0 > id, complete = ids)]
+async fn receipt(ledger: &Ledger, id: u32) -> ToolResult<String> {
+    std::future::ready(()).await;
+    Ok(format!("{id} of {}", ledger.0))
+}
+
+/// The receipts.
+async fn ids(typed: Complete) -> Vec<String> {
+    std::future::ready(typed.among(["1", "2"])).await
+}
+
+/// Ask for a refund.
+#[mcp_prompt(public)]
+fn ask(
+    /// How much.
+    cents: u32,
+) -> Messages {
+    Messages::new().user(format!("Refund {cents} cents."))
+}
+
+/// All resources.
+#[must_use]
+pub fn receipts() -> mcp_runtime::ResourceSet<App> {
+    resources![receipt]
+}
+
+/// All prompts.
+#[must_use]
+pub fn questions() -> mcp_runtime::PromptSet<App> {
+    prompts![ask]
 }
 
 /// All of them.

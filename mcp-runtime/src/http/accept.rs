@@ -79,6 +79,12 @@ mod tests {
             assert_eq!(form, expected, "{accept}");
         }
         let nothing = accepted(&HeaderMap::new());
-        assert_eq!(nothing, Some(Accepted { form: Form::Json, events: false }));
+        assert_eq!(
+            nothing,
+            Some(Accepted {
+                form: Form::Json,
+                events: false
+            })
+        );
     }
 }

@@ -157,10 +157,10 @@ impl App {
         match first {
             // What was said and never read: the client takes no events, or the call was too quick.
             Some(reply) if accepted.events && outbox.has_any() => {
-                streaming(Events::new(Box::pin(std::future::ready(reply)), outbox))
+                streaming(Events::body(Box::pin(std::future::ready(reply)), outbox))
             }
             Some(reply) => respond(reply, accepted.form),
-            None => streaming(Events::new(running, outbox)),
+            None => streaming(Events::body(running, outbox)),
         }
     }
 
@@ -170,13 +170,27 @@ impl App {
 
     /// The session that a request names, where that means something: not since 2026-07-28, and not
     /// where there are none.
-    fn session(&self, headers: &HeaderMap, caller: &Caller) -> Result<Option<Arc<Session>>, Answer> {
-        let Some(id) = headers.get(SESSION) else { return Ok(None) };
-        let version = Routing(headers).version().ok().flatten().and_then(Revision::parse);
+    #[expect(clippy::result_large_err, reason = "an answer is made once, and sent")]
+    fn session(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Option<Arc<Session>>, Answer> {
+        let Some(id) = headers.get(SESSION) else {
+            return Ok(None);
+        };
+        let version = Routing(headers)
+            .version()
+            .ok()
+            .flatten()
+            .and_then(Revision::parse);
         if !self.has_sessions() || version.is_some_and(Revision::is_modern) {
             return Ok(None);
         }
-        let session = id.to_str().ok().and_then(|id| self.engine.sessions.find(id, caller));
+        let session = id
+            .to_str()
+            .ok()
+            .and_then(|id| self.engine.sessions.find(id, caller));
         session.map(Some).ok_or_else(no_session)
     }
 
@@ -199,7 +213,7 @@ impl App {
                     changes.closed().await;
                     Reply::accepted()
                 };
-                streaming(Events::new(Box::pin(open), outbox))
+                streaming(Events::body(Box::pin(open), outbox))
             }
         }
     }

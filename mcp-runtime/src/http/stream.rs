@@ -38,7 +38,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(running: Running, outbox: Arc<Outbox>) -> AnswerBody {
+    pub(crate) fn body(running: Running, outbox: Arc<Outbox>) -> AnswerBody {
         AnswerBody::Events(Box::new(Self {
             running: Some(running),
             outbox,
@@ -80,7 +80,9 @@ impl Events {
 /// One message as an event. JSON from serde has no line breaks outside strings, and none inside
 /// them unescaped.
 pub(crate) fn event(message: &[u8]) -> Bytes {
-    [b"event: message\ndata: ".as_slice(), message, b"\n\n"].concat().into()
+    [b"event: message\ndata: ".as_slice(), message, b"\n\n"]
+        .concat()
+        .into()
 }
 
 impl From<Full<Bytes>> for AnswerBody {
@@ -105,16 +107,18 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(context),
-            Self::Events(events) => {
-                events.poll_event(context).map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
-            }
+            Self::Events(events) => events
+                .poll_event(context)
+                .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(body) => body.is_end_stream(),
-            Self::Events(events) => events.running.is_none() && events.last.is_none() && events.opened,
+            Self::Events(events) => {
+                events.running.is_none() && events.last.is_none() && events.opened
+            }
         }
     }
 

@@ -151,7 +151,9 @@ fn admit_errors(schema: &mut Value) {
 
 /// The form of a question with the fields of `T`: flat, and without what forms do not know.
 pub(crate) fn of_form<T: schemars::JsonSchema>() -> Value {
-    let mut generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let mut generator = SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator();
     let root = object(generator.subschema_for::<T>());
     let definitions = definitions(generator);
     let mut schema = resolve(&root, &definitions).clone();

@@ -108,7 +108,11 @@ impl Engine {
         sessions: Sessions,
         changes: Changes,
     ) -> Self {
-        let Offers { tools, resources, prompts } = offers;
+        let Offers {
+            tools,
+            resources,
+            prompts,
+        } = offers;
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
         if let Some(title) = &identity.title {
@@ -122,7 +126,10 @@ impl Engine {
             capabilities.insert("tools".into(), json!({ "listChanged": true }));
         }
         if !resources.is_empty() {
-            capabilities.insert("resources".into(), json!({ "listChanged": true, "subscribe": true }));
+            capabilities.insert(
+                "resources".into(),
+                json!({ "listChanged": true, "subscribe": true }),
+            );
         }
         if !prompts.is_empty() {
             capabilities.insert("prompts".into(), json!({ "listChanged": true }));
@@ -137,9 +144,14 @@ impl Engine {
         let instructions = identity
             .instructions
             .as_ref()
-            .map_or(String::new(), |text| format!(",\"instructions\":{}", json!(text)));
+            .map_or(String::new(), |text| {
+                format!(",\"instructions\":{}", json!(text))
+            });
         let meta = format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}");
-        let versions: Vec<&str> = Revision::ALL.iter().map(|revision| revision.as_str()).collect();
+        let versions: Vec<&str> = Revision::ALL
+            .iter()
+            .map(|revision| revision.as_str())
+            .collect();
         let discover = format!(
             "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{capabilities}{instructions},\
              \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{meta}}}",
@@ -163,7 +175,12 @@ impl Engine {
     }
 
     /// Answers one message. `headers` are those of HTTP; other transports have none.
-    pub(crate) async fn handle(&self, bytes: &Bytes, headers: Option<&HeaderMap>, link: &Link) -> Reply {
+    pub(crate) async fn handle(
+        &self,
+        bytes: &Bytes,
+        headers: Option<&HeaderMap>,
+        link: &Link,
+    ) -> Reply {
         match message::read(bytes) {
             Ok(Message::Request { id, method, params }) => {
                 match self.understand(id, &method, params, headers) {
@@ -226,7 +243,12 @@ impl Engine {
         };
         let in_body = meta.and_then(|meta| meta.get(META_VERSION));
         let mismatch = |why: String| {
-            Reply::error(&id, 400, code::HEADER_MISMATCH, &format!("Header mismatch: {why}"))
+            Reply::error(
+                &id,
+                400,
+                code::HEADER_MISMATCH,
+                &format!("Header mismatch: {why}"),
+            )
         };
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
@@ -246,20 +268,37 @@ impl Engine {
             (None, Some(version)) => {
                 let revision = Revision::parse(version).ok_or_else(|| unsupported(&id, version))?;
                 if revision.is_modern() {
-                    return Err(invalid_params(&id, 400, &format!("`_meta` needs `{META_VERSION}`")));
+                    return Err(invalid_params(
+                        &id,
+                        400,
+                        &format!("`_meta` needs `{META_VERSION}`"),
+                    ));
                 }
-                return Ok(Request { id, method, params, revision });
+                return Ok(Request {
+                    id,
+                    method,
+                    params,
+                    revision,
+                });
             }
             (Some(version), in_header) => {
                 let Some(version) = version.as_str() else {
-                    return Err(invalid_params(&id, 400, &format!("`{META_VERSION}` must be a string")));
+                    return Err(invalid_params(
+                        &id,
+                        400,
+                        &format!("`{META_VERSION}` must be a string"),
+                    ));
                 };
                 match in_header {
                     None if routing.is_some() => {
-                        return Err(mismatch("the header MCP-Protocol-Version is missing".into()));
+                        return Err(mismatch(
+                            "the header MCP-Protocol-Version is missing".into(),
+                        ));
                     }
                     Some(header) if header != version => {
-                        return Err(mismatch("the header MCP-Protocol-Version differs from the body".into()));
+                        return Err(mismatch(
+                            "the header MCP-Protocol-Version differs from the body".into(),
+                        ));
                     }
                     _ => {}
                 }
@@ -273,11 +312,18 @@ impl Engine {
                     "resources/read" => params.get("uri"),
                     _ => None,
                 };
-                routing.matches(method, name.and_then(Node::as_str)).map_err(mismatch)?;
+                routing
+                    .matches(method, name.and_then(Node::as_str))
+                    .map_err(mismatch)?;
             }
             check_meta(&id, meta)?;
         }
-        Ok(Request { id, method, params, revision })
+        Ok(Request {
+            id,
+            method,
+            params,
+            revision,
+        })
     }
 
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
@@ -304,7 +350,9 @@ impl Engine {
             "ping" if !modern => Reply::result(&request.id, b"{}"),
             "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link),
             "resources/subscribe" if !modern && resources => self.subscribe(&request, link, true),
-            "resources/unsubscribe" if !modern && resources => self.subscribe(&request, link, false),
+            "resources/unsubscribe" if !modern && resources => {
+                self.subscribe(&request, link, false)
+            }
             _ => Reply::error(
                 &request.id,
                 if modern { 404 } else { 200 },
@@ -321,9 +369,17 @@ impl Engine {
         let revision = Revision::parse(wanted)
             .filter(|revision| !revision.is_modern())
             .unwrap_or(Revision::LATEST_WITH_INITIALIZE);
-        let result = format!("{{\"protocolVersion\":\"{}\",{}", revision.as_str(), self.initialize_tail);
+        let result = format!(
+            "{{\"protocolVersion\":\"{}\",{}",
+            revision.as_str(),
+            self.initialize_tail
+        );
         let mut reply = Reply::result(&request.id, result.as_bytes());
-        let client = request.params.get("capabilities").and_then(Node::as_object).map(Client::declared);
+        let client = request
+            .params
+            .get("capabilities")
+            .and_then(Node::as_object)
+            .map(Client::declared);
         let client = client.unwrap_or_default();
         let wants_session = match self.modes.sessions {
             SessionMode::Auto => client.has_back_channel(),
@@ -335,7 +391,12 @@ impl Engine {
                 Some(session) => reply.session = Some(session.id.clone()),
                 None => {
                     tracing::warn!(target: "mcp::session", "too many sessions");
-                    reply = Reply::error(&request.id, 429, code::TOO_MANY, "Too many sessions: end one, or try again later");
+                    reply = Reply::error(
+                        &request.id,
+                        429,
+                        code::TOO_MANY,
+                        "Too many sessions: end one, or try again later",
+                    );
                 }
             }
         } else if let Some(session) = &link.session {
@@ -372,31 +433,51 @@ impl Engine {
     /// What is known of the client of a request, and how it can be reached while it waits.
     pub(crate) fn reach(&self, request: &Request<'_>, link: &Link) -> Reach {
         let meta = request.params.get("_meta").and_then(Node::as_object);
-        let progress_token = meta.and_then(|meta| meta.get("progressToken")).and_then(|token| match token {
-            Node::String(text) if text.len() <= 1024 => Some(json!(text).to_string()),
-            Node::Number(number) => Some(number.to_string()),
-            _ => None,
-        });
+        let progress_token = meta
+            .and_then(|meta| meta.get("progressToken"))
+            .and_then(|token| match token {
+                Node::String(text) if text.len() <= 1024 => Some(json!(text).to_string()),
+                Node::Number(number) => Some(number.to_string()),
+                _ => None,
+            });
         let client = if request.revision.is_modern() {
-            let capabilities = meta.and_then(|meta| meta.get(META_CAPABILITIES)).and_then(Node::as_object);
+            let capabilities = meta
+                .and_then(|meta| meta.get(META_CAPABILITIES))
+                .and_then(Node::as_object);
             let mut client = capabilities.map(Client::declared).unwrap_or_default();
-            let level = meta.and_then(|meta| meta.get(META_LOG_LEVEL)).and_then(Node::as_str);
+            let level = meta
+                .and_then(|meta| meta.get(META_LOG_LEVEL))
+                .and_then(Node::as_str);
             client.log_level = level.and_then(LogLevel::parse);
             client
         } else {
-            link.session.as_ref().map(|session| session.client()).unwrap_or_default()
+            link.session
+                .as_ref()
+                .map(|session| session.client())
+                .unwrap_or_default()
         };
-        Reach { revision: request.revision, client, progress_token }
+        Reach {
+            revision: request.revision,
+            client,
+            progress_token,
+        }
     }
 }
 
 /// Requests that run the code of others.
 fn is_slow(method: &str) -> bool {
-    matches!(method, "tools/call" | "resources/read" | "prompts/get" | "completion/complete")
+    matches!(
+        method,
+        "tools/call" | "resources/read" | "prompts/get" | "completion/complete"
+    )
 }
 
 fn set_level(request: &Request<'_>, link: &Link) -> Reply {
-    let level = request.params.get("level").and_then(Node::as_str).and_then(LogLevel::parse);
+    let level = request
+        .params
+        .get("level")
+        .and_then(Node::as_str)
+        .and_then(LogLevel::parse);
     match (level, &link.session) {
         (None, _) => invalid_params(
             &request.id,
@@ -415,27 +496,55 @@ fn set_level(request: &Request<'_>, link: &Link) -> Reply {
 /// What the `_meta` of a request has to say since 2026-07-28, apart from the version.
 fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
     let member = |name| meta.and_then(|meta| meta.get(name));
-    if member(META_CAPABILITIES).and_then(Node::as_object).is_none() {
-        return Err(invalid_params(id, 400, &format!("`_meta` needs the object `{META_CAPABILITIES}`")));
+    if member(META_CAPABILITIES)
+        .and_then(Node::as_object)
+        .is_none()
+    {
+        return Err(invalid_params(
+            id,
+            400,
+            &format!("`_meta` needs the object `{META_CAPABILITIES}`"),
+        ));
     }
     match member(META_LOG_LEVEL) {
         None => Ok(()),
-        Some(level) if level.as_str().is_some_and(|level| LogLevel::parse(level).is_some()) => Ok(()),
+        Some(level)
+            if level
+                .as_str()
+                .is_some_and(|level| LogLevel::parse(level).is_some()) =>
+        {
+            Ok(())
+        }
         Some(_) => Err(invalid_params(
             id,
             400,
-            &format!("`{META_LOG_LEVEL}` must be one of {}", LogLevel::NAMES.join(", ")),
+            &format!(
+                "`{META_LOG_LEVEL}` must be one of {}",
+                LogLevel::NAMES.join(", ")
+            ),
         )),
     }
 }
 
 pub(crate) fn invalid_params(id: &Id<'_>, status: u16, why: &str) -> Reply {
-    Reply::error(id, status, code::INVALID_PARAMS, &format!("Invalid params: {why}"))
+    Reply::error(
+        id,
+        status,
+        code::INVALID_PARAMS,
+        &format!("Invalid params: {why}"),
+    )
 }
 
 fn unsupported(id: &Id<'_>, requested: &str) -> Reply {
-    let supported: Vec<&str> = Revision::ALL.iter().map(|revision| revision.as_str()).collect();
-    let requested: String = requested.chars().filter(|c| !c.is_control()).take(64).collect();
+    let supported: Vec<&str> = Revision::ALL
+        .iter()
+        .map(|revision| revision.as_str())
+        .collect();
+    let requested: String = requested
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(64)
+        .collect();
     Reply::error_with(
         id,
         400,

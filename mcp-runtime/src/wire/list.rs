@@ -58,27 +58,40 @@ pub(crate) struct Page {
 }
 
 impl Listing {
-    pub(crate) fn new(field: &'static str, items: Vec<Listed>, page_size: usize) -> Result<Self, String> {
+    pub(crate) fn new(
+        field: &'static str,
+        items: Vec<Listed>,
+        page_size: usize,
+    ) -> Result<Self, String> {
         let mut rules: Vec<Vec<Cow<'static, str>>> = Vec::new();
         let mut rule_of = Vec::with_capacity(items.len());
         for item in &items {
             rule_of.push((!item.roles.is_empty()).then(|| {
-                rules.iter().position(|rule| *rule == item.roles).unwrap_or_else(|| {
-                    rules.push(item.roles.clone());
-                    rules.len() - 1
-                })
+                rules
+                    .iter()
+                    .position(|rule| *rule == item.roles)
+                    .unwrap_or_else(|| {
+                        rules.push(item.roles.clone());
+                        rules.len() - 1
+                    })
             }));
         }
         if rules.len() > 64 {
-            return Err(format!("the {field} ask for {} different sets of roles; 64 is the limit", rules.len()));
+            return Err(format!(
+                "the {field} ask for {} different sets of roles; 64 is the limit",
+                rules.len()
+            ));
         }
-        let mut listing = Self { field, items, rules, rule_of, page_size: page_size.max(1), ..Self::default() };
+        let mut listing = Self {
+            field,
+            items,
+            rules,
+            rule_of,
+            page_size: page_size.max(1),
+            ..Self::default()
+        };
         listing.everybody = Arc::new(listing.write(0));
         Ok(listing)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {
@@ -86,7 +99,12 @@ impl Listing {
         if class == 0 {
             return Arc::clone(&self.everybody);
         }
-        if let Some(pages) = self.classes.read().unwrap_or_else(PoisonError::into_inner).get(&class) {
+        if let Some(pages) = self
+            .classes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&class)
+        {
             return Arc::clone(pages);
         }
         let pages = Arc::new(self.write(class));
@@ -119,9 +137,16 @@ impl Listing {
         }
         let version = hasher.finish();
         // A list that depends on who asks must not be shared between callers.
-        let scope = if self.rules.is_empty() { "public" } else { "private" };
-        let chunks: Vec<&[&Listed]> =
-            if visible.is_empty() { vec![&[]] } else { visible.chunks(self.page_size).collect() };
+        let scope = if self.rules.is_empty() {
+            "public"
+        } else {
+            "private"
+        };
+        let chunks: Vec<&[&Listed]> = if visible.is_empty() {
+            vec![&[]]
+        } else {
+            visible.chunks(self.page_size).collect()
+        };
         let last = chunks.len() - 1;
         let pages = chunks.iter().enumerate().map(|(at, chunk)| {
             let next = if at < last {
@@ -140,7 +165,10 @@ impl Listing {
                 .into_bytes(),
             }
         });
-        Pages { pages: pages.collect(), version }
+        Pages {
+            pages: pages.collect(),
+            version,
+        }
     }
 }
 
@@ -153,7 +181,9 @@ impl Pages {
             Some(sent) => {
                 let (at, _) = sent.split_once('-')?;
                 let at: usize = at.parse().ok()?;
-                (at > 0 && sent == cursor(at, self.version)).then(|| self.pages.get(at)).flatten()
+                (at > 0 && sent == cursor(at, self.version))
+                    .then(|| self.pages.get(at))
+                    .flatten()
             }
         }
     }

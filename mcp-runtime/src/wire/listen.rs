@@ -18,25 +18,41 @@ const MAX_URIS: usize = 100;
 impl Engine {
     /// Acknowledges what will be heard, then is heard until the client goes or the server stops.
     pub(crate) async fn listen(&self, request: &Request<'_>, link: &Link) -> Reply {
-        let wanted = request.params.get("notifications").and_then(Node::as_object);
+        let wanted = request
+            .params
+            .get("notifications")
+            .and_then(Node::as_object);
         let asks = |name: &str| wanted.and_then(|w| w.get(name)) == Some(&Node::Bool(true));
         let uris = match wanted.and_then(|wanted| wanted.get("resourceSubscriptions")) {
             None | Some(Node::Null) => Vec::new(),
-            Some(Node::Array(uris)) if uris.len() <= MAX_URIS => {
-                uris.iter().filter_map(Node::as_str).map(str::to_owned).collect()
-            }
+            Some(Node::Array(uris)) if uris.len() <= MAX_URIS => uris
+                .iter()
+                .filter_map(Node::as_str)
+                .map(str::to_owned)
+                .collect(),
             Some(_) => {
-                return invalid_params(&request.id, 200, "`resourceSubscriptions` must be a list of at most 100 URIs");
+                return invalid_params(
+                    &request.id,
+                    200,
+                    "`resourceSubscriptions` must be a list of at most 100 URIs",
+                );
             }
         };
         if !link.streams {
-            return invalid_params(&request.id, 200, "listening needs a client that accepts text/event-stream");
+            return invalid_params(
+                &request.id,
+                200,
+                "listening needs a client that accepts text/event-stream",
+            );
         }
         let filter = Filter {
             tools: asks("toolsListChanged") && !self.tools.is_empty(),
             prompts: asks("promptsListChanged") && !self.prompts.is_empty(),
             resources: asks("resourcesListChanged") && !self.resources.is_empty(),
-            uris: uris.into_iter().filter(|uri| self.may_watch(uri, &link.caller)).collect(),
+            uris: uris
+                .into_iter()
+                .filter(|uri| self.may_watch(uri, &link.caller))
+                .collect(),
         };
         let tag = json_of(&request.id);
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": tag });
@@ -46,9 +62,16 @@ impl Engine {
             "params": { "_meta": meta, "notifications": accepted(&filter) },
         });
         link.outbox.push(acknowledged.to_string().into_bytes());
-        let _listening = self.changes.listen(Arc::clone(&link.outbox), filter, Some(tag));
+        let _listening = self
+            .changes
+            .listen(Arc::clone(&link.outbox), filter, Some(tag));
         self.changes.closed().await;
-        Reply::result(&request.id, json!({ "resultType": "complete", "_meta": meta }).to_string().as_bytes())
+        Reply::result(
+            &request.id,
+            json!({ "resultType": "complete", "_meta": meta })
+                .to_string()
+                .as_bytes(),
+        )
     }
 
     /// `resources/subscribe` and its opposite. Without a session there is nobody to tell later,
@@ -71,7 +94,12 @@ impl Engine {
     /// Nobody hears of what they may not read.
     fn may_watch(&self, uri: &str, caller: &Caller) -> bool {
         self.resources.find(uri).is_some_and(|(found, variables)| {
-            let of_scope = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+            let of_scope = |name: &str| {
+                variables
+                    .iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| v.clone())
+            };
             policy::authorize(&found.bound.policy, caller, &of_scope).is_ok()
         })
     }

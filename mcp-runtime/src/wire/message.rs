@@ -21,7 +21,10 @@ pub(crate) enum Message<'a> {
         params: Object<'a>,
     },
     /// The answer to a question of ours: a result, or the error object.
-    Response { id: u64, answer: Result<Value, Value> },
+    Response {
+        id: u64,
+        answer: Result<Value, Value>,
+    },
 }
 
 /// The id of a request, echoed as it came.
@@ -103,7 +106,10 @@ fn response(message: &mut Object<'_>) -> Option<Message<'static>> {
         _ => return None,
     };
     match message.take("id") {
-        Some(Node::Number(id)) => Some(Message::Response { id: id.as_u64()?, answer }),
+        Some(Node::Number(id)) => Some(Message::Response {
+            id: id.as_u64()?,
+            answer,
+        }),
         _ => None,
     }
 }

@@ -24,7 +24,12 @@ use crate::wire::reply::{Reply, Results};
 const MAX_TYPED: usize = 4096;
 
 impl Engine {
-    pub(crate) async fn call_tool(&self, mut request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    pub(crate) async fn call_tool(
+        &self,
+        mut request: Request<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Reply {
         let arguments = match request.params.take("arguments") {
             None | Some(Node::Null) => Object::default(),
             Some(Node::Object(arguments)) => arguments,
@@ -54,7 +59,12 @@ impl Engine {
         }
     }
 
-    pub(crate) async fn read_resource(&self, mut request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    pub(crate) async fn read_resource(
+        &self,
+        mut request: Request<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Reply {
         let Some(Node::String(uri)) = request.params.take("uri") else {
             return invalid_params(&request.id, 200, "`uri` must be a string");
         };
@@ -66,8 +76,15 @@ impl Engine {
         let Some((found, variables)) = self.resources.find(&uri) else {
             return results.no_resource(&request.id, &uri);
         };
-        let of_scope = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
-        let arguments = variables.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(value.as_str())));
+        let of_scope = |name: &str| {
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| value.clone())
+        };
+        let arguments = variables
+            .iter()
+            .map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(value.as_str())));
         let arguments = found.bound.read_spelled(arguments.collect());
         match call::answer(&found.bound, arguments, &call, &of_scope).await {
             Ok(Outcome::Ask(questions, answers)) => {
@@ -77,7 +94,14 @@ impl Engine {
             Ok(outcome) => {
                 let mime = resource_set::mime(&found.resource, &found.bound);
                 let public = found.bound.policy.is_public();
-                results.contents(&request.id, &uri, mime.as_deref(), public, found.bound.shape, outcome)
+                results.contents(
+                    &request.id,
+                    &uri,
+                    mime.as_deref(),
+                    public,
+                    found.bound.shape,
+                    outcome,
+                )
             }
             Err(refusal) => {
                 log_refusal(&call, &found.bound, &refusal);
@@ -86,7 +110,12 @@ impl Engine {
         }
     }
 
-    pub(crate) async fn get_prompt(&self, mut request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    pub(crate) async fn get_prompt(
+        &self,
+        mut request: Request<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Reply {
         let Some(Node::String(name)) = request.params.take("name") else {
             return invalid_params(&request.id, 200, "`name` must be the name of a prompt");
         };
@@ -116,7 +145,12 @@ impl Engine {
                 let state = self.seal.seal(answers, &context.bytes(), self.clock.now());
                 results.ask(&request.id, &questions, state)
             }
-            Ok(outcome) => results.prompt(&request.id, &found.prompt.description, found.bound.shape, outcome),
+            Ok(outcome) => results.prompt(
+                &request.id,
+                &found.prompt.description,
+                found.bound.shape,
+                outcome,
+            ),
             Err(refusal) => {
                 log_refusal(&call, &found.bound, &refusal);
                 results.plain_refusal(&request.id, &refusal, None)
@@ -127,35 +161,67 @@ impl Engine {
     pub(crate) async fn complete(&self, request: &Request<'_>, link: &Link) -> Reply {
         let params = &request.params;
         let member = |object: Option<&Object<'_>>, name: &str| {
-            object.and_then(|object| object.get(name)).and_then(Node::as_str).map(str::to_owned)
+            object
+                .and_then(|object| object.get(name))
+                .and_then(Node::as_str)
+                .map(str::to_owned)
         };
         let reference = params.get("ref").and_then(Node::as_object);
         let typed = params.get("argument").and_then(Node::as_object);
         let (Some(argument), Some(value)) = (member(typed, "name"), member(typed, "value")) else {
-            return invalid_params(&request.id, 200, "`argument` needs the strings `name` and `value`");
+            return invalid_params(
+                &request.id,
+                200,
+                "`argument` needs the strings `name` and `value`",
+            );
         };
         if value.len() > MAX_TYPED {
             return invalid_params(&request.id, 200, "`argument.value` is too long");
         }
-        let found = match (member(reference, "type").as_deref(), member(reference, "name"), member(reference, "uri")) {
-            (Some("ref/prompt"), Some(name), _) => {
-                self.prompts.find(&name).map(|found| (&found.bound, found.prompt.complete.as_ref()))
-            }
-            (Some("ref/resource"), _, Some(uri)) => {
-                self.resources.of_template(&uri).map(|found| (&found.bound, found.resource.complete.as_ref()))
-            }
+        let found = match (
+            member(reference, "type").as_deref(),
+            member(reference, "name"),
+            member(reference, "uri"),
+        ) {
+            (Some("ref/prompt"), Some(name), _) => self
+                .prompts
+                .find(&name)
+                .map(|found| (&found.bound, found.prompt.complete.as_ref())),
+            (Some("ref/resource"), _, Some(uri)) => self
+                .resources
+                .of_template(&uri)
+                .map(|found| (&found.bound, found.resource.complete.as_ref())),
             _ => None,
         };
-        let visible = found.filter(|(bound, _)| policy::authorize(&bound.policy, &link.caller, &|_| Some("*".into())).is_ok());
+        let visible = found.filter(|(bound, _)| {
+            policy::authorize(&bound.policy, &link.caller, &|_| Some("*".into())).is_ok()
+        });
         let Some((_, completer)) = visible else {
-            return invalid_params(&request.id, 200, "`ref` is neither a prompt nor a resource template of this server");
+            return invalid_params(
+                &request.id,
+                200,
+                "`ref` is neither a prompt nor a resource template of this server",
+            );
         };
         let context = params.get("context").and_then(Node::as_object);
-        let others = context.and_then(|context| context.get("arguments")).and_then(Node::as_object);
+        let others = context
+            .and_then(|context| context.get("arguments"))
+            .and_then(Node::as_object);
         let others: BTreeMap<String, String> = others
-            .map(|others| others.0.iter().filter_map(|(k, v)| Some((k.to_string(), v.as_str()?.to_owned()))).collect())
+            .map(|others| {
+                others
+                    .0
+                    .iter()
+                    .filter_map(|(k, v)| Some((k.to_string(), v.as_str()?.to_owned())))
+                    .collect()
+            })
             .unwrap_or_default();
-        let ask = Complete { argument, value, others, caller: Arc::clone(&link.caller) };
+        let ask = Complete {
+            argument,
+            value,
+            others,
+            caller: Arc::clone(&link.caller),
+        };
         let mut values = suggest(completer, ask).await;
         let total = values.len();
         values.truncate(MAX_VALUES);
@@ -169,11 +235,16 @@ impl Engine {
             BackChannel::None,
             self.changes.clone(),
         );
-        self.results(request, &call).finish(&request.id, &result, None)
+        self.results(request, &call)
+            .finish(&request.id, &result, None)
     }
 
     fn results<'a>(&'a self, request: &Request<'_>, call: &'a Call) -> Results<'a> {
-        Results { modern: request.revision.is_modern(), meta: &self.meta, call }
+        Results {
+            modern: request.revision.is_modern(),
+            meta: &self.meta,
+            call,
+        }
     }
 
     /// The call of a request, with the answers that it brings to earlier questions.
@@ -187,7 +258,12 @@ impl Engine {
     ) -> Result<(Call, Context<'a>), Reply> {
         let reach = self.reach(request, link);
         let modern = request.revision.is_modern();
-        let mut context = Context { owner: None, method: request.method.to_owned(), name, arguments: None };
+        let mut context = Context {
+            owner: None,
+            method: request.method.to_owned(),
+            name,
+            arguments: None,
+        };
         let back = if modern && reach.client.has_back_channel() {
             context.owner = Some(link.caller.owner());
             context.arguments = Some(digest(arguments));
@@ -219,15 +295,38 @@ impl Engine {
             Some(Node::String(state)) => self
                 .seal
                 .open(&state, &context.bytes(), self.clock.now())
-                .map_err(|_| invalid_params(&request.id, 200, "`requestState` is not good here: call again without it"))?,
-            Some(_) => return Err(invalid_params(&request.id, 200, "`requestState` must be a string")),
+                .map_err(|_| {
+                    invalid_params(
+                        &request.id,
+                        200,
+                        "`requestState` is not good here: call again without it",
+                    )
+                })?,
+            Some(_) => {
+                return Err(invalid_params(
+                    &request.id,
+                    200,
+                    "`requestState` must be a string",
+                ));
+            }
         };
         match request.params.take("inputResponses") {
             None | Some(Node::Null) => {}
             Some(Node::Object(responses)) => {
-                answers.extend(responses.0.into_iter().map(|(key, value)| (key.into_owned(), value.to_value())));
+                answers.extend(
+                    responses
+                        .0
+                        .into_iter()
+                        .map(|(key, value)| (key.into_owned(), value.to_value())),
+                );
             }
-            Some(_) => return Err(invalid_params(&request.id, 200, "`inputResponses` must be an object")),
+            Some(_) => {
+                return Err(invalid_params(
+                    &request.id,
+                    200,
+                    "`inputResponses` must be an object",
+                ));
+            }
         }
         Ok(Rounds::new(answers))
     }
@@ -243,7 +342,9 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn bytes(&self) -> Vec<u8> {
-        json!([self.owner, self.method, self.name, self.arguments]).to_string().into_bytes()
+        json!([self.owner, self.method, self.name, self.arguments])
+            .to_string()
+            .into_bytes()
     }
 }
 
@@ -252,7 +353,8 @@ fn digest(arguments: &Object<'_>) -> String {
     fn sort(value: Value) -> Value {
         match value {
             Value::Object(object) => {
-                let sorted: BTreeMap<String, Value> = object.into_iter().map(|(k, v)| (k, sort(v))).collect();
+                let sorted: BTreeMap<String, Value> =
+                    object.into_iter().map(|(k, v)| (k, sort(v))).collect();
                 json!(sorted)
             }
             Value::Array(items) => Value::Array(items.into_iter().map(sort).collect()),
@@ -260,11 +362,16 @@ fn digest(arguments: &Object<'_>) -> String {
         }
     }
     let value = sort(Node::Object(arguments.clone()).to_value());
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(value.to_string())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 async fn suggest(completer: Option<&Completer>, ask: Complete) -> Vec<String> {
-    let Some(completer) = completer else { return Vec::new() };
+    let Some(completer) = completer else {
+        return Vec::new();
+    };
     // On a task of its own, so that its panic is not ours; and not for long: somebody is typing.
     let task = tokio::spawn(completer.suggest(ask));
     let stop = task.abort_handle();

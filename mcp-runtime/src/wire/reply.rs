@@ -166,11 +166,19 @@ impl Results<'_> {
     }
 
     /// The messages of a prompt.
-    pub(crate) fn prompt(&self, id: &Id<'_>, description: &str, shape: Shape, outcome: Outcome) -> Reply {
+    pub(crate) fn prompt(
+        &self,
+        id: &Id<'_>,
+        description: &str,
+        shape: Shape,
+        outcome: Outcome,
+    ) -> Reply {
         let messages = match outcome {
             Outcome::Messages(messages) => Value::Array(messages.0),
             Outcome::Value(json) => {
-                let text = serde_json::from_str::<String>(&json).ok().filter(|_| shape == Shape::Text);
+                let text = serde_json::from_str::<String>(&json)
+                    .ok()
+                    .filter(|_| shape == Shape::Text);
                 json!([{ "role": "user", "content": { "type": "text", "text": text.unwrap_or(json) } }])
             }
             other => return self.not_contents(id, other, None),
@@ -196,7 +204,9 @@ impl Results<'_> {
         match outcome {
             Outcome::Blob(bytes) => entry["blob"] = json!(STANDARD.encode(bytes)),
             Outcome::Value(json) => {
-                let text = serde_json::from_str::<String>(&json).ok().filter(|_| shape == Shape::Text);
+                let text = serde_json::from_str::<String>(&json)
+                    .ok()
+                    .filter(|_| shape == Shape::Text);
                 entry["text"] = json!(text.unwrap_or(json));
             }
             other => return self.not_contents(id, other, Some(uri)),
@@ -222,7 +232,12 @@ impl Results<'_> {
     }
 
     /// Open questions, in the only form in which they reach a client of this revision.
-    pub(crate) fn ask(&self, id: &Id<'_>, questions: &Map<String, Value>, state: Option<String>) -> Reply {
+    pub(crate) fn ask(
+        &self,
+        id: &Id<'_>,
+        questions: &Map<String, Value>,
+        state: Option<String>,
+    ) -> Reply {
         let mut result = json!({ "resultType": "input_required", "inputRequests": questions });
         if let Some(state) = state {
             result["requestState"] = json!(state);
@@ -249,7 +264,13 @@ impl Results<'_> {
             Outcome::Refused(Refusal::InvalidArguments(problems)) => {
                 let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 let text = format!("Invalid params: {}", said.join("; "));
-                Reply::error_with(id, 200, code::INVALID_PARAMS, &text, Some(json!({ "problems": problems })))
+                Reply::error_with(
+                    id,
+                    200,
+                    code::INVALID_PARAMS,
+                    &text,
+                    Some(json!({ "problems": problems })),
+                )
             }
             Outcome::Refused(refusal) => self.plain_refusal(id, &refusal, uri),
             _ => self.misplaced(id, "a resource or a prompt returned what only a tool may"),
@@ -262,29 +283,82 @@ impl Results<'_> {
         match refusal {
             Refusal::Unknown => match uri {
                 Some(uri) => self.no_resource(id, uri),
-                None => Reply::error(id, 200, code::INVALID_PARAMS, "Unknown prompt: `prompts/list` has the names of all that you can get"),
+                None => Reply::error(
+                    id,
+                    200,
+                    code::INVALID_PARAMS,
+                    "Unknown prompt: `prompts/list` has the names of all that you can get",
+                ),
             },
             Refusal::Unauthenticated { scopes } => {
-                let mut reply = Reply::error_with(id, 401, code::UNAUTHENTICATED, "This needs to know who calls: send an access token", Some(json!({ "code": word, "scopes": scopes })));
-                reply.challenge = Some(Challenge { error: None, scope: scopes.join(" ") });
+                let mut reply = Reply::error_with(
+                    id,
+                    401,
+                    code::UNAUTHENTICATED,
+                    "This needs to know who calls: send an access token",
+                    Some(json!({ "code": word, "scopes": scopes })),
+                );
+                reply.challenge = Some(Challenge {
+                    error: None,
+                    scope: scopes.join(" "),
+                });
                 reply
             }
             Refusal::InsufficientScope { scopes } => {
-                let mut reply = Reply::error_with(id, 403, code::FORBIDDEN, "The access token lacks a scope", Some(json!({ "code": word, "scopes": scopes })));
-                reply.challenge = Some(Challenge { error: Some("insufficient_scope"), scope: scopes.join(" ") });
+                let mut reply = Reply::error_with(
+                    id,
+                    403,
+                    code::FORBIDDEN,
+                    "The access token lacks a scope",
+                    Some(json!({ "code": word, "scopes": scopes })),
+                );
+                reply.challenge = Some(Challenge {
+                    error: Some("insufficient_scope"),
+                    scope: scopes.join(" "),
+                });
                 reply
             }
-            Refusal::Forbidden => Reply::error_with(id, 200, code::INVALID_PARAMS, "You are not allowed to read this", Some(json!({ "code": word }))),
-            Refusal::TimedOut { seconds } => Reply::error_with(id, 200, code::INTERNAL, &format!("There was no answer within {seconds} s"), Some(json!({ "code": word }))),
-            Refusal::ResultTooLarge => Reply::error_with(id, 200, code::INTERNAL, "The result is larger than 4 MiB", Some(json!({ "code": word }))),
-            Refusal::Panicked | Refusal::Unserializable(_) | Refusal::InvalidArguments(_) => self.misplaced(id, word),
+            Refusal::Forbidden => Reply::error_with(
+                id,
+                200,
+                code::INVALID_PARAMS,
+                "You are not allowed to read this",
+                Some(json!({ "code": word })),
+            ),
+            Refusal::TimedOut { seconds } => Reply::error_with(
+                id,
+                200,
+                code::INTERNAL,
+                &format!("There was no answer within {seconds} s"),
+                Some(json!({ "code": word })),
+            ),
+            Refusal::ResultTooLarge => Reply::error_with(
+                id,
+                200,
+                code::INTERNAL,
+                "The result is larger than 4 MiB",
+                Some(json!({ "code": word })),
+            ),
+            Refusal::Panicked | Refusal::Unserializable(_) | Refusal::InvalidArguments(_) => {
+                self.misplaced(id, word)
+            }
         }
     }
 
     pub(crate) fn no_resource(&self, id: &Id<'_>, uri: &str) -> Reply {
-        let code = if self.modern { code::INVALID_PARAMS } else { code::RESOURCE_NOT_FOUND };
+        let code = if self.modern {
+            code::INVALID_PARAMS
+        } else {
+            code::RESOURCE_NOT_FOUND
+        };
         let uri: String = uri.chars().take(2048).collect();
-        Reply::error_with(id, 200, code, "Resource not found", Some(json!({ "uri": uri })))
+        Reply::error_with(
+            id,
+            200,
+            code,
+            "Resource not found",
+            Some(json!({ "uri": uri })),
+        )
     }
 
     fn plain_error(&self, id: &Id<'_>, error: &ToolError) -> Reply {
@@ -293,8 +367,19 @@ impl Results<'_> {
             tracing::warn!(target: "mcp::call", request_id, code = error.code_str(), cause = %source, "a resource or prompt failed");
         }
         match error.message() {
-            Some(message) => Reply::error_with(id, 200, code::INTERNAL, message, Some(json!({ "code": error.code_str() }))),
-            None => Reply::error(id, 200, code::INTERNAL, &format!("Internal error, request {request_id}")),
+            Some(message) => Reply::error_with(
+                id,
+                200,
+                code::INTERNAL,
+                message,
+                Some(json!({ "code": error.code_str() })),
+            ),
+            None => Reply::error(
+                id,
+                200,
+                code::INTERNAL,
+                &format!("Internal error, request {request_id}"),
+            ),
         }
     }
 
@@ -311,7 +396,12 @@ impl Results<'_> {
     fn misplaced(&self, id: &Id<'_>, why: &str) -> Reply {
         let request_id = self.call.request_id();
         tracing::error!(target: "mcp::call", request_id, why, "a call has no answer");
-        Reply::error(id, 200, code::INTERNAL, &format!("Internal error, request {request_id}"))
+        Reply::error(
+            id,
+            200,
+            code::INTERNAL,
+            &format!("Internal error, request {request_id}"),
+        )
     }
 
     fn value(&self, id: &Id<'_>, shape: Shape, json: &str) -> Reply {
@@ -444,7 +534,11 @@ impl Results<'_> {
                 reply
             }
             Refusal::InsufficientScope { scopes } => {
-                let (plural, it) = if scopes.len() == 1 { ("", "it") } else { ("s", "all of them") };
+                let (plural, it) = if scopes.len() == 1 {
+                    ("", "it")
+                } else {
+                    ("s", "all of them")
+                };
                 let scopes_text = scopes.join(" ");
                 let text = format!(
                     "This needs the scope{plural} {scopes_text}, and the access token does not have {it}. \

@@ -18,6 +18,8 @@ mod input;
 #[cfg(feature = "testing")]
 mod listener;
 #[cfg(feature = "testing")]
+mod offers;
+#[cfg(feature = "testing")]
 mod policy;
 #[cfg(feature = "testing")]
 mod run;

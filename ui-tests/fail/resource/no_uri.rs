@@ -1,0 +1,10 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+/// Today's notes.
+#[mcp_resource(public)] //~
+fn today() -> &'static str {
+    "milk"
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+/// A note.
+#[mcp_resource("notes://{id}", scope = "notes:{note}:read")] //~
+fn note(id: u32) -> String {
+    id.to_string()
+}
+
+fn main() {}
