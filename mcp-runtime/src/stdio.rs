@@ -21,9 +21,11 @@ use crate::wire::reply::{Reply, code};
 const MAX_LINE: usize = 4 << 20;
 /// Messages answered at the same time.
 const MAX_CONCURRENT: usize = 64;
-/// Messages that wait for their turn. Reading pauses only when there are so many, because a line
-/// that is not read may be the one that cancels.
-const MAX_WAITING: usize = 1024;
+/// Kibibytes of messages that are under way or wait for their turn. Reading pauses only when there
+/// are so many, because a line that is not read may be the one that cancels.
+const MAX_WAITING: u32 = 4 << 10;
+/// What the shortest message counts for: its task and its answer take room too.
+const MIN_WEIGHT: u32 = 4;
 /// How long calls in flight may go on after the client has closed the pipe.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -45,7 +47,7 @@ pub(crate) async fn serve(
     });
     let calls = Arc::new(Calls::default());
     let slots = Arc::new(Semaphore::new(MAX_CONCURRENT));
-    let places = Arc::new(Semaphore::new(MAX_WAITING));
+    let places = Arc::new(Semaphore::new(MAX_WAITING as usize));
     let tasks = TaskTracker::new();
     let mut reader = Lines::default();
     let result = loop {
@@ -74,7 +76,7 @@ pub(crate) async fn serve(
                     Peek::Request(id) => Some(calls.open(id)),
                     Peek::Other => None,
                 };
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                let Ok(place) = Arc::clone(&places).acquire_many_owned(weight(&bytes)).await else {
                     break Ok(());
                 };
                 let slots = Arc::clone(&slots);
@@ -106,6 +108,12 @@ pub(crate) async fn serve(
         Ok(Ok(written)) => result.and(written),
         _ => result,
     }
+}
+
+/// What a message counts for, in kibibytes. The longest line has to fit when nothing else waits.
+fn weight(bytes: &Bytes) -> u32 {
+    let kibibytes = u32::try_from(bytes.len() >> 10).unwrap_or(u32::MAX);
+    kibibytes.clamp(MIN_WEIGHT, MAX_WAITING)
 }
 
 /// What this transport has to know of a message before it is handled.
