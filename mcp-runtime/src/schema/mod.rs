@@ -144,7 +144,6 @@ fn admit_errors(schema: &mut Value) {
     }
     if let Some(required) = schema.remove("required") {
         schema.insert("if".into(), json!({ "required": ["code", "message"] }));
-        schema.insert("then".into(), json!({}));
         schema.insert("else".into(), json!({ "required": required }));
     }
 }

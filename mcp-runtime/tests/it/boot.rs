@@ -313,7 +313,7 @@ fn everything_at_once() {
         "`a b`: its name",
         "`a b`: the name is taken",
         "``: its name",
-        "a model chooses tools by their description",
+        "a model chooses by the description",
         "is public and asks for a role",
         "default must be at most 5",
         "`range` limits numbers",

@@ -14,6 +14,8 @@ mod boot;
 #[cfg(feature = "testing")]
 mod foreign_client;
 #[cfg(feature = "testing")]
+mod conversation;
+#[cfg(feature = "testing")]
 mod input;
 #[cfg(feature = "testing")]
 mod listener;

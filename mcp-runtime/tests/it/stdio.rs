@@ -188,8 +188,8 @@ async fn lines_that_are_no_messages() {
             -32600,
         ),
         (
-            "a response",
-            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n".to_vec(),
+            "a result and an error at once",
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"error\":{}}\n".to_vec(),
             -32600,
         ),
     ];

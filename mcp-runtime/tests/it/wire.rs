@@ -324,7 +324,6 @@ async fn the_table_of_answers_at_2026_07_28() {
         "resources/read",
         "resources/templates/list",
         "completion/complete",
-        "subscriptions/listen",
         "tasks/get",
         "tools/List",
         "",
