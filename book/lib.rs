@@ -23,6 +23,8 @@ pages! {
     "src/lending.md" => lending,
     "src/policy.md" => policy,
     "src/results.md" => results,
+    "src/offers.md" => offers,
+    "src/conversation.md" => conversation,
     "src/serving.md" => serving,
     "src/testing.md" => testing,
 }

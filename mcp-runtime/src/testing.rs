@@ -48,6 +48,7 @@ pub struct TestClient {
     server: TestServer,
     caller: Caller,
     revision: &'static str,
+    capabilities: Value,
 }
 
 /// What came back.
@@ -57,8 +58,10 @@ pub struct TestReply {
     pub status: u16,
     /// The headers of HTTP.
     pub headers: HeaderMap,
-    /// The JSON body, `null` where there is none.
+    /// The JSON body, `null` where there is none; of a stream, its last message.
     pub body: Value,
+    /// What a stream said before its last message.
+    pub notes: Vec<Value>,
 }
 
 impl TestServer {
@@ -94,6 +97,7 @@ impl TestServer {
             server: self.clone(),
             caller,
             revision: "2026-07-28",
+            capabilities: json!({}),
         }
     }
 
@@ -114,19 +118,30 @@ impl TestServer {
             Ok(body) => body.to_bytes(),
             Err(never) => match never {},
         };
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-            if bytes.is_empty() {
-                Value::Null
-            } else {
-                json!(String::from_utf8_lossy(&bytes))
-            }
-        });
+        let mut notes = messages(&bytes);
         TestReply {
             status: head.status.as_u16(),
             headers: head.headers,
-            body,
+            body: notes.pop().unwrap_or_default(),
+            notes,
         }
     }
+}
+
+/// The messages of a body: one of JSON, those of a stream, or what is neither as a string.
+fn messages(bytes: &[u8]) -> Vec<Value> {
+    if let Ok(body) = serde_json::from_slice(bytes) {
+        return vec![body];
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let events: Vec<Value> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect();
+    if events.is_empty() && !text.is_empty() {
+        return vec![json!(text)];
+    }
+    events
 }
 
 impl TestClient {
@@ -155,6 +170,13 @@ impl TestClient {
     #[must_use]
     pub fn revision(mut self, revision: &'static str) -> Self {
         self.revision = revision;
+        self
+    }
+
+    /// Declares what this client can do (`{"elicitation": {}}`), since 2026-07-28.
+    #[must_use]
+    pub fn declares(mut self, capabilities: Value) -> Self {
+        self.capabilities = capabilities;
         self
     }
 
@@ -195,7 +217,8 @@ impl TestClient {
             .extension(Arc::new(self.caller.clone()));
         if self.revision >= "2026-07-28" {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(self.revision);
-            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+                self.capabilities.clone();
             request = request.header("mcp-method", method);
             // What a request is about: the tool or the prompt, or the resource.
             let name = if method == "resources/read" {
