@@ -3,23 +3,24 @@
 
 mod function;
 mod parameter;
+mod resource;
 mod arg;
 
 use std::ops::Deref;
 
 use proc_macro2::TokenStream;
 
-use self::{arg::*, function::*, parameter::*};
+use self::{arg::*, function::*, parameter::*, resource::*};
 use crate::errors::Errors;
-use crate::model::{Parameter, Tool, Who};
+use crate::model::{Kind, Offer, Parameter, Who};
 
-/// A tool that broke no rule. Only [`tool`] makes one, and only this is expanded.
-pub(crate) struct Checked(Tool);
+/// An offer that broke no rule. Only [`offer`] makes one, and only this is expanded.
+pub(crate) struct Checked(Offer);
 
 impl Deref for Checked {
-    type Target = Tool;
+    type Target = Offer;
 
-    fn deref(&self) -> &Tool {
+    fn deref(&self) -> &Offer {
         &self.0
     }
 }
@@ -33,8 +34,11 @@ impl Checked {
     }
 }
 
-/// The rules. A tool that breaks any comes back, with its errors as tokens.
-pub(crate) fn tool(tool: Tool, mut errors: Errors) -> Result<Checked, Box<(Tool, TokenStream)>> {
+/// The rules. An offer that breaks any comes back, with its errors as tokens.
+pub(crate) fn offer(
+    offer: Offer,
+    mut errors: Errors,
+) -> Result<Checked, Box<(Offer, TokenStream)>> {
     for rule in [
         free_function,
         plain_function,
@@ -42,6 +46,7 @@ pub(crate) fn tool(tool: Tool, mut errors: Errors) -> Result<Checked, Box<(Tool,
         described,
         one_access,
         scopes_fit_oauth,
+        scopes_know_their_variables,
         roles_need_a_caller,
         effects_agree,
         blocking_is_sync,
@@ -51,21 +56,23 @@ pub(crate) fn tool(tool: Tool, mut errors: Errors) -> Result<Checked, Box<(Tool,
         error_is_public_by_choice,
         at_most_sixteen_inputs,
         inputs_have_names_of_their_own,
+        has_a_scheme,
+        inputs_are_variables,
     ] {
-        rule(&tool, &mut errors);
+        rule(&offer, &mut errors);
     }
-    for parameter in &tool.parameters {
-        check_parameter(parameter, &mut errors);
+    for parameter in &offer.parameters {
+        check_parameter(offer.kind, parameter, &mut errors);
     }
     match errors.finish() {
-        Ok(()) => Ok(Checked(tool)),
-        Err(compile_errors) => Err(Box::new((tool, compile_errors))),
+        Ok(()) => Ok(Checked(offer)),
+        Err(compile_errors) => Err(Box::new((offer, compile_errors))),
     }
 }
 
 /// The rules for one parameter. What is no input at all is not told how to constrain it.
-fn check_parameter(parameter: &Parameter, errors: &mut Errors) {
-    no_cfg(parameter, errors);
+fn check_parameter(kind: Kind, parameter: &Parameter, errors: &mut Errors) {
+    no_cfg(kind, parameter, errors);
     if parameter.is_lent() {
         if lent_shared(parameter, errors) {
             lent_is_not_constrained(parameter, errors);

@@ -12,44 +12,49 @@ use syn::{Attribute, Expr, FnArg, ItemFn, ReturnType, Type};
 
 use crate::check::Checked;
 use crate::literal::typed;
-use crate::model::{Bounds, Doc, DocPiece, Parameter, Preset, Tool, Who};
+use crate::model::{Bounds, Doc, DocPiece, Kind, Offer, Parameter, Preset, Who};
 use crate::types::{bare, is_name};
 
-pub(crate) fn tool(tool: &Checked) -> TokenStream {
-    let function = &tool.function;
-    let private = private(tool);
-    let types = tool.inputs().map(|parameter| &parameter.ty);
+pub(crate) fn offer(offer: &Checked) -> TokenStream {
+    let function = &offer.function;
+    let private = private(offer);
+    let types = offer.inputs().map(|parameter| &parameter.ty);
     // A type that fewer may see than the function is reported here: at the name of the function.
     let types = quote_spanned! {function.sig.ident.span()=>
         type Inputs = (#(#private::Input<#types>,)*);
     };
-    let (marker, descriptor) = (marker(tool), descriptor(tool));
-    let (inputs, run) = (inputs(tool), run(tool));
-    let krate = &tool.krate;
+    let (marker, descriptor) = (marker(offer), descriptor(offer));
+    let (inputs, run) = (inputs(offer), run(offer));
+    let about = about(offer);
     let body = quote! {
         #types
-        type About = #krate::Tool;
+        type About = #about;
         fn about() -> #descriptor
         fn inputs() -> Self::Inputs { #inputs }
         #run
     };
-    let implementation = implementation(tool, &bounds(tool), &body);
+    let implementation = implementation(offer, &bounds(offer), &body);
     quote!(#function #marker #implementation)
 }
 
-/// What stands in for a tool with errors: enough that nothing else complains.
-pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
-    let function = sized(tool.function.clone());
+/// What stands in for an offer with errors: enough that nothing else complains.
+pub(crate) fn broken(offer: &Offer, compile_errors: &TokenStream) -> TokenStream {
+    let function = sized(offer.function.clone());
     if function.sig.receiver().is_some() {
         // Inside of an `impl`, where a marker would be one more error.
         return quote!(#compile_errors #function);
     }
-    let (krate, private, state) = (&tool.krate, private(tool), state());
+    let (about, private, state) = (about(offer), private(offer), state());
+    let nothing = match offer.kind {
+        Kind::Tool => quote!(tool("", "", 0)),
+        Kind::Resource => quote!(resource("", "", "", 0)),
+        Kind::Prompt => quote!(prompt("", "", 0)),
+    };
     let body = quote! {
         type Inputs = ();
-        type About = #krate::Tool;
-        fn about() -> #krate::Tool {
-            #private::tool("", "", 0)
+        type About = #about;
+        fn about() -> #about {
+            #private::#nothing
         }
         fn inputs() {}
         fn run<'call>(
@@ -58,17 +63,17 @@ pub(crate) fn broken(tool: &Tool, compile_errors: &TokenStream) -> TokenStream {
             ::core::future::pending()
         }
     };
-    let (marker, implementation) = (marker(tool), implementation(tool, &[], &body));
+    let (marker, implementation) = (marker(offer), implementation(offer, &[], &body));
     quote!(#compile_errors #function #marker #implementation)
 }
 
 /// Where rustc shows the implementation, it shows the name of the function.
-fn implementation(tool: &Tool, bounds: &[TokenStream], body: &TokenStream) -> TokenStream {
-    let (name, state, cfg) = (&tool.function.sig.ident, state(), attributes(tool, "cfg"));
-    let function_trait = private_at(tool, "Function", name);
+fn implementation(offer: &Offer, bounds: &[TokenStream], body: &TokenStream) -> TokenStream {
+    let (name, state, cfg) = (&offer.function.sig.ident, state(), attributes(offer, "cfg"));
+    let function_trait = private_at(offer, "Function", name);
     let header = quote_spanned!(name.span()=> impl<#state> #function_trait<#state> for #name);
     // The one lint that looks into foreign code: our call of the function is no new use of it.
-    let deprecated = attributes(tool, "deprecated").map(|_| quote!(#[allow(deprecated)]));
+    let deprecated = attributes(offer, "deprecated").map(|_| quote!(#[allow(deprecated)]));
     quote! {
         #(#cfg)*
         #(#deprecated)*
@@ -97,11 +102,16 @@ fn sized(mut function: ItemFn) -> ItemFn {
 }
 
 /// The type that `tools![]` finds under the name of the function.
-fn marker(tool: &Tool) -> TokenStream {
-    let (visibility, name, cfg) = (&tool.function.vis, our_name(tool), attributes(tool, "cfg"));
+fn marker(offer: &Offer) -> TokenStream {
+    let (visibility, name, cfg) = (
+        &offer.function.vis,
+        our_name(offer),
+        attributes(offer, "cfg"),
+    );
+    let word = offer.kind.word();
     let doc = format!(
-        "The tool `{}`: list it in `tools![]`.",
-        tool.function.sig.ident.unraw()
+        "The {word} `{}`: list it in `{word}s![]`.",
+        offer.function.sig.ident.unraw()
     );
     quote! {
         #(#cfg)*
@@ -111,40 +121,45 @@ fn marker(tool: &Tool) -> TokenStream {
 }
 
 /// The name of the function, marked as ours. Lints keep quiet about foreign code: nobody is told
-/// about the case of the marker, and a tool that nobody lists is one `dead_code` warning, at the
+/// about the case of the marker, and one that nobody lists is one `dead_code` warning, at the
 /// function, instead of two.
-fn our_name(tool: &Tool) -> Ident {
-    let mut name = tool.function.sig.ident.clone();
+fn our_name(offer: &Offer) -> Ident {
+    let mut name = offer.function.sig.ident.clone();
     name.set_span(Span::call_site().located_at(name.span()));
     name
 }
 
 /// The attributes of the function by that name. One that is configured out with `#[cfg]` takes
 /// along what we leave behind.
-fn attributes<'a>(tool: &'a Tool, name: &'static str) -> impl Iterator<Item = &'a Attribute> {
-    tool.function
+fn attributes<'a>(offer: &'a Offer, name: &'static str) -> impl Iterator<Item = &'a Attribute> {
+    offer
+        .function
         .attrs
         .iter()
         .filter(move |attribute| attribute.path().is_ident(name))
 }
 
-fn private(tool: &Tool) -> TokenStream {
-    let krate = &tool.krate;
+fn private(offer: &Offer) -> TokenStream {
+    let krate = &offer.krate;
     quote!(#krate::__private)
 }
 
 /// A name of the runtime that covers `place`, which is where rustc reports its bounds.
 ///
 /// Spans cannot be joined, but a path reaches from its first token to its last.
-fn private_at(tool: &Tool, name: &str, place: &impl ToTokens) -> TokenStream {
-    let krate = &tool.krate;
+fn private_at(offer: &Offer, name: &str, place: &impl ToTokens) -> TokenStream {
+    let krate = &offer.krate;
     let name = Ident::new(name, krate.span());
     let path = quote_spanned!(krate.span()=> #krate::__private::#name);
     let (first, last) = ends(place);
     let moved = path.into_iter().enumerate().map(|(index, mut token)| {
         let span = if index == 0 { first } else { last };
         // The author's path sees what the author sees: `$crate` would be another one elsewhere.
-        let seen = if tool.krate_given { token.span() } else { span };
+        let seen = if offer.krate_given {
+            token.span()
+        } else {
+            span
+        };
         token.set_span(span.resolved_at(seen));
         token
     });
@@ -171,52 +186,76 @@ fn state() -> Ident {
 }
 
 /// One bound per lent type; two parameters of one type share it.
-fn bounds(tool: &Tool) -> Vec<TokenStream> {
+fn bounds(offer: &Offer) -> Vec<TokenStream> {
     let state = state();
     let mut seen = Vec::new();
     let mut bounds = Vec::new();
-    for lent in tool.parameters.iter().filter_map(Parameter::lent) {
+    for lent in offer.parameters.iter().filter_map(Parameter::lent) {
         if !seen.contains(&lent) {
             seen.push(lent);
-            let lends = private_at(tool, "Lends", lent);
+            let lends = private_at(offer, "Lends", lent);
             bounds.push(quote_spanned!(ends(lent).1=> #state: #lends<#lent>));
         }
     }
     bounds
 }
 
-// What the tool says about itself.
+// What it says about itself.
 
-fn descriptor(tool: &Checked) -> TokenStream {
-    let krate = &tool.krate;
-    let ident = &tool.function.sig.ident;
-    let name = tool.wire_name();
-    // `line!()` reports where its own tokens stand: at the name of the function.
-    let place = quote_spanned!(ident.span()=> #name, ::core::file!(), ::core::line!());
-    let (private, description, policy) = (private(tool), doc(&tool.description), policy(tool));
-    let title = tool.title.iter();
-    let effects = &tool.effects;
-    let timeout = tool.timeout.iter().map(|timeout| timeout.milliseconds);
+/// The type of what it says.
+fn about(offer: &Offer) -> TokenStream {
+    let krate = &offer.krate;
+    match offer.kind {
+        Kind::Tool => quote!(#krate::Tool),
+        Kind::Resource => quote!(#krate::Resource),
+        Kind::Prompt => quote!(#krate::Prompt),
+    }
+}
+
+fn descriptor(offer: &Checked) -> TokenStream {
+    let about = about(offer);
+    let (private, description, policy) = (private(offer), doc(&offer.description), policy(offer));
+    let begin = begin(offer);
+    let (title, mime, complete) = (offer.title.iter(), offer.mime.iter(), offer.complete.iter());
+    let effects = &offer.effects;
+    let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
     quote! {
-        #krate::Tool {
-            #private::tool(#place)
+        #about {
+            #private::#begin
                 .description(#description)
                 .policy(#policy)
                 #(.title(#title))*
+                #(.mime(#mime))*
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
+                #(.complete(#complete))*
         }
     }
 }
 
-fn policy(tool: &Checked) -> TokenStream {
-    let krate = &tool.krate;
-    let access = match tool.who() {
+/// The call that starts the description.
+fn begin(offer: &Checked) -> TokenStream {
+    let name = offer.wire_name();
+    // `line!()` reports where its own tokens stand: at the name of the function.
+    let place = quote_spanned! {offer.function.sig.ident.span()=>
+        #name, ::core::file!(), ::core::line!()
+    };
+    let uri = offer.uri.iter();
+    match offer.kind {
+        Kind::Tool => quote!(tool(#place)),
+        Kind::Resource => quote!(resource(#(#uri,)* #place)),
+        Kind::Prompt => quote!(prompt(#place)),
+    }
+}
+
+fn policy(offer: &Checked) -> TokenStream {
+    let krate = &offer.krate;
+    let access = match offer.who() {
         Who::Public => quote!(public()),
         Who::Authenticated => quote!(authenticated()),
         Who::Scopes(scopes) => quote!(scopes([#(#scopes),*])),
     };
-    let roles = tool
+    let roles = offer
         .roles
         .iter()
         .map(|roles| &roles.names)
@@ -273,19 +312,19 @@ impl ToTokens for DocText<'_> {
 
 // What it takes.
 
-fn inputs(tool: &Tool) -> TokenStream {
-    let inputs = tool.inputs().map(|parameter| input(tool, parameter));
+fn inputs(offer: &Offer) -> TokenStream {
+    let inputs = offer.inputs().map(|parameter| input(offer, parameter));
     // Of nothing, nothing: clippy looks into expansions for a `()` that says no more.
-    if tool.inputs().next().is_none() {
+    if offer.inputs().next().is_none() {
         TokenStream::new()
     } else {
         quote!((#(#inputs,)*))
     }
 }
 
-fn input(tool: &Tool, parameter: &Parameter) -> TokenStream {
+fn input(offer: &Offer, parameter: &Parameter) -> TokenStream {
     let (ty, name, input) = (&parameter.ty, parameter.wire_name(), &parameter.input);
-    let declare = private_at(tool, "input", ty);
+    let declare = private_at(offer, "input", ty);
     let declared = quote_spanned!(ty.span()=> #declare::<#ty>(#name));
     let describe = (!input.description.is_blank()).then(|| doc(&input.description));
     let describe = describe.iter();
@@ -374,20 +413,20 @@ impl Locals {
     }
 }
 
-fn run(tool: &Checked) -> TokenStream {
-    let (state, private, locals) = (state(), private(tool), Locals::new());
+fn run(offer: &Checked) -> TokenStream {
+    let (state, private, locals) = (state(), private(offer), Locals::new());
     let Locals {
         run, outlet, lend, ..
     } = &locals;
-    let new_outlet = new_outlet(tool, outlet);
-    let names = tool.inputs().map(|parameter| &parameter.ident);
+    let new_outlet = new_outlet(offer, outlet);
+    let names = offer.inputs().map(|parameter| &parameter.ident);
     let values = quote!((#(#names,)*));
-    let callee = callee(tool, &locals);
-    let borrow = borrow(tool, &locals);
-    let guard = tool.guard.as_ref().map(|expr| guard(tool, expr, &locals));
-    let call = call(tool, &locals);
+    let callee = callee(offer, &locals);
+    let borrow = borrow(offer, &locals);
+    let guard = offer.guard.as_ref().map(|expr| guard(offer, expr, &locals));
+    let call = call(offer, &locals);
     // A future that is not `Send` is reported where it begins: at the name of the function.
-    let span = tool.function.sig.ident.span();
+    let span = offer.function.sig.ident.span();
     let body = quote! {
         #callee
         #new_outlet
@@ -410,12 +449,12 @@ fn run(tool: &Checked) -> TokenStream {
 }
 
 /// The bound on the result hangs here, so here is where the return type is reported.
-fn new_outlet(tool: &Tool, outlet: &Ident) -> TokenStream {
-    let signature = &tool.function.sig;
+fn new_outlet(offer: &Offer, outlet: &Ident) -> TokenStream {
+    let signature = &offer.function.sig;
     let (make, (_, end)) = match &signature.output {
-        ReturnType::Type(_, ty) => (private_at(tool, "outlet", ty), ends(ty)),
+        ReturnType::Type(_, ty) => (private_at(offer, "outlet", ty), ends(ty)),
         ReturnType::Default => (
-            private_at(tool, "outlet", &signature.ident),
+            private_at(offer, "outlet", &signature.ident),
             ends(&signature.ident),
         ),
     };
@@ -424,35 +463,36 @@ fn new_outlet(tool: &Tool, outlet: &Ident) -> TokenStream {
 }
 
 /// A parameter with the name of the function hides it, so the function is taken aside first.
-fn callee(tool: &Tool, locals: &Locals) -> Option<TokenStream> {
-    let (name, function) = (our_name(tool), &locals.function);
-    hidden(tool).then(|| quote!(let #function = #name;))
+fn callee(offer: &Offer, locals: &Locals) -> Option<TokenStream> {
+    let (name, function) = (our_name(offer), &locals.function);
+    hidden(offer).then(|| quote!(let #function = #name;))
 }
 
-fn hidden(tool: &Tool) -> bool {
-    tool.parameters
+fn hidden(offer: &Offer) -> bool {
+    offer
+        .parameters
         .iter()
-        .any(|parameter| parameter.ident == tool.function.sig.ident)
+        .any(|parameter| parameter.ident == offer.function.sig.ident)
 }
 
 /// What is lent, by the names of the parameters. Blocking work outlives the call and borrows for
 /// itself, on its own thread; only its guard needs this.
-fn borrow(tool: &Tool, locals: &Locals) -> Option<TokenStream> {
+fn borrow(offer: &Offer, locals: &Locals) -> Option<TokenStream> {
     let lend = &locals.lend;
-    let lent = tool
+    let lent = offer
         .parameters
         .iter()
         .filter_map(|parameter| Some((&parameter.ident, parameter.lent()?)));
     let (names, types): (Vec<_>, Vec<_>) = lent.unzip();
-    (tool.blocking.is_none() || tool.guard.is_some())
+    (offer.blocking.is_none() || offer.guard.is_some())
         .then(|| quote!(#(let #names = #lend.get::<#types>();)*))
 }
 
-fn guard(tool: &Tool, expr: &Expr, locals: &Locals) -> TokenStream {
+fn guard(offer: &Offer, expr: &Expr, locals: &Locals) -> TokenStream {
     let Locals {
         outlet, refusal, ..
     } = locals;
-    let guard = private_at(tool, "guard", expr);
+    let guard = private_at(offer, "guard", expr);
     let guard = quote_spanned!(ends(expr).1=> #guard(#expr).await);
     quote! {
         if let ::core::result::Result::Err(#refusal) = #guard {
@@ -461,22 +501,22 @@ fn guard(tool: &Tool, expr: &Expr, locals: &Locals) -> TokenStream {
     }
 }
 
-fn call(tool: &Tool, locals: &Locals) -> TokenStream {
+fn call(offer: &Offer, locals: &Locals) -> TokenStream {
     let lend = &locals.lend;
-    let name = if hidden(tool) {
+    let name = if hidden(offer) {
         locals.function.clone()
     } else {
-        our_name(tool)
+        our_name(offer)
     };
-    let arguments = tool
+    let arguments = offer
         .parameters
         .iter()
         .map(|parameter| match parameter.lent() {
-            Some(ty) if tool.blocking.is_some() => quote!(#lend.get::<#ty>()),
+            Some(ty) if offer.blocking.is_some() => quote!(#lend.get::<#ty>()),
             _ => parameter.ident.to_token_stream(),
         });
     let call = quote!(#name(#(#arguments),*));
-    match (&tool.blocking, &tool.function.sig.asyncness) {
+    match (&offer.blocking, &offer.function.sig.asyncness) {
         (Some(_), _) => quote!(#lend.blocking(move |#lend| #call).await),
         (None, Some(_)) => quote!(#call.await),
         (None, None) => call,

@@ -11,11 +11,13 @@ mod parse;
 mod errors;
 mod literal;
 mod types;
+mod uri;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
 use crate::errors::Errors;
+use crate::model::Kind;
 
 /// Makes a tool of a function, which stays the function it is.
 ///
@@ -94,7 +96,98 @@ use crate::errors::Errors;
 /// * `secret`: is never logged, audited or echoed.
 #[proc_macro_attribute]
 pub fn mcp_tool(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    tool(attribute.into(), item.into()).into()
+    offer(Kind::Tool, attribute.into(), item.into()).into()
+}
+
+/// Makes a resource of a function: something a client reads under a URI, or under all URIs of a
+/// template.
+///
+/// ```
+/// use mcp_runtime::prelude::*;
+///
+/// # #[derive(Serialize, JsonSchema)]
+/// # struct Note { text: String }
+/// # struct Notes;
+/// # impl Notes { async fn find(&self, id: u32) -> ToolResult<Note> { Ok(Note { text: id.to_string() }) } }
+/// # #[derive(Lend)]
+/// # struct App { notes: Notes }
+/// /// How to write a note.
+/// #[mcp_resource("notes://help", public, mime = "text/markdown")]
+/// fn help() -> &'static str {
+///     "# Notes"
+/// }
+///
+/// /// A note.
+/// #[mcp_resource("notes://{id}", scope = "notes:{id}:read", complete = suggest_ids)]
+/// async fn note(notes: &Notes, id: u32) -> ToolResult<Note> {
+///     notes.find(id).await
+/// }
+///
+/// async fn suggest_ids(typed: Complete) -> Vec<String> {
+///     typed.among(["1", "12", "2"])
+/// }
+///
+/// let resources: ResourceSet<App> = resources![help, note];
+/// # use mcp_runtime::ResourceSet;
+/// ```
+///
+/// First stands the URI. `{name}` in it is one segment, `{+path}` any number of them; what is taken
+/// by value is what stands there, percent-decoded, and every variable is taken. A string is text, a
+/// [`Blob`](https://docs.rs/mcp-runtime) is bytes, any other value is JSON.
+///
+/// The keys, the parameters and the description are those of [`macro@mcp_tool`], without the annotations
+/// (`read_only` and its like). And:
+///
+/// * `scope = "docs:{id}:read"`: a scope may have variables of the URI in it.
+/// * `mime = "…"`: the media type; unless said otherwise it follows from the result.
+/// * `complete = path`: an `async fn(Complete) -> Vec<String>` that suggests values for the
+///   variables.
+#[proc_macro_attribute]
+pub fn mcp_resource(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    offer(Kind::Resource, attribute.into(), item.into()).into()
+}
+
+/// Makes a prompt of a function: messages that a person picks to begin with.
+///
+/// ```
+/// use mcp_runtime::prelude::*;
+///
+/// /// Review a piece of code.
+/// #[mcp_prompt(public, title = "Review", complete = suggest)]
+/// fn review(
+///     /// The language it is written in
+///     language: String,
+///     focus: Option<String>,
+/// ) -> Messages {
+///     let focus = focus.unwrap_or_else(|| "correctness".into());
+///     Messages::new()
+///         .user(format!("Review this {language} with an eye on {focus}."))
+///         .assistant("Paste it here.")
+/// }
+///
+/// async fn suggest(typed: Complete) -> Vec<String> {
+///     match &*typed.argument {
+///         "language" => typed.among(["Rust", "Ruby", "Go"]),
+///         _ => Vec::new(),
+///     }
+/// }
+///
+/// # fn main() -> mcp_runtime::Result {
+/// let service = Server::new(tools![]).prompts(prompts![review]).build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What is taken by value is an argument; clients send text, which is read as a number or a truth
+/// value where the parameter is one. A prompt returns `Messages`, or a string, which is one message
+/// of the user.
+///
+/// The keys, the parameters and the description are those of [`macro@mcp_tool`], without the annotations
+/// (`read_only` and its like), and with `complete = path`: an `async fn(Complete) -> Vec<String>`
+/// that suggests values for the arguments.
+#[proc_macro_attribute]
+pub fn mcp_prompt(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    offer(Kind::Prompt, attribute.into(), item.into()).into()
 }
 
 /// Says what a server with this state can lend to its tools: each field, by its type.
@@ -134,23 +227,25 @@ pub fn lend(input: TokenStream) -> TokenStream {
     lend::derive(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-fn tool(
+fn offer(
+    kind: Kind,
     attribute: proc_macro2::TokenStream,
     item: proc_macro2::TokenStream,
 ) -> proc_macro2::TokenStream {
     let mut errors = Errors::new();
-    let Some(source) = parse::tool(attribute, item.clone(), &mut errors) else {
+    let Some(source) = parse::source(kind == Kind::Resource, attribute, item.clone(), &mut errors)
+    else {
         return [errors.finish().err(), Some(item)]
             .into_iter()
             .flatten()
             .collect();
     };
-    let model = model::Tool::new(source, &mut errors);
-    match check::tool(model, errors) {
-        Ok(tool) => expand::tool(&tool),
+    let model = model::Offer::new(kind, source, &mut errors);
+    match check::offer(model, errors) {
+        Ok(offer) => expand::offer(&offer),
         Err(refused) => {
-            let (tool, compile_errors) = *refused;
-            expand::broken(&tool, &compile_errors)
+            let (offer, compile_errors) = *refused;
+            expand::broken(&offer, &compile_errors)
         }
     }
 }
@@ -162,7 +257,7 @@ mod tests {
     /// The expansion of a tool, as rustfmt would write it, without the function itself.
     fn glue(attribute: &str, item: &str) -> String {
         let parse = |text: &str| text.parse::<proc_macro2::TokenStream>().expect("tokens");
-        let expansion = tool(parse(attribute), parse(item));
+        let expansion = offer(Kind::Tool, parse(attribute), parse(item));
         let mut file: syn2::File = syn2::parse2(expansion).expect("items");
         file.items.retain(|item| !matches!(item, syn2::Item::Fn(_)));
         prettyplease::unparse(&file)

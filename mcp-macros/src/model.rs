@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use proc_macro2::Span;
 use syn::ext::IdentExt as _;
 use syn::{
     Attribute, Expr, ExprLit, ExprRange, Ident, ItemFn, Lit, LitStr, Pat, Path, RangeLimits, Type,
@@ -13,14 +14,27 @@ use crate::literal::Literal;
 use crate::parse;
 use crate::parse::{Entries, Entry, Given, Source, ungroup};
 
-/// A tool, as its author described it.
-pub(crate) struct Tool {
+/// What a function is made into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tool,
+    Resource,
+    Prompt,
+}
+
+/// A tool, a resource or a prompt, as its author described it.
+pub(crate) struct Offer {
+    pub(crate) kind: Kind,
+    /// Of a resource: where it is.
+    pub(crate) uri: Option<LitStr>,
     pub(crate) function: ItemFn,
     pub(crate) krate: Path,
     /// The path is the author's, not the usual one.
     pub(crate) krate_given: bool,
     pub(crate) name: Option<LitStr>,
     pub(crate) title: Option<LitStr>,
+    pub(crate) mime: Option<LitStr>,
+    pub(crate) complete: Option<Path>,
     pub(crate) description: Doc,
     pub(crate) access: Vec<Access>,
     pub(crate) roles: Vec<Roles>,
@@ -104,33 +118,58 @@ pub(crate) enum DocPiece {
     Expr(Expr),
 }
 
-/// The keys of `#[mcp_tool]`, each with an example of its shape.
+/// A key with an example of its shape.
+type Shape = (&'static str, &'static str);
+
+const ACCESS: &[Shape] = &[
+    ("public", "public"),
+    ("authenticated", "authenticated"),
+    ("scope", "scope = \"orders:read\""),
+    ("scopes", "scopes(\"orders:read\", \"orders:write\")"),
+    ("role", "role = \"admin\""),
+    ("roles", "roles(\"admin\", \"support\")"),
+    ("guard", "guard = owns(caller, &order)"),
+];
+
+const EFFECTS: &[Shape] = &[
+    ("read_only", "read_only"),
+    ("destructive", "destructive"),
+    ("idempotent", "idempotent"),
+    ("open_world", "open_world"),
+];
+
+const HOW: &[Shape] = &[
+    ("timeout", "timeout = \"60s\""),
+    ("blocking", "blocking"),
+    ("name", "name = \"refund_order\""),
+    ("title", "title = \"Refund an order\""),
+];
+
+const MIME: &[Shape] = &[("mime", "mime = \"text/markdown\"")];
+
+const COMPLETE: &[Shape] = &[("complete", "complete = suggest")];
+
+const CRATE: &[Shape] = &[("crate", "crate = my_mcp_runtime")];
+
 const TOOL_KEYS: Keys = Keys {
     of: "#[mcp_tool]",
-    shapes: &[
-        ("public", "public"),
-        ("authenticated", "authenticated"),
-        ("scope", "scope = \"orders:read\""),
-        ("scopes", "scopes(\"orders:read\", \"orders:write\")"),
-        ("role", "role = \"admin\""),
-        ("roles", "roles(\"admin\", \"support\")"),
-        ("guard", "guard = owns(caller, &order)"),
-        ("read_only", "read_only"),
-        ("destructive", "destructive"),
-        ("idempotent", "idempotent"),
-        ("open_world", "open_world"),
-        ("timeout", "timeout = \"60s\""),
-        ("blocking", "blocking"),
-        ("name", "name = \"refund_order\""),
-        ("title", "title = \"Refund an order\""),
-        ("crate", "crate = my_mcp_runtime"),
-    ],
+    shapes: &[ACCESS, EFFECTS, HOW, CRATE],
+};
+
+const RESOURCE_KEYS: Keys = Keys {
+    of: "#[mcp_resource]",
+    shapes: &[ACCESS, HOW, MIME, COMPLETE, CRATE],
+};
+
+const PROMPT_KEYS: Keys = Keys {
+    of: "#[mcp_prompt]",
+    shapes: &[ACCESS, HOW, COMPLETE, CRATE],
 };
 
 /// The keys of `#[arg]`.
 const ARG_KEYS: Keys = Keys {
     of: "#[arg]",
-    shapes: &[
+    shapes: &[&[
         ("range", "range = 1..=50"),
         ("len", "len = 1..=50"),
         ("pattern", "pattern = r\"^ord_\""),
@@ -139,21 +178,67 @@ const ARG_KEYS: Keys = Keys {
         ("example", "example = 5"),
         ("rename", "rename = \"orderId\""),
         ("secret", "secret"),
-    ],
+    ]],
 };
 
-impl Tool {
-    pub(crate) fn new(source: Source, errors: &mut Errors) -> Self {
+impl Kind {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Resource => "resource",
+            Self::Prompt => "prompt",
+        }
+    }
+
+    /// Who chooses it, and by its description.
+    pub(crate) fn chooser(self) -> &'static str {
+        match self {
+            Self::Tool => "a model",
+            Self::Resource => "a client",
+            Self::Prompt => "a person",
+        }
+    }
+
+    /// What a client does with it.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::Tool => "call",
+            Self::Resource => "read",
+            Self::Prompt => "get",
+        }
+    }
+
+    fn keys(self) -> Keys {
+        match self {
+            Self::Tool => TOOL_KEYS,
+            Self::Resource => RESOURCE_KEYS,
+            Self::Prompt => PROMPT_KEYS,
+        }
+    }
+}
+
+impl Offer {
+    pub(crate) fn new(kind: Kind, source: Source, errors: &mut Errors) -> Self {
         let Source {
-            attribute,
+            uri,
+            mut attribute,
             function,
             parameters,
         } = source;
-        let mut tool = Self {
+        if kind == Kind::Resource && uri.is_none() {
+            lacks_uri(&mut attribute, errors);
+        }
+        let keys = kind.keys();
+        let mut offer = Self {
+            kind,
+            uri,
             krate: syn::parse_quote!(::mcp_runtime),
             krate_given: false,
             name: None,
             title: None,
+            mime: None,
+            complete: None,
             description: Doc::new(&function.attrs),
             access: Vec::new(),
             roles: Vec::new(),
@@ -163,15 +248,19 @@ impl Tool {
             blocking: None,
             parameters: parameters
                 .into_iter()
-                .filter_map(|p| Parameter::new(p, errors))
+                .filter_map(|p| Parameter::new(kind, p, errors))
                 .collect(),
-            access_attempted: attribute.torn || attribute.list.iter().any(may_mean_access),
+            access_attempted: attribute.torn
+                || attribute
+                    .list
+                    .iter()
+                    .any(|entry| may_mean_access(&keys, entry)),
             function,
         };
-        for said in TOOL_KEYS.read(attribute, errors) {
-            tool.hear(said, errors);
+        for said in keys.read(attribute, errors) {
+            offer.hear(said, errors);
         }
-        tool
+        offer
     }
 
     fn hear(&mut self, mut said: Said, errors: &mut Errors) {
@@ -206,6 +295,8 @@ impl Tool {
             "blocking" => self.blocking = said.alone(errors),
             "name" => self.name = said.text(errors),
             "title" => self.title = said.text(errors),
+            "mime" => self.mime = said.text(errors),
+            "complete" => self.complete = said.path(errors),
             "crate" => {
                 if let Some(path) = said.path(errors) {
                     (self.krate, self.krate_given) = (path, true);
@@ -230,17 +321,32 @@ impl Tool {
     }
 }
 
-fn may_mean_access(entry: &Entry) -> bool {
+/// The URI is what a resource is known by, so it comes first and without a key. What stands in its
+/// place was meant to be it, unless it is a key that we know.
+fn lacks_uri(attribute: &mut Entries, errors: &mut Errors) {
+    const WRITE: &str = "the URI comes first: write `#[mcp_resource(\"notes://today\", public)]`";
+    let first = attribute.list.first();
+    match first.map(|entry| RESOURCE_KEYS.know(&entry.key.unraw().to_string())) {
+        Some(false) => errors.at(attribute.list.remove(0).key, WRITE),
+        Some(true) => errors.at(&attribute.list[0].key, WRITE),
+        None if attribute.torn => {}
+        None => errors.push(syn::Error::new(Span::call_site(), WRITE)),
+    }
+    // Without its URI, nothing more is asked of it.
+    attribute.torn = true;
+}
+
+fn may_mean_access(keys: &Keys, entry: &Entry) -> bool {
     let key = entry.key.unraw().to_string();
     matches!(
         key.as_str(),
         "public" | "authenticated" | "scope" | "scopes"
-    ) || !TOOL_KEYS.know(&key)
+    ) || !keys.know(&key)
 }
 
 impl Parameter {
     /// `None`, and an error, when the parameter has no plain name.
-    fn new(raw: parse::Parameter, errors: &mut Errors) -> Option<Self> {
+    fn new(kind: Kind, raw: parse::Parameter, errors: &mut Errors) -> Option<Self> {
         let input = Input::new(raw.docs, raw.entries, errors);
         match raw.pattern {
             Pat::Ident(plain) if plain.by_ref.is_none() && plain.subpat.is_none() => Some(Self {
@@ -253,7 +359,15 @@ impl Parameter {
             pattern => {
                 errors.at(
                     pattern,
-                    "a parameter of a tool has a plain name: the model sends it by that name",
+                    format!(
+                        "a parameter of a {} has a plain name: {} sends it by that name",
+                        kind.word(),
+                        if kind == Kind::Tool {
+                            "the model"
+                        } else {
+                            "the client"
+                        }
+                    ),
                 );
                 None
             }
@@ -447,7 +561,7 @@ fn block_line(line: &str) -> &str {
 /// The words an attribute knows.
 struct Keys {
     of: &'static str,
-    shapes: &'static [(&'static str, &'static str)],
+    shapes: &'static [&'static [Shape]],
 }
 
 impl Keys {
@@ -457,7 +571,7 @@ impl Keys {
         let mut said = Vec::new();
         for entry in entries.list {
             let key = entry.key.unraw().to_string();
-            match self.shapes.iter().find(|(known, _)| *known == key) {
+            match self.shapes().find(|(known, _)| *known == key) {
                 None => errors.at(&entry.key, self.unknown(&key)),
                 Some(_) if !seen.insert(key.clone()) => {
                     errors.at(&entry.key, format!("`{key}` is said twice: keep one"));
@@ -468,12 +582,16 @@ impl Keys {
         said
     }
 
+    fn shapes(&self) -> impl Iterator<Item = &'static Shape> {
+        self.shapes.iter().copied().flatten()
+    }
+
     fn know(&self, key: &str) -> bool {
-        self.shapes.iter().any(|(known, _)| *known == key)
+        self.shapes().any(|(known, _)| *known == key)
     }
 
     fn unknown(&self, key: &str) -> String {
-        let known: Vec<_> = self.shapes.iter().map(|(key, _)| *key).collect();
+        let known: Vec<_> = self.shapes().map(|(key, _)| *key).collect();
         unknown_key(self.of, key, &known)
     }
 }

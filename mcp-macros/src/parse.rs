@@ -4,12 +4,14 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, FnArg, Ident, ItemFn, Meta, Pat, Token, Type, token};
+use syn::{Attribute, Expr, FnArg, Ident, ItemFn, LitStr, Meta, Pat, Token, Type, token};
 
 use crate::errors::Errors;
 
-/// `#[mcp_tool(…)]` and the function below it.
+/// `#[mcp_tool(…)]` or one of its siblings, and the function below it.
 pub(crate) struct Source {
+    /// The literal in front of the keys.
+    pub(crate) uri: Option<LitStr>,
     pub(crate) attribute: Entries,
     /// Without what rustc would refuse: `#[arg]` and documentation on parameters.
     pub(crate) function: ItemFn,
@@ -49,8 +51,10 @@ pub(crate) enum Given {
     List(Vec<Expr>),
 }
 
-/// Reads a tool. `None` when the item is not a function at all.
-pub(crate) fn tool(
+/// Reads an attribute, which begins with a URI if `located`, and its function. `None` when the item
+/// is not a function at all.
+pub(crate) fn source(
+    located: bool,
     attribute: TokenStream,
     item: TokenStream,
     errors: &mut Errors,
@@ -68,8 +72,14 @@ pub(crate) fn tool(
         .iter_mut()
         .filter_map(|input| parameter(input, errors))
         .collect();
+    let (uri, attribute) = if located {
+        entries_behind_uri(attribute, errors)
+    } else {
+        (None, entries(attribute, errors))
+    };
     Some(Source {
-        attribute: entries(attribute, errors),
+        uri,
+        attribute,
         function,
         parameters,
     })
@@ -122,6 +132,24 @@ fn arguments(attribute: &Attribute, errors: &mut Errors) -> Entries {
             }
         }
     }
+}
+
+/// Reads `"uri", key, …`.
+fn entries_behind_uri(tokens: TokenStream, errors: &mut Errors) -> (Option<LitStr>, Entries) {
+    let split = |input: ParseStream<'_>| -> syn::Result<_> {
+        if !input.peek(LitStr) {
+            return Ok((None, input.parse()?));
+        }
+        let uri = input.parse()?;
+        if !input.is_empty() && input.parse::<Option<Token![,]>>()?.is_none() {
+            errors.push(input.error("expected `,` after the URI"));
+            skip_to_comma(input)?;
+            input.parse::<Option<Token![,]>>()?;
+        }
+        Ok((Some(uri), input.parse::<TokenStream>()?))
+    };
+    let (uri, rest) = split.parse2(tokens).expect("the rest is any tokens");
+    (uri, entries(rest, errors))
 }
 
 /// Reads `key, key = value, key(value)`, and after a mistake goes on behind the next comma.

@@ -70,7 +70,7 @@ pub mod testing;
 #[doc(hidden)]
 pub mod __private;
 
-pub use mcp_macros::{Lend, mcp_tool};
+pub use mcp_macros::{Lend, mcp_prompt, mcp_resource, mcp_tool};
 pub use schemars;
 pub use serde;
 
@@ -97,12 +97,12 @@ pub use crate::trace::{LogFormat, init_logs};
 
 /// What a file with tools in it needs.
 pub mod prelude {
-    pub use mcp_macros::{Lend, mcp_tool};
+    pub use mcp_macros::{Lend, mcp_prompt, mcp_resource, mcp_tool};
     pub use schemars::{self, JsonSchema};
     pub use serde::{self, Deserialize, Serialize};
 
     pub use crate::{
-        Call, Caller, Clock, Content, Reply, Server, StaticTokens, Tell, ToolError, ToolResult,
-        ToolSet, tools,
+        Blob, Call, Caller, Changes, Clock, Complete, Content, Elicited, LogLevel, Messages, Reply,
+        Server, StaticTokens, Tell, ToolError, ToolResult, ToolSet, prompts, resources, tools,
     };
 }

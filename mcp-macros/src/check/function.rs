@@ -1,4 +1,4 @@
-//! Rules for the function and for `#[mcp_tool]`.
+//! Rules for the function and for `#[mcp_tool]` and its siblings.
 
 use std::collections::HashMap;
 
@@ -6,23 +6,29 @@ use syn::{GenericParam, ReturnType, Safety, Type, TypeParamBound};
 
 use super::unfit;
 use crate::errors::Errors;
-use crate::model::{Tool, Who};
+use crate::model::{Kind, Offer, Who};
 use crate::types::{arguments, bare, is_name, last_segment};
 
-pub(super) fn free_function(tool: &Tool, errors: &mut Errors) {
-    if let Some(receiver) = tool.function.sig.receiver() {
+pub(super) fn free_function(offer: &Offer, errors: &mut Errors) {
+    if let Some(receiver) = offer.function.sig.receiver() {
         errors.at(
             receiver,
-            "a tool is a free function: move it out of the `impl`, and take what it needs from the server's \
-             state by reference, like `ledger: &Ledger`",
+            format!(
+                "a {} is a free function: move it out of the `impl`, and take what it needs from the server's \
+                 state by reference, like `ledger: &Ledger`",
+                offer.kind.word()
+            ),
         );
     }
 }
 
-pub(super) fn plain_function(tool: &Tool, errors: &mut Errors) {
-    let signature = &tool.function.sig;
+pub(super) fn plain_function(offer: &Offer, errors: &mut Errors) {
+    let (signature, word) = (&offer.function.sig, offer.kind.word());
     if let Some(constness) = &signature.constness {
-        errors.at(constness, "a tool runs at run time: remove `const`");
+        errors.at(
+            constness,
+            format!("a {word} runs at run time: remove `const`"),
+        );
     }
     if let Safety::Unsafe(safety) = &signature.safety {
         errors.at(
@@ -31,18 +37,21 @@ pub(super) fn plain_function(tool: &Tool, errors: &mut Errors) {
         );
     }
     if let Some(abi) = &signature.abi {
-        errors.at(abi, "a tool is an ordinary Rust function: remove `extern`");
+        errors.at(
+            abi,
+            format!("a {word} is an ordinary Rust function: remove `extern`"),
+        );
     }
     if let Some(variadic) = &signature.variadic {
         errors.at(
             variadic,
-            "a tool has a fixed list of parameters: take a `Vec<T>`",
+            format!("a {word} has a fixed list of parameters: take a `Vec<T>`"),
         );
     }
 }
 
-pub(super) fn no_generics(tool: &Tool, errors: &mut Errors) {
-    for parameter in &tool.function.sig.generics.params {
+pub(super) fn no_generics(offer: &Offer, errors: &mut Errors) {
+    for parameter in &offer.function.sig.generics.params {
         match parameter {
             GenericParam::Lifetime(_) => {}
             GenericParam::Type(ty) => {
@@ -55,34 +64,40 @@ pub(super) fn no_generics(tool: &Tool, errors: &mut Errors) {
             GenericParam::Const(constant) => {
                 errors.at(
                     &constant.ident,
-                    "a tool is one function, not one for each number: write the number",
+                    format!(
+                        "a {} is one function, not one for each number: write the number",
+                        offer.kind.word()
+                    ),
                 );
             }
         }
     }
 }
 
-pub(super) fn described(tool: &Tool, errors: &mut Errors) {
-    let name = &tool.function.sig.ident;
-    if tool.description.is_blank() {
+pub(super) fn described(offer: &Offer, errors: &mut Errors) {
+    let name = &offer.function.sig.ident;
+    if offer.description.is_blank() {
         errors.at(
             name,
             format!(
-                "a model chooses tools by their description: write a doc comment above `{name}`"
+                "{} chooses {}s by their description: write a doc comment above `{name}`",
+                offer.kind.chooser(),
+                offer.kind.word()
             ),
         );
     }
 }
 
-pub(super) fn one_access(tool: &Tool, errors: &mut Errors) {
-    match tool.access.as_slice() {
-        [] if tool.access_attempted => {}
+pub(super) fn one_access(offer: &Offer, errors: &mut Errors) {
+    let verb = offer.kind.verb();
+    match offer.access.as_slice() {
+        [] if offer.access_attempted => {}
         [] => {
-            let name = &tool.function.sig.ident;
+            let name = &offer.function.sig.ident;
             errors.at(
                 name,
                 format!(
-                    "say who may call `{name}`: add `public`, `authenticated`, `scope = \"…\"` or `scopes(…)`"
+                    "say who may {verb} `{name}`: add `public`, `authenticated`, `scope = \"…\"` or `scopes(…)`"
                 ),
             );
         }
@@ -95,7 +110,7 @@ pub(super) fn one_access(tool: &Tool, errors: &mut Errors) {
                 {
                     "name all scopes in one `scopes(…)`".to_owned()
                 } else {
-                    format!("`{first}` already says who may call: keep one of the two")
+                    format!("`{first}` already says who may {verb}: keep one of the two")
                 };
                 errors.at(second, message);
             }
@@ -103,8 +118,8 @@ pub(super) fn one_access(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn scopes_fit_oauth(tool: &Tool, errors: &mut Errors) {
-    for access in &tool.access {
+pub(super) fn scopes_fit_oauth(offer: &Offer, errors: &mut Errors) {
+    for access in &offer.access {
         let Who::Scopes(scopes) = &access.who else {
             continue;
         };
@@ -135,12 +150,12 @@ pub(super) fn scopes_fit_oauth(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn roles_need_a_caller(tool: &Tool, errors: &mut Errors) {
-    let public = tool
+pub(super) fn roles_need_a_caller(offer: &Offer, errors: &mut Errors) {
+    let public = offer
         .access
         .iter()
         .any(|access| matches!(access.who, Who::Public));
-    for (index, roles) in tool.roles.iter().enumerate() {
+    for (index, roles) in offer.roles.iter().enumerate() {
         if public {
             errors.at(
                 &roles.key,
@@ -159,8 +174,8 @@ pub(super) fn roles_need_a_caller(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn effects_agree(tool: &Tool, errors: &mut Errors) {
-    let mut contradictory = tool
+pub(super) fn effects_agree(offer: &Offer, errors: &mut Errors) {
+    let mut contradictory = offer
         .effects
         .iter()
         .filter(|key| *key == "read_only" || *key == "destructive");
@@ -172,8 +187,8 @@ pub(super) fn effects_agree(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn blocking_is_sync(tool: &Tool, errors: &mut Errors) {
-    if let (Some(blocking), Some(_)) = (&tool.blocking, &tool.function.sig.asyncness) {
+pub(super) fn blocking_is_sync(offer: &Offer, errors: &mut Errors) {
+    if let (Some(blocking), Some(_)) = (&offer.blocking, &offer.function.sig.asyncness) {
         errors.at(
             blocking,
             "`blocking` moves a plain `fn` to a thread of its own: remove it, or remove `async`",
@@ -181,22 +196,28 @@ pub(super) fn blocking_is_sync(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn name_fits_the_wire(tool: &Tool, errors: &mut Errors) {
-    let name = tool.wire_name();
-    let Some(why) = unfit(&name, "_-") else {
+pub(super) fn name_fits_the_wire(offer: &Offer, errors: &mut Errors) {
+    let (name, word) = (offer.wire_name(), offer.kind.word());
+    let marks = if offer.kind == Kind::Resource {
+        "_.-"
+    } else {
+        "_-"
+    };
+    let Some(why) = unfit(&name, marks) else {
         return;
     };
-    match &tool.name {
-        Some(literal) => errors.at(literal, format!("the name of a tool {why}")),
+    match &offer.name {
+        Some(literal) => errors.at(literal, format!("the name of a {word} {why}")),
         None => {
-            let message = format!("the name of a tool {why}: give it another with `name = \"…\"`");
-            errors.at(&tool.function.sig.ident, message);
+            let message =
+                format!("the name of a {word} {why}: give it another with `name = \"…\"`");
+            errors.at(&offer.function.sig.ident, message);
         }
     }
 }
 
-pub(super) fn title_says_something(tool: &Tool, errors: &mut Errors) {
-    if let Some(title) = tool
+pub(super) fn title_says_something(offer: &Offer, errors: &mut Errors) {
+    if let Some(title) = offer
         .title
         .as_ref()
         .filter(|title| title.value().trim().is_empty())
@@ -208,8 +229,8 @@ pub(super) fn title_says_something(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn result_is_awaitable(tool: &Tool, errors: &mut Errors) {
-    let signature = &tool.function.sig;
+pub(super) fn result_is_awaitable(offer: &Offer, errors: &mut Errors) {
+    let signature = &offer.function.sig;
     let ReturnType::Type(_, ty) = &signature.output else {
         return;
     };
@@ -229,8 +250,8 @@ pub(super) fn result_is_awaitable(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn error_is_public_by_choice(tool: &Tool, errors: &mut Errors) {
-    let ReturnType::Type(_, ty) = &tool.function.sig.output else {
+pub(super) fn error_is_public_by_choice(offer: &Offer, errors: &mut Errors) {
+    let ReturnType::Type(_, ty) = &offer.function.sig.output else {
         return;
     };
     let Some(result) = last_segment(ty).filter(|segment| segment.ident == "Result") else {
@@ -250,18 +271,21 @@ pub(super) fn error_is_public_by_choice(tool: &Tool, errors: &mut Errors) {
     }
 }
 
-pub(super) fn at_most_sixteen_inputs(tool: &Tool, errors: &mut Errors) {
-    if let Some(parameter) = tool.inputs().nth(16) {
+pub(super) fn at_most_sixteen_inputs(offer: &Offer, errors: &mut Errors) {
+    if let Some(parameter) = offer.inputs().nth(16) {
         errors.at(
             &parameter.ident,
-            "a tool takes 16 inputs at most: put what belongs together into a struct",
+            format!(
+                "a {} takes 16 inputs at most: put what belongs together into a struct",
+                offer.kind.word()
+            ),
         );
     }
 }
 
-pub(super) fn inputs_have_names_of_their_own(tool: &Tool, errors: &mut Errors) {
+pub(super) fn inputs_have_names_of_their_own(offer: &Offer, errors: &mut Errors) {
     let mut taken = HashMap::new();
-    for parameter in tool.inputs() {
+    for parameter in offer.inputs() {
         let name = parameter.wire_name();
         if let Some(first) = taken.insert(name.clone(), &parameter.ident) {
             let message =

@@ -9,14 +9,17 @@ use syn::{
 };
 
 use crate::errors::Errors;
-use crate::model::Parameter;
+use crate::model::{Kind, Parameter};
 use crate::types::{arguments, bare, is_name, shown};
 
-pub(super) fn no_cfg(parameter: &Parameter, errors: &mut Errors) {
+pub(super) fn no_cfg(kind: Kind, parameter: &Parameter, errors: &mut Errors) {
     if let Some(cfg) = &parameter.cfg {
         errors.at(
             cfg,
-            "one tool has one schema: put the `#[cfg]` on the function",
+            format!(
+                "one {} has one schema: put the `#[cfg]` on the function",
+                kind.word()
+            ),
         );
     }
 }
