@@ -7,6 +7,8 @@ mod running;
 mod questions;
 mod rounds;
 mod schemas;
+mod resources;
+mod prompts;
 
 use mcp_runtime::prelude::*;
 use mcp_runtime::{SessionMode, told_to_stop};
@@ -44,5 +46,9 @@ fn fail() -> ! {
 fn server() -> Server {
     // The suite calls the first tool of the list without arguments, and it has to succeed.
     let tools = content::tools() + running::tools() + schemas::tools() + questions::tools() + rounds::tools();
-    Server::new(tools).identity("conformance-server", env!("CARGO_PKG_VERSION")).logging()
+    Server::new(tools)
+        .resources(resources::resources())
+        .prompts(prompts::prompts())
+        .identity("conformance-server", env!("CARGO_PKG_VERSION"))
+        .logging()
 }

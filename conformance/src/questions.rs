@@ -1,7 +1,6 @@
 //! Tools that ask the client one thing, in any revision.
 
 use mcp_runtime::prelude::*;
-use mcp_runtime::Elicited;
 use serde_json::{Value, json};
 
 pub(crate) fn tools() -> ToolSet {

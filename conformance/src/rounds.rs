@@ -1,7 +1,6 @@
 //! Tools that ask the client in rounds: several things at once, or one after the other.
 
 use mcp_runtime::prelude::*;
-use mcp_runtime::Elicited;
 use tokio::join;
 
 pub(crate) fn tools() -> ToolSet {

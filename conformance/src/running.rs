@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use mcp_runtime::prelude::*;
-use mcp_runtime::{Changes, LogLevel};
 use tokio::time::sleep;
 
 const PAUSE: Duration = Duration::from_millis(50);
