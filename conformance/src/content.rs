@@ -3,10 +3,12 @@
 use mcp_runtime::prelude::*;
 
 /// A red pixel.
-pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\
+pub(crate) const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\
     \0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82";
 /// The header of a sound without samples.
-const WAV: &[u8] = b"RIFF$\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0D\xac\0\0\x88X\x01\0\x02\0\x10\0data\0\0\0\0";
+const WAV: &[u8] =
+    b"RIFF$\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0D\xac\0\0\x88X\x01\0\x02\0\x10\0data\0\0\0\0";
 
 pub(crate) fn tools() -> ToolSet {
     tools![
@@ -40,7 +42,11 @@ fn test_audio_content() -> Content {
 /// Returns a resource with its text.
 #[mcp_tool(public, read_only)]
 fn test_embedded_resource() -> Content {
-    Content::resource("test://embedded-resource", "text/plain", "This is an embedded resource content.")
+    Content::resource(
+        "test://embedded-resource",
+        "text/plain",
+        "This is an embedded resource content.",
+    )
 }
 
 /// Returns text, an image and a resource.
@@ -50,11 +56,17 @@ fn test_multiple_content_types() -> Reply {
     Reply::new()
         .text("Multiple content types test:")
         .push(Content::image(PNG, "image/png"))
-        .push(Content::resource("test://mixed-content-resource", "application/json", data))
+        .push(Content::resource(
+            "test://mixed-content-resource",
+            "application/json",
+            data,
+        ))
 }
 
 /// Fails.
 #[mcp_tool(public, read_only)]
 fn test_error_handling() -> ToolResult<String> {
-    Err(ToolError::new("This tool intentionally returns an error for testing"))
+    Err(ToolError::new(
+        "This tool intentionally returns an error for testing",
+    ))
 }

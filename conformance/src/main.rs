@@ -1,6 +1,9 @@
 //! The server that the official conformance suite tests: what it expects to find under which name,
 //! as the authors of servers would write it. `cargo xtask conformance` runs the suite.
-#![expect(clippy::print_stdout, reason = "standard output is where the server says its URL")]
+#![expect(
+    clippy::print_stdout,
+    reason = "standard output is where the server says its URL"
+)]
 
 mod content;
 mod running;
@@ -14,7 +17,8 @@ use mcp_runtime::prelude::*;
 use mcp_runtime::{SessionMode, told_to_stop};
 use tokio::net::TcpListener;
 
-const USAGE: &str = "conformance-server PORT [--sessions auto|stateless|stateful]; with port 0 it takes a free one";
+const USAGE: &str =
+    "conformance-server PORT [--sessions auto|stateless|stateful]; with port 0 it takes a free one";
 
 #[tokio::main]
 async fn main() -> mcp_runtime::Result {
@@ -31,7 +35,9 @@ async fn main() -> mcp_runtime::Result {
         "stateful" => SessionMode::Stateful,
         _ => fail(),
     };
-    let Ok(port) = port.parse::<u16>() else { fail() };
+    let Ok(port) = port.parse::<u16>() else {
+        fail()
+    };
     let service = server().sessions(sessions).build()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("{}", service.url(listener.local_addr()?));
@@ -45,7 +51,11 @@ fn fail() -> ! {
 
 fn server() -> Server {
     // The suite calls the first tool of the list without arguments, and it has to succeed.
-    let tools = content::tools() + running::tools() + schemas::tools() + questions::tools() + rounds::tools();
+    let tools = content::tools()
+        + running::tools()
+        + schemas::tools()
+        + questions::tools()
+        + rounds::tools();
     Server::new(tools)
         .resources(resources::resources())
         .prompts(prompts::prompts())

@@ -1,7 +1,7 @@
 //! What people begin with.
 
-use mcp_runtime::prelude::*;
 use mcp_runtime::PromptSet;
+use mcp_runtime::prelude::*;
 
 use crate::content::PNG;
 
@@ -47,7 +47,11 @@ fn test_prompt_with_embedded_resource(
     resource_uri: String,
 ) -> Messages {
     Messages::new()
-        .user(Content::resource(resource_uri, "text/plain", "Embedded resource content for testing."))
+        .user(Content::resource(
+            resource_uri,
+            "text/plain",
+            "Embedded resource content for testing.",
+        ))
         .user("Please process the embedded resource above.")
 }
 
@@ -67,7 +71,12 @@ struct Background {
 /// A message that the human is asked something for.
 #[mcp_prompt(public)]
 async fn test_input_required_result_prompt(call: &Call) -> ToolResult<String> {
-    let asked = call.elicit::<Background>("What should the model know?").key("user_context").await?;
-    let background = asked.accepted().map_or_else(|| "nothing".to_owned(), |answer| answer.context);
+    let asked = call
+        .elicit::<Background>("What should the model know?")
+        .key("user_context")
+        .await?;
+    let background = asked
+        .accepted()
+        .map_or_else(|| "nothing".to_owned(), |answer| answer.context);
     Ok(format!("Take into account: {background}"))
 }

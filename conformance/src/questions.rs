@@ -55,7 +55,12 @@ async fn test_elicitation_sep1034_defaults(call: &Call) -> ToolResult<String> {
         },
         "required": [],
     });
-    Ok(told(&call.elicit::<Value>("Please review the defaults").schema(form).await?))
+    Ok(told(
+        &call
+            .elicit::<Value>("Please review the defaults")
+            .schema(form)
+            .await?,
+    ))
 }
 
 /// Asks with a form that has choices of all kinds.
@@ -74,7 +79,9 @@ async fn test_elicitation_sep1330_enums(call: &Call) -> ToolResult<String> {
         },
         "required": [],
     });
-    Ok(told(&call.elicit::<Value>("Please choose").schema(form).await?))
+    Ok(told(
+        &call.elicit::<Value>("Please choose").schema(form).await?,
+    ))
 }
 
 /// Needs a client with a model.

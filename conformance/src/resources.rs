@@ -1,7 +1,7 @@
 //! What clients read.
 
-use mcp_runtime::prelude::*;
 use mcp_runtime::ResourceSet;
+use mcp_runtime::prelude::*;
 
 use crate::content::PNG;
 

@@ -34,14 +34,21 @@ struct Favourite {
 /// Greets whoever says their name.
 #[mcp_tool(public, read_only)]
 async fn test_input_required_result_elicitation(call: &Call) -> ToolResult<String> {
-    let user = answered(call.elicit::<User>("What is your name?").key("user_name").await?)?;
+    let user = answered(
+        call.elicit::<User>("What is your name?")
+            .key("user_name")
+            .await?,
+    )?;
     Ok(format!("Hello, {}!", user.name))
 }
 
 /// Asks the model of the client for a capital.
 #[mcp_tool(public, read_only)]
 async fn test_input_required_result_sampling(call: &Call) -> ToolResult<String> {
-    let answer = call.sample("What is the capital of France?", 100).key("capital_question").await?;
+    let answer = call
+        .sample("What is the capital of France?", 100)
+        .key("capital_question")
+        .await?;
     Ok(format!("The model says: {}", answer.text))
 }
 
@@ -69,13 +76,22 @@ async fn test_input_required_result_multiple_inputs(call: &Call) -> ToolResult<S
         call.roots_as(Some("client_roots")),
     );
     let user = answered(user?)?;
-    Ok(format!("{}: {}, with {} roots", user.name, greeting?.text, roots?.len()))
+    Ok(format!(
+        "{}: {}, with {} roots",
+        user.name,
+        greeting?.text,
+        roots?.len()
+    ))
 }
 
 /// Asks for a name, then for a colour.
 #[mcp_tool(public, read_only)]
 async fn test_input_required_result_multi_round(call: &Call) -> ToolResult<String> {
-    let user = answered(call.elicit::<User>("What is your name?").key("step1").await?)?;
+    let user = answered(
+        call.elicit::<User>("What is your name?")
+            .key("step1")
+            .await?,
+    )?;
     let question = format!("What is your favourite colour, {}?", user.name);
     let favourite = answered(call.elicit::<Favourite>(question).key("step2").await?)?;
     Ok(format!("{} likes {}.", user.name, favourite.color))
@@ -103,5 +119,7 @@ async fn test_input_required_result_capabilities(call: &Call) -> ToolResult<Stri
 }
 
 fn answered<T>(answer: Elicited<T>) -> ToolResult<T> {
-    answer.accepted().ok_or_else(|| ToolError::new("That was not answered.").code("not_answered"))
+    answer
+        .accepted()
+        .ok_or_else(|| ToolError::new("That was not answered.").code("not_answered"))
 }

@@ -22,7 +22,11 @@ pub(crate) fn tools() -> ToolSet {
 #[mcp_tool(public, read_only)]
 async fn test_tool_with_progress(call: &Call) -> String {
     for done in [0.0, 50.0, 100.0] {
-        call.progress(done, Some(100.0), Some(&format!("Completed step {done} of 100")));
+        call.progress(
+            done,
+            Some(100.0),
+            Some(&format!("Completed step {done} of 100")),
+        );
         sleep(PAUSE).await;
     }
     "Reported its progress.".to_owned()
@@ -31,7 +35,11 @@ async fn test_tool_with_progress(call: &Call) -> String {
 /// Sends three log messages.
 #[mcp_tool(public, read_only)]
 async fn test_tool_with_logging(call: &Call) -> String {
-    for message in ["Tool execution started", "Tool processing data", "Tool execution completed"] {
+    for message in [
+        "Tool execution started",
+        "Tool processing data",
+        "Tool execution completed",
+    ] {
         call.log(LogLevel::Info, "conformance", message);
         sleep(PAUSE).await;
     }

@@ -30,12 +30,16 @@ pub(crate) fn tools() -> ToolSet {
             "additionalProperties": false,
         }))
         .handler(|_call, arguments| async move { Ok(Content::text(arguments.to_string())) });
-    let header = Tool::dynamic("test_custom_header", "Takes a value that a header repeats.", Policy::public())
-        .input_schema(json!({
-            "type": "object",
-            "properties": { "value": { "type": "string", "x-mcp-header": "Value" } },
-            "additionalProperties": false,
-        }))
-        .handler(|_call, arguments| async move { Ok(Content::text(arguments.to_string())) });
+    let header = Tool::dynamic(
+        "test_custom_header",
+        "Takes a value that a header repeats.",
+        Policy::public(),
+    )
+    .input_schema(json!({
+        "type": "object",
+        "properties": { "value": { "type": "string", "x-mcp-header": "Value" } },
+        "additionalProperties": false,
+    }))
+    .handler(|_call, arguments| async move { Ok(Content::text(arguments.to_string())) });
     ToolSet::new().with(all_keywords).with(header)
 }
