@@ -97,6 +97,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) params: Object<'a>,
     pub(crate) revision: Revision,
+    /// The headers that repeat the body, where a revision demands that they agree.
+    pub(crate) routing: Option<Routing<'a>>,
 }
 
 impl Engine {
@@ -216,7 +218,7 @@ impl Engine {
         id: Id<'a>,
         method: &'a str,
         params: Object<'a>,
-        headers: Option<&HeaderMap>,
+        headers: Option<&'a HeaderMap>,
     ) -> Result<Request<'a>, Reply> {
         let routing = headers.map(Routing);
         let meta = match params.get("_meta") {
@@ -225,9 +227,7 @@ impl Engine {
             Some(_) => return Err(invalid_params(&id, 400, "`_meta` must be an object")),
         };
         let in_body = meta.and_then(|meta| meta.get(META_VERSION));
-        let mismatch = |why: String| {
-            Reply::error(&id, 400, code::HEADER_MISMATCH, &format!("Header mismatch: {why}"))
-        };
+        let mismatch = |why: String| header_mismatch(&id, &why);
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
             None => None,
@@ -248,7 +248,7 @@ impl Engine {
                 if revision.is_modern() {
                     return Err(invalid_params(&id, 400, &format!("`_meta` needs `{META_VERSION}`")));
                 }
-                return Ok(Request { id, method, params, revision });
+                return Ok(Request { id, method, params, revision, routing: None });
             }
             (Some(version), in_header) => {
                 let Some(version) = version.as_str() else {
@@ -277,7 +277,8 @@ impl Engine {
             }
             check_meta(&id, meta)?;
         }
-        Ok(Request { id, method, params, revision })
+        let routing = routing.filter(|_| revision.is_modern());
+        Ok(Request { id, method, params, revision, routing })
     }
 
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
@@ -431,6 +432,10 @@ fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
 
 pub(crate) fn invalid_params(id: &Id<'_>, status: u16, why: &str) -> Reply {
     Reply::error(id, status, code::INVALID_PARAMS, &format!("Invalid params: {why}"))
+}
+
+pub(crate) fn header_mismatch(id: &Id<'_>, why: &str) -> Reply {
+    Reply::error(id, 400, code::HEADER_MISMATCH, &format!("Header mismatch: {why}"))
 }
 
 fn unsupported(id: &Id<'_>, requested: &str) -> Reply {
