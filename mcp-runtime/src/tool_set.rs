@@ -12,6 +12,7 @@ use crate::caller::Caller;
 use crate::function::Entry;
 use crate::tool::{DynamicTool, Handler, Tool};
 use crate::wire::list::{Listed, Listing, Pages, write_entry};
+use crate::wire::param_headers::ParamHeaders;
 
 /// Names longer than this do not fit the clients that put their own prefix in front of them.
 const MAX_NAME: usize = 64;
@@ -172,12 +173,19 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
                 raw,
             };
             match bound::bind(entry, said, Arc::clone(state)) {
-                Ok((tool, bound, published)) if found.is_empty() => {
-                    index.insert(tool.name.as_ref().into(), tools.len());
-                    listed.push(list_entry(&tool, &published));
-                    tools.push(BoundTool { tool, bound });
-                }
-                Ok(_) => {}
+                Ok((tool, bound, published)) => match ParamHeaders::of(&published.input) {
+                    Ok(headers) if found.is_empty() => {
+                        index.insert(tool.name.as_ref().into(), tools.len());
+                        listed.push(list_entry(&tool, &published));
+                        tools.push(BoundTool {
+                            tool,
+                            bound,
+                            headers,
+                        });
+                    }
+                    Ok(_) => {}
+                    Err(more) => found.extend(more),
+                },
                 Err(more) => found.extend(more),
             }
             problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
@@ -198,6 +206,7 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
 pub(crate) struct BoundTool {
     pub(crate) tool: Tool,
     pub(crate) bound: Bound,
+    pub(crate) headers: ParamHeaders,
 }
 
 /// What is wrong with what a tool says about itself.
@@ -281,8 +290,8 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    pub(crate) fn find(&self, name: &str) -> Option<&Bound> {
-        self.index.get(name).map(|at| &self.tools[*at].bound)
+    pub(crate) fn find(&self, name: &str) -> Option<&BoundTool> {
+        self.index.get(name).map(|at| &self.tools[*at])
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Project automation: `cargo xtask test`, `ci`, `bench`, `compile-cost`.
+//! Project automation: `cargo xtask test`, `ci`, `conformance`, `bench`, `compile-cost`.
 #![expect(
     clippy::print_stdout,
     reason = "a command line tool; stdout is where it reports"
@@ -8,6 +8,7 @@ mod test;
 mod ci;
 mod tidy;
 mod deny;
+mod conformance;
 mod bench;
 mod compile_cost;
 mod peers;
@@ -22,6 +23,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 const HELP: &str = "\
 cargo xtask test [ARG…]      everything a contribution must pass; ARG… go to cargo test
 cargo xtask ci               what only CI needs: fmt, clippy, rustdoc, tidy, cargo-deny
+cargo xtask conformance      the official conformance suite, at every revision; needs npm
 cargo xtask bench            our bench-server beside the limit and rmcp, in one run
     --rounds N                 interleaved rounds (3)
     --duration S               seconds per measurement (2)
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "test" => test::run(&rest),
         "ci" => ci::run(&rest),
+        "conformance" => conformance::run(&rest),
         "bench" => bench::run(&rest),
         "compile-cost" => compile_cost::run(&rest),
         "" | "help" | "--help" | "-h" => {

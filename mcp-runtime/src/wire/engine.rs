@@ -97,6 +97,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) params: Object<'a>,
     pub(crate) revision: Revision,
+    /// The headers that repeat the body, where a revision demands that they agree.
+    pub(crate) routing: Option<Routing<'a>>,
 }
 
 impl Engine {
@@ -233,7 +235,7 @@ impl Engine {
         id: Id<'a>,
         method: &'a str,
         params: Object<'a>,
-        headers: Option<&HeaderMap>,
+        headers: Option<&'a HeaderMap>,
     ) -> Result<Request<'a>, Reply> {
         let routing = headers.map(Routing);
         let meta = match params.get("_meta") {
@@ -242,14 +244,7 @@ impl Engine {
             Some(_) => return Err(invalid_params(&id, 400, "`_meta` must be an object")),
         };
         let in_body = meta.and_then(|meta| meta.get(META_VERSION));
-        let mismatch = |why: String| {
-            Reply::error(
-                &id,
-                400,
-                code::HEADER_MISMATCH,
-                &format!("Header mismatch: {why}"),
-            )
-        };
+        let mismatch = |why: String| header_mismatch(&id, &why);
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
             None => None,
@@ -279,6 +274,7 @@ impl Engine {
                     method,
                     params,
                     revision,
+                    routing: None,
                 });
             }
             (Some(version), in_header) => {
@@ -318,11 +314,13 @@ impl Engine {
             }
             check_meta(&id, meta)?;
         }
+        let routing = routing.filter(|_| revision.is_modern());
         Ok(Request {
             id,
             method,
             params,
             revision,
+            routing,
         })
     }
 
@@ -532,6 +530,15 @@ pub(crate) fn invalid_params(id: &Id<'_>, status: u16, why: &str) -> Reply {
         status,
         code::INVALID_PARAMS,
         &format!("Invalid params: {why}"),
+    )
+}
+
+pub(crate) fn header_mismatch(id: &Id<'_>, why: &str) -> Reply {
+    Reply::error(
+        id,
+        400,
+        code::HEADER_MISMATCH,
+        &format!("Header mismatch: {why}"),
     )
 }
 

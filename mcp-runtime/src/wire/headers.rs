@@ -11,6 +11,7 @@ const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
 
 /// The routing headers of a request.
+#[derive(Clone, Copy)]
 pub(crate) struct Routing<'a>(pub(crate) &'a HeaderMap);
 
 impl Routing<'_> {
@@ -41,7 +42,7 @@ impl Routing<'_> {
         }
     }
 
-    fn single(&self, header: &str) -> Result<Option<&str>, String> {
+    pub(super) fn single(&self, header: &str) -> Result<Option<&str>, String> {
         let mut values = self.0.get_all(header).iter();
         let Some(value) = values.next() else {
             return Ok(None);
@@ -57,7 +58,7 @@ impl Routing<'_> {
 }
 
 /// `=?base64?…?=` carries what a header cannot.
-fn decode(value: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decode(value: &str) -> Option<Cow<'_, str>> {
     let Some(inner) = value
         .strip_prefix("=?base64?")
         .and_then(|v| v.strip_suffix("?="))

@@ -6,5 +6,6 @@ pub(crate) mod list;
 mod listen;
 pub(crate) mod message;
 mod offers;
+pub(crate) mod param_headers;
 pub(crate) mod reply;
 pub(crate) mod revision;

@@ -17,7 +17,8 @@ use crate::output::Outcome;
 use crate::policy;
 use crate::resource_set;
 use crate::rounds::Rounds;
-use crate::wire::engine::{Engine, Link, Request, invalid_params};
+use crate::tool_set::BoundTool;
+use crate::wire::engine::{Engine, Link, Request, header_mismatch, invalid_params};
 use crate::wire::reply::{Reply, Results};
 
 /// Longer suggestions are asked for by nobody.
@@ -43,9 +44,17 @@ impl Engine {
             Err(reply) => return reply,
         };
         let results = self.results(&request, &call);
-        let Some(bound) = self.tools.find(&name) else {
+        let Some(BoundTool { bound, headers, .. }) = self.tools.find(&name) else {
             return results.refusal(&request.id, &Refusal::Unknown);
         };
+        // Whoever may not call hears that, and nothing of the headers.
+        if let Some(routing) = request.routing
+            && !headers.is_empty()
+            && policy::authorize(&bound.policy, call.caller(), &|_| None).is_ok()
+            && let Err(why) = headers.match_arguments(routing, &arguments)
+        {
+            return header_mismatch(&request.id, &why);
+        }
         match call::answer(bound, arguments, &call, &|_| None).await {
             Ok(Outcome::Ask(questions, answers)) => {
                 let state = self.seal.seal(answers, &context.bytes(), self.clock.now());

@@ -1,0 +1,64 @@
+//! The server that the official conformance suite tests: what it expects to find under which name,
+//! as the authors of servers would write it. `cargo xtask conformance` runs the suite.
+#![expect(
+    clippy::print_stdout,
+    reason = "standard output is where the server says its URL"
+)]
+
+mod content;
+mod running;
+mod questions;
+mod rounds;
+mod schemas;
+mod resources;
+mod prompts;
+
+use mcp_runtime::prelude::*;
+use mcp_runtime::{SessionMode, told_to_stop};
+use tokio::net::TcpListener;
+
+const USAGE: &str =
+    "conformance-server PORT [--sessions auto|stateless|stateful]; with port 0 it takes a free one";
+
+#[tokio::main]
+async fn main() -> mcp_runtime::Result {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (port, sessions) = match args[..] {
+        [port] => (port, "auto"),
+        [port, "--sessions", sessions] => (port, sessions),
+        _ => fail(),
+    };
+    let sessions = match sessions {
+        "auto" => SessionMode::Auto,
+        "stateless" => SessionMode::Stateless,
+        "stateful" => SessionMode::Stateful,
+        _ => fail(),
+    };
+    let Ok(port) = port.parse::<u16>() else {
+        fail()
+    };
+    let service = server().sessions(sessions).build()?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("{}", service.url(listener.local_addr()?));
+    service.serve_with(listener, told_to_stop()).await
+}
+
+fn fail() -> ! {
+    eprintln!("{USAGE}");
+    std::process::exit(2);
+}
+
+fn server() -> Server {
+    // The suite calls the first tool of the list without arguments, and it has to succeed.
+    let tools = content::tools()
+        + running::tools()
+        + schemas::tools()
+        + questions::tools()
+        + rounds::tools();
+    Server::new(tools)
+        .resources(resources::resources())
+        .prompts(prompts::prompts())
+        .identity("conformance-server", env!("CARGO_PKG_VERSION"))
+        .logging()
+}

@@ -1,0 +1,461 @@
+//! `cargo xtask conformance`: the official conformance suite against a server built with our macros.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::Result;
+use crate::shell::{self, cargo, step};
+
+/// The suite needs Node 22; npm has it as a package, whatever version npm itself runs on.
+const PACKAGES: [&str; 2] = [
+    "node@22",
+    "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+];
+
+/// How the server treats sessions, and the revision that the suite speaks to it.
+///
+/// A client that declares nothing gets a session from `stateful` only: what the suite checks of
+/// sessions themselves, it checks there.
+const RUNS: [Run; 8] = [
+    Run {
+        sessions: "auto",
+        revision: "2025-03-26",
+    },
+    Run {
+        sessions: "auto",
+        revision: "2025-06-18",
+    },
+    Run {
+        sessions: "auto",
+        revision: "2025-11-25",
+    },
+    Run {
+        sessions: "auto",
+        revision: "2026-07-28",
+    },
+    Run {
+        sessions: "stateless",
+        revision: "2025-11-25",
+    },
+    Run {
+        sessions: "stateful",
+        revision: "2025-03-26",
+    },
+    Run {
+        sessions: "stateful",
+        revision: "2025-06-18",
+    },
+    Run {
+        sessions: "stateful",
+        revision: "2025-11-25",
+    },
+];
+
+const START: Duration = Duration::from_secs(10);
+const SUITE: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Copy)]
+struct Run {
+    sessions: &'static str,
+    revision: &'static str,
+}
+
+pub(crate) fn run(args: &[String]) -> Result {
+    if let Some(arg) = args.first() {
+        return Err(format!("conformance takes no arguments, not {arg:?}").into());
+    }
+    let target = shell::target_dir()?;
+    let home = target.join("conformance");
+    let expected = Expected::read()?;
+    let suite = install(&home)?;
+    step(
+        "build the server",
+        &mut cargo(["build", "--package", "conformance"]),
+    )?;
+    let program = target.join("debug/conformance-server");
+
+    let mut table = vec![format!(
+        "{:<12}{:<11}{:>9}{:>8}{:>8}{:>10}",
+        "revision", "sessions", "scenarios", "passed", "failed", "warnings"
+    )];
+    let mut problems = Vec::new();
+    for run in RUNS {
+        let server = Server::start(&program, run.sessions)?;
+        let report = suite.run(run, &server.url, &home.join("results"))?;
+        let count = |status| {
+            report
+                .checks
+                .iter()
+                .filter(|check| check.status == status)
+                .count()
+        };
+        table.push(format!(
+            "{:<12}{:<11}{:>9}{:>8}{:>8}{:>10}",
+            run.revision,
+            run.sessions,
+            report.scenarios.len(),
+            count("SUCCESS"),
+            count("FAILURE"),
+            count("WARNING")
+        ));
+        for check in report
+            .checks
+            .iter()
+            .filter(|check| check.status == "WARNING")
+        {
+            println!(
+                "warning: {} {} {}: {}",
+                run.revision, run.sessions, check.scenario, check.text
+            );
+        }
+        problems.extend(expected.compare(run, &report));
+    }
+    println!("\n{}", table.join("\n"));
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\nerror: ").into())
+    }
+}
+
+/// The suite, installed.
+struct Suite {
+    node: PathBuf,
+    script: PathBuf,
+}
+
+/// Installs the packages once per target directory.
+fn install(home: &Path) -> Result<Suite> {
+    let modules = home.join("node_modules");
+    let (done, wanted) = (home.join("installed"), PACKAGES.join("\n"));
+    if fs::read_to_string(&done).is_ok_and(|packages| packages == wanted) {
+        println!("\n== the suite is installed");
+    } else {
+        fs::create_dir_all(home)?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--prefix"])
+            .arg(home)
+            .args(PACKAGES);
+        step("install the suite", &mut npm)?;
+        fs::write(done, wanted)?;
+    }
+    Ok(Suite {
+        node: modules.join("node/bin/node"),
+        script: modules.join("@modelcontextprotocol/conformance/dist/index.js"),
+    })
+}
+
+/// A server that is stopped when it is dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(program: &Path, sessions: &str) -> Result<Self> {
+        let mut child = Command::new(program)
+            .args(["0", "--sessions", sessions])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let output = child.stdout.take().expect("it is piped");
+        let mut server = Self {
+            child,
+            url: String::new(),
+        };
+        // It takes a free port and says which.
+        let (say, hear) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            if BufReader::new(output).read_line(&mut line).is_ok() {
+                // Nobody hears it any more when it came too late.
+                let _ = say.send(line);
+            }
+        });
+        let line = hear.recv_timeout(START).unwrap_or_default();
+        if line.is_empty() {
+            return Err(format!("the server has not started within {START:?}").into());
+        }
+        line.trim().clone_into(&mut server.url);
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Of a server that has ended already there is nothing to stop.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the suite found out in one run.
+struct Report {
+    scenarios: BTreeSet<String>,
+    checks: Vec<Check>,
+}
+
+struct Check {
+    scenario: String,
+    status: String,
+    text: String,
+}
+
+impl Suite {
+    fn run(&self, run: Run, url: &str, results: &Path) -> Result<Report> {
+        let name = format!("{}-{}", run.revision, run.sessions);
+        let results = results.join(&name);
+        if results.exists() {
+            fs::remove_dir_all(&results)?;
+        }
+        fs::create_dir_all(&results)?;
+        let log = results.join("suite.log");
+        let mut command = Command::new(&self.node);
+        command
+            .arg(&self.script)
+            .args([
+                "server",
+                "--url",
+                url,
+                "--suite",
+                "all",
+                "--spec-version",
+                run.revision,
+                "-o",
+            ])
+            .arg(&results)
+            .stdin(Stdio::null())
+            .stdout(File::create(&log)?)
+            .stderr(File::create(results.join("suite.err"))?);
+        shell::announce(&name, &command);
+        // Its status says whether a check failed, which the checks say in more detail.
+        wait(&mut command.spawn()?, SUITE)?;
+        let report = Report::read(&results)?;
+        report
+            .is_complete(&fs::read_to_string(&log)?)
+            .map_err(|problem| format!("{name}: {problem}; see {}", log.display()))?;
+        Ok(report)
+    }
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if begun.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return Err(format!("the suite has not ended within {limit:?}").into());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Report {
+    /// Each scenario leaves a directory `server-NAME-TIME` with its checks.
+    fn read(results: &Path) -> Result<Self> {
+        let mut report = Self {
+            scenarios: BTreeSet::new(),
+            checks: Vec::new(),
+        };
+        for entry in fs::read_dir(results)? {
+            let entry = entry?;
+            let file = entry.path().join("checks.json");
+            let directory = entry.file_name().to_string_lossy().into_owned();
+            let Some(scenario) = scenario(&directory).filter(|_| file.is_file()) else {
+                continue;
+            };
+            let checks: Vec<Value> = serde_json::from_str(&fs::read_to_string(file)?)?;
+            for check in checks {
+                let text = |name: &str| check[name].as_str().unwrap_or_default();
+                report.checks.push(Check {
+                    scenario: scenario.to_owned(),
+                    status: text("status").to_owned(),
+                    text: format!(
+                        "{}: {}",
+                        text("id"),
+                        check["errorMessage"]
+                            .as_str()
+                            .unwrap_or_else(|| text("description"))
+                    ),
+                });
+            }
+            report.scenarios.insert(scenario.to_owned());
+        }
+        Ok(report)
+    }
+
+    /// The suite sums up at its end. One that broke off did not, or counts what we do not.
+    fn is_complete(&self, log: &str) -> Result {
+        let count = |status| {
+            self.checks
+                .iter()
+                .filter(|check| check.status == status)
+                .count()
+        };
+        let sum = format!(
+            "Total: {} passed, {} failed",
+            count("SUCCESS"),
+            count("FAILURE")
+        );
+        if log.lines().any(|line| line.trim() == sum) {
+            Ok(())
+        } else {
+            Err(format!("the suite does not end with {sum:?}").into())
+        }
+    }
+
+    fn failures(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut failures: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for check in self.checks.iter().filter(|check| check.status == "FAILURE") {
+            failures
+                .entry(&check.scenario)
+                .or_default()
+                .push(&check.text);
+        }
+        failures
+    }
+}
+
+/// `server-tools-list-2026-07-28T12-00-00-000Z` is of `tools-list`.
+fn scenario(directory: &str) -> Option<&str> {
+    let named = directory.strip_prefix("server-")?;
+    let (name, time) =
+        named.split_at_checked(named.len().checked_sub("-2026-07-28T12-00-00-000Z".len())?)?;
+    (time.starts_with('-') && time.ends_with('Z')).then_some(name)
+}
+
+/// The scenarios that are known to fail: revision, sessions, scenario.
+struct Expected(BTreeSet<[String; 3]>);
+
+impl Expected {
+    const FILE: &str = "conformance/expected-failures.txt";
+
+    fn read() -> Result<Self> {
+        Self::parse(&fs::read_to_string(shell::root().join(Self::FILE))?)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let read = |line: &str| {
+            let (what, _) = line
+                .split_once(": ")
+                .filter(|(_, reason)| !reason.trim().is_empty())?;
+            let words: Vec<String> = what.split_whitespace().map(str::to_owned).collect();
+            words.try_into().ok()
+        };
+        lines
+            .map(|line| {
+                read(line).ok_or_else(|| {
+                    format!(
+                        "{}: `REVISION SESSIONS SCENARIO: REASON`, not {line:?}",
+                        Self::FILE
+                    )
+                    .into()
+                })
+            })
+            .collect::<Result<_>>()
+            .map(Self)
+    }
+
+    /// What failed and is not listed, and what is listed and did not fail.
+    fn compare(&self, run: Run, report: &Report) -> Vec<String> {
+        let failures = report.failures();
+        let listed = |scenario: &str| {
+            [
+                run.revision.to_owned(),
+                run.sessions.to_owned(),
+                scenario.to_owned(),
+            ]
+        };
+        let unexpected = failures
+            .iter()
+            .filter(|(scenario, _)| !self.0.contains(&listed(scenario)))
+            .map(|(scenario, texts)| {
+                format!(
+                    "{} {} {scenario} fails:\n  {}",
+                    run.revision,
+                    run.sessions,
+                    texts.join("\n  ")
+                )
+            });
+        let stale = self
+            .0
+            .iter()
+            .filter(|[revision, sessions, scenario]| {
+                revision == run.revision
+                    && sessions == run.sessions
+                    && !failures.contains_key(scenario.as_str())
+            })
+            .map(|words| {
+                format!(
+                    "{} does not fail: take it out of {}",
+                    words.join(" "),
+                    Self::FILE
+                )
+            });
+        unexpected.chain(stale).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Check, Expected, Report, Run, scenario};
+
+    #[test]
+    fn scenarios_are_read_from_the_names_of_directories() {
+        assert_eq!(
+            scenario("server-server-stateless-2026-07-28T12-00-00-000Z"),
+            Some("server-stateless")
+        );
+        assert_eq!(scenario("suite.log"), None);
+    }
+
+    #[test]
+    fn an_expected_failure_has_a_reason() {
+        assert!(Expected::parse("# a comment\n\n2025-11-25 auto ping: it is late").is_ok());
+        assert!(Expected::parse("2025-11-25 auto ping").is_err());
+        assert!(Expected::parse("2025-11-25 ping: it is late").is_err());
+    }
+
+    #[test]
+    fn what_fails_and_what_is_listed_have_to_agree() {
+        let run = Run {
+            sessions: "auto",
+            revision: "2025-11-25",
+        };
+        let check = Check {
+            scenario: "ping".into(),
+            status: "FAILURE".into(),
+            text: "late".into(),
+        };
+        let failed = Report {
+            scenarios: ["ping".to_owned()].into(),
+            checks: vec![check],
+        };
+        let passed = Report {
+            scenarios: ["ping".to_owned()].into(),
+            checks: Vec::new(),
+        };
+        let listed = Expected::parse("2025-11-25 auto ping: it is late").unwrap();
+        let nothing = Expected::parse("").unwrap();
+        assert!(listed.compare(run, &failed).is_empty());
+        assert!(nothing.compare(run, &passed).is_empty());
+        assert_eq!(nothing.compare(run, &failed).len(), 1);
+        assert_eq!(listed.compare(run, &passed).len(), 1);
+    }
+}
