@@ -102,7 +102,10 @@ impl Call {
     /// # Errors
     /// When the client cannot do that, or does not answer.
     pub async fn elicit_url(&self, message: &str, url: &str) -> ToolResult<Elicited<()>> {
-        let params = json!({ "mode": "url", "message": message, "url": url, "elicitationId": self.request_id() });
+        let mut params = json!({ "mode": "url", "message": message, "url": url });
+        if !self.inner().reach.revision.is_modern() {
+            params["elicitationId"] = json!(self.request_id());
+        }
         let key = self.next_key("elicitation");
         let answer = self
             .ask(&key, Needed::ElicitUrl, "elicitation/create", &params)

@@ -237,24 +237,9 @@ impl Sessions {
         let now = self.clock.now();
         let owner = caller.owner();
         let mut open = lock(&self.open);
-        if open.len() >= self.limits.total {
+        if !self.has_room(&open, caller, &owner) {
             open.retain(|_, session| !session.is_over(now.as_millisecond(), &self.limits));
-        }
-        let own = open.values().filter(|session| session.owner == owner);
-        if open.len() >= self.limits.total || own.count() >= self.limits.per_caller {
-            let over: Vec<String> = open
-                .values()
-                .filter(|session| session.is_over(now.as_millisecond(), &self.limits))
-                .map(|session| session.id.clone())
-                .collect();
-            for id in &over {
-                open.remove(id);
-            }
-            let own = open
-                .values()
-                .filter(|session| session.owner == owner)
-                .count();
-            if open.len() >= self.limits.total || own >= self.limits.per_caller {
+            if !self.has_room(&open, caller, &owner) {
                 return None;
             }
         }
@@ -267,6 +252,23 @@ impl Sessions {
         let session = Arc::new(Session::new(id.clone(), owner, client, now));
         open.insert(id, Arc::clone(&session));
         Some(session)
+    }
+
+    fn has_room(&self, open: &HashMap<String, Arc<Session>>, caller: &Caller, owner: &str) -> bool {
+        // Callers without a token cannot be told apart: together they get half of all sessions.
+        let share = if caller.is_anonymous() {
+            self.limits.total / 2
+        } else {
+            self.limits.per_caller
+        };
+        // Counting is only worth it where a caller could have that many.
+        open.len() < self.limits.total
+            && (open.len() < share
+                || open
+                    .values()
+                    .filter(|session| session.owner == owner)
+                    .count()
+                    < share)
     }
 
     /// The session of this id, if it is this caller's.

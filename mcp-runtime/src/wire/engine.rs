@@ -387,6 +387,10 @@ impl Engine {
         if link.opens_sessions && wants_session {
             match self.sessions.open(&link.caller, client) {
                 Some(session) => reply.session = Some(session.id.clone()),
+                // Better served without a back-channel than not at all.
+                None if self.modes.sessions == SessionMode::Auto => {
+                    tracing::warn!(target: "mcp::session", "too many sessions: served without one");
+                }
                 None => {
                     tracing::warn!(target: "mcp::session", "too many sessions");
                     reply = Reply::error(

@@ -411,3 +411,32 @@ async fn sessions_are_opened_for_clients_that_can_be_asked_and_belong_to_their_c
     assert_eq!(test.send(with(&id, "DELETE", "ada")).await.status, 204);
     assert_eq!(test.send(with(&id, "POST", "ada")).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_client_too_many_is_served_without_a_session() {
+    let initialize = json!({ "protocolVersion": "2025-11-25", "capabilities": { "roots": {} }, "clientInfo": { "name": "t", "version": "1" } });
+    let test = TestServer::new(server()).unwrap();
+    let ada = test.as_user("ada").revision("2025-11-25");
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..100 {
+        let reply = ada.request("initialize", initialize.clone()).await;
+        ids.insert(reply.headers["mcp-session-id"].clone());
+    }
+    assert_eq!(ids.len(), 100, "SE-01: every id is new");
+    let reply = ada.request("initialize", initialize.clone()).await;
+    assert!(reply.status == 200 && !reply.headers.contains_key("mcp-session-id"));
+    // Somebody else is not affected, and neither are those who have no name.
+    for client in [test.as_user("bob"), test.anonymous()] {
+        let reply = client
+            .revision("2025-11-25")
+            .request("initialize", initialize.clone())
+            .await;
+        assert!(reply.headers.contains_key("mcp-session-id"));
+    }
+    let test = TestServer::new(server().sessions(SessionMode::Stateful)).unwrap();
+    let ada = test.as_user("ada").revision("2025-11-25");
+    for _ in 0..100 {
+        ada.request("initialize", initialize.clone()).await;
+    }
+    assert_eq!(ada.request("initialize", initialize).await.status, 429);
+}
