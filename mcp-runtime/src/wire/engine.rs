@@ -225,8 +225,22 @@ impl Engine {
                     () = token.cancelled() => Reply::accepted(),
                 }
             }
+            None if self.needs_session(&request, link) => Reply::error(
+                &request.id,
+                400,
+                code::INVALID_REQUEST,
+                "Invalid request: send the Mcp-Session-Id that `initialize` gave you",
+            ),
             _ => self.dispatch(request, bytes, link).await,
         }
+    }
+
+    /// Whether a request over HTTP has no session where every client of its revision has one.
+    fn needs_session(&self, request: &Request<'_>, link: &Link) -> bool {
+        self.modes.sessions == SessionMode::Stateful
+            && link.opens_sessions
+            && !request.revision.is_modern()
+            && !matches!(request.method, "initialize" | "ping")
     }
 
     /// Which revision a request speaks, and whether it says so as the revision demands.

@@ -440,3 +440,20 @@ async fn a_client_too_many_is_served_without_a_session() {
     }
     assert_eq!(ada.request("initialize", initialize).await.status, 429);
 }
+
+#[tokio::test]
+async fn where_every_client_has_a_session_none_is_served_without() {
+    let test = TestServer::new(server().sessions(SessionMode::Stateful)).unwrap();
+    for (revision, method, status) in [
+        ("2025-06-18", "tools/list", 400),
+        ("2025-06-18", "ping", 200),
+        ("2026-07-28", "tools/list", 200),
+    ] {
+        let reply = test
+            .anonymous()
+            .revision(revision)
+            .request(method, json!({}))
+            .await;
+        assert_eq!(reply.status, status, "G2: {revision} {method}");
+    }
+}
