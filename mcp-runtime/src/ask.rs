@@ -3,7 +3,8 @@
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,6 +15,9 @@ use crate::call::{BackChannel, Call};
 use crate::client::Needed;
 use crate::error::{ToolError, ToolResult};
 use crate::schema;
+
+/// How long a client over a session has for its answer.
+const MAX_WAIT: Duration = Duration::from_secs(10 * 60);
 
 /// What a person did with a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +192,9 @@ impl Call {
             )
             .code("no_back_channel")),
             BackChannel::Session(session) => {
-                match session.ask(&self.inner().outbox, method, params).await {
+                let _waiting = Waiting::begin(&self.inner().asking);
+                let answer = session.ask(&self.inner().outbox, method, params);
+                match tokio::time::timeout(MAX_WAIT, answer).await.ok().flatten() {
                     Some(Ok(result)) => Ok(result),
                     Some(Err(error)) => Err(ToolError::new("The client refused to answer.")
                         .code("client_refused")
@@ -219,6 +225,22 @@ impl Call {
             rounds.forget(key);
         }
         Ok(())
+    }
+}
+
+/// Counts a question while it waits. The deadline of the tool does not run meanwhile.
+struct Waiting<'call>(&'call AtomicU32);
+
+impl<'call> Waiting<'call> {
+    fn begin(asking: &'call AtomicU32) -> Self {
+        asking.fetch_add(1, Ordering::Relaxed);
+        Self(asking)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -94,11 +94,17 @@ async fn supervise(mut running: Running<'_>, timeout: Duration, call: &Call) -> 
             return Poll::Ready(Outcome::Ask(questions, answers));
         }
         let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        deadline.as_mut().poll(context).map(|()| {
-            Outcome::Refused(Refusal::TimedOut {
-                seconds: timeout.as_secs_f64(),
-            })
-        })
+        while deadline.as_mut().poll(context).is_ready() {
+            // People think longer than tools run.
+            if !call.is_asking() {
+                return Poll::Ready(Outcome::Refused(Refusal::TimedOut {
+                    seconds: timeout.as_secs_f64(),
+                }));
+            }
+            let again = deadline.deadline() + timeout;
+            deadline.as_mut().reset(again);
+        }
+        Poll::Pending
     })
     .await
 }
@@ -130,6 +136,8 @@ pub(crate) struct Inner {
     pub(crate) questions: AtomicU32,
     /// Answers that did not fit, so far.
     pub(crate) asked_again: AtomicU32,
+    /// Questions that wait for the client while the call goes on.
+    pub(crate) asking: AtomicU32,
     progress: Mutex<Option<(f64, Instant)>>,
     request_id: OnceLock<String>,
     ended: AtomicBool,
@@ -159,6 +167,7 @@ impl Call {
             changes,
             questions: AtomicU32::new(0),
             asked_again: AtomicU32::new(0),
+            asking: AtomicU32::new(0),
             progress: Mutex::new(None),
             request_id: OnceLock::new(),
             ended: AtomicBool::new(false),
@@ -220,6 +229,11 @@ impl Call {
         let message =
             format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{params}}}");
         self.0.outbox.push(message.into_bytes());
+    }
+
+    /// Whether a question of this call waits for its client.
+    fn is_asking(&self) -> bool {
+        self.0.asking.load(Ordering::Relaxed) > 0
     }
 
     /// Who calls.

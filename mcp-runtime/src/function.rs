@@ -126,3 +126,55 @@ pub fn entry<T: Function<S, About = A>, S: Send + Sync + 'static, A>() -> Entry<
         bind: Box::new(|state| Box::new(WithState::<S, T>::new(state))),
     }
 }
+
+/// What resources and prompts say about themselves in the same words.
+macro_rules! said_alike {
+    ($about:ident) => {
+        impl $about {
+            /// What it is, for whoever chooses.
+            #[must_use]
+            pub fn description(mut self, text: &'static str) -> Self {
+                self.description = Cow::Borrowed(text);
+                self
+            }
+
+            /// Who may have it.
+            #[must_use]
+            pub fn policy(mut self, policy: Policy) -> Self {
+                self.policy = Some(policy);
+                self
+            }
+
+            /// A name for people.
+            #[must_use]
+            pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
+                self.title = Some(title.into());
+                self
+            }
+
+            /// How long it may take, in milliseconds.
+            #[must_use]
+            pub fn timeout_ms(mut self, milliseconds: u64) -> Self {
+                self.timeout = Duration::from_millis(milliseconds);
+                self
+            }
+
+            /// What suggests values for its inputs.
+            #[must_use]
+            pub fn complete<F, Fut>(mut self, complete: F) -> Self
+            where
+                F: Fn(Complete) -> Fut + Send + Sync + 'static,
+                Fut: Future<Output = Vec<String>> + Send + 'static,
+            {
+                self.complete = Some(Completer::new(complete));
+                self
+            }
+
+            /// Who may have it.
+            pub fn policy_ref(&self) -> &Policy {
+                self.policy.as_ref().unwrap_or_else(|| Policy::nobody())
+            }
+        }
+    };
+}
+pub(crate) use said_alike;

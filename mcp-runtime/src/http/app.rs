@@ -194,45 +194,45 @@ impl App {
         session.map(Some).ok_or_else(no_session)
     }
 
+    /// The caller of a request without a body, and the session that it names.
+    async fn named_session(
+        &self,
+        head: &http::request::Parts,
+    ) -> Result<(Arc<Caller>, Arc<Session>), Answer> {
+        let caller = self.caller(head).await?;
+        let session = self.session(&head.headers, &caller)?;
+        session
+            .map(|session| (caller, session))
+            .ok_or_else(not_allowed)
+    }
+
     /// The stream of what belongs to no request of a session.
     async fn feed(&self, head: &http::request::Parts) -> Answer {
-        let caller = match self.caller(head).await {
-            Ok(caller) => caller,
+        let session = match self.named_session(head).await {
+            Ok((_, session)) => session,
             Err(answer) => return answer,
         };
-        match self.session(&head.headers, &caller) {
-            Err(answer) => answer,
-            Ok(None) => not_allowed(),
-            Ok(Some(session)) => {
-                let outbox = Arc::new(Outbox::default());
-                let changes = self.engine.changes.clone();
-                session.attach(&changes, Arc::clone(&outbox));
-                let open = async move {
-                    // Kept alive by its stream, and the stream by the server.
-                    let _session = session;
-                    changes.closed().await;
-                    Reply::accepted()
-                };
-                streaming(Events::body(Box::pin(open), outbox))
-            }
-        }
+        let outbox = Arc::new(Outbox::default());
+        let changes = self.engine.changes.clone();
+        session.attach(&changes, Arc::clone(&outbox));
+        let open = async move {
+            // Kept alive by its stream, and the stream by the server.
+            let _session = session;
+            changes.closed().await;
+            Reply::accepted()
+        };
+        streaming(Events::body(Box::pin(open), outbox))
     }
 
     async fn end_session(&self, head: &http::request::Parts) -> Answer {
-        let caller = match self.caller(head).await {
-            Ok(caller) => caller,
+        let (caller, session) = match self.named_session(head).await {
+            Ok(named) => named,
             Err(answer) => return answer,
         };
-        match self.session(&head.headers, &caller) {
-            Err(answer) => answer,
-            Ok(None) => not_allowed(),
-            Ok(Some(session)) => {
-                self.engine.sessions.close(&session.id, &caller);
-                let mut answer = Response::new(AnswerBody::default());
-                *answer.status_mut() = StatusCode::NO_CONTENT;
-                answer
-            }
-        }
+        self.engine.sessions.close(&session.id, &caller);
+        let mut answer = Response::new(AnswerBody::default());
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        answer
     }
 
     /// Who sends this request. A token that is not good is refused, never overlooked.

@@ -24,6 +24,16 @@ async fn greet(call: &Call) -> ToolResult<String> {
     }
 }
 
+/// Greet in a hurry: the tool has a fifth of a second, the human has not.
+#[mcp_tool(public, timeout = "200ms")]
+async fn hurry(call: &Call, then: String) -> ToolResult<String> {
+    let answer = call.elicit::<Name>("Who are you?").await?;
+    if then == "dawdle" {
+        std::future::pending::<()>().await;
+    }
+    Ok(answer.accepted().map(|a| a.name).unwrap_or_default())
+}
+
 /// Ask two things, one after the other, and the arguments before both.
 #[mcp_tool(public)]
 async fn interview(call: &Call, topic: String) -> ToolResult<String> {
@@ -52,7 +62,7 @@ fn change(changes: &Changes) {
 }
 
 fn server() -> Server {
-    Server::new(tools![greet, interview, steps, change]).logging()
+    Server::new(tools![greet, hurry, interview, steps, change]).logging()
 }
 
 fn modern(capabilities: Value, extra: Value) -> Value {
@@ -455,5 +465,26 @@ async fn where_every_client_has_a_session_none_is_served_without() {
             .request(method, json!({}))
             .await;
         assert_eq!(reply.status, status, "G2: {revision} {method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_tool_does_not_run_while_a_human_thinks() {
+    for (then, error) in [("answer", false), ("dawdle", true)] {
+        let mut pipe = Pipe::open();
+        pipe.send(json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": { "elicitation": {} }, "clientInfo": { "name": "t", "version": "1" } } }))
+            .await;
+        pipe.next().await;
+        let params = json!({ "name": "hurry", "arguments": { "then": then } });
+        pipe.send(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }))
+            .await;
+        let question = pipe.next().await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let answer = json!({ "action": "accept", "content": { "name": "Ada" } });
+        pipe.send(json!({ "jsonrpc": "2.0", "id": question["id"], "result": answer }))
+            .await;
+        let reply = pipe.next().await;
+        assert_eq!(reply["result"]["isError"], error, "{then}: {reply}");
     }
 }
