@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::completion::{Complete, Completer};
-use crate::function::said_alike;
 use crate::output::Content;
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
@@ -36,12 +35,54 @@ pub fn prompt(name: &'static str, file: &'static str, line: u32) -> Prompt {
     }
 }
 
-said_alike!(Prompt);
-
 impl Prompt {
+    /// What the prompt is for, for whoever chooses.
+    #[must_use]
+    pub fn description(mut self, text: &'static str) -> Self {
+        self.description = Cow::Borrowed(text);
+        self
+    }
+
+    /// Who may get it.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    /// How long it may take, in milliseconds.
+    #[must_use]
+    pub fn timeout_ms(mut self, milliseconds: u64) -> Self {
+        self.timeout = Duration::from_millis(milliseconds);
+        self
+    }
+
+    /// What suggests values for the arguments.
+    #[must_use]
+    pub fn complete<F, Fut>(mut self, complete: F) -> Self
+    where
+        F: Fn(Complete) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<String>> + Send + 'static,
+    {
+        self.complete = Some(Completer::new(complete));
+        self
+    }
+
     /// The name on the wire.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Who may get it.
+    pub fn policy_ref(&self) -> &Policy {
+        self.policy.as_ref().unwrap_or_else(|| Policy::nobody())
     }
 
     pub(crate) fn at(&self) -> String {

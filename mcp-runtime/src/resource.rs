@@ -4,12 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::completion::{Complete, Completer};
-use crate::function::said_alike;
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
 
-/// What a resource says about itself. `#[mcp_resource]` writes it. Scopes of its policy may name
-/// variables of its URI: `docs:{id}:read`.
+/// What a resource says about itself. `#[mcp_resource]` writes it.
 #[derive(Clone)]
 pub struct Resource {
     /// A URI, or a template with `{name}` and `{+path}` in it.
@@ -39,9 +37,28 @@ pub fn resource(uri: &'static str, name: &'static str, file: &'static str, line:
     }
 }
 
-said_alike!(Resource);
-
 impl Resource {
+    /// What the resource holds, for whoever chooses.
+    #[must_use]
+    pub fn description(mut self, text: &'static str) -> Self {
+        self.description = Cow::Borrowed(text);
+        self
+    }
+
+    /// Who may read. Scopes may name variables of the template: `docs:{id}:read`.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
     /// The media type; `text/plain` for strings and `application/json` for other values unless
     /// said otherwise.
     #[must_use]
@@ -50,9 +67,32 @@ impl Resource {
         self
     }
 
+    /// How long a read may take, in milliseconds.
+    #[must_use]
+    pub fn timeout_ms(mut self, milliseconds: u64) -> Self {
+        self.timeout = Duration::from_millis(milliseconds);
+        self
+    }
+
+    /// What suggests values for the variables of the template.
+    #[must_use]
+    pub fn complete<F, Fut>(mut self, complete: F) -> Self
+    where
+        F: Fn(Complete) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<String>> + Send + 'static,
+    {
+        self.complete = Some(Completer::new(complete));
+        self
+    }
+
     /// The URI, or the template.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// Who may read.
+    pub fn policy_ref(&self) -> &Policy {
+        self.policy.as_ref().unwrap_or_else(|| Policy::nobody())
     }
 
     pub(crate) fn is_template(&self) -> bool {
