@@ -78,9 +78,15 @@ pub(crate) fn run(args: &[String]) -> Result {
     let suite = install(&home)?;
     step(
         "build the server",
-        &mut cargo(["build", "--package", "conformance"]),
+        &mut cargo([
+            "build",
+            "--package",
+            "mcp-runtime",
+            "--example",
+            "conformance",
+        ]),
     )?;
-    let program = target.join("debug/conformance-server");
+    let program = target.join("debug/examples/conformance");
 
     let mut table = vec![format!(
         "{:<12}{:<11}{:>9}{:>8}{:>8}{:>10}",
@@ -162,7 +168,7 @@ struct Server {
 impl Server {
     fn start(program: &Path, sessions: &str) -> Result<Self> {
         let mut child = Command::new(program)
-            .args(["0", "--sessions", sessions])
+            .args(["127.0.0.1:0", "--sessions", sessions])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -340,7 +346,7 @@ fn scenario(directory: &str) -> Option<&str> {
 struct Expected(BTreeSet<[String; 3]>);
 
 impl Expected {
-    const FILE: &str = "conformance/expected-failures.txt";
+    const FILE: &str = "mcp-runtime/examples/conformance/expected-failures.txt";
 
     fn read() -> Result<Self> {
         Self::parse(&fs::read_to_string(shell::root().join(Self::FILE))?)

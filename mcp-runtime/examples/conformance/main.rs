@@ -1,5 +1,8 @@
 //! The server that the official conformance suite tests: what it expects to find under which name,
-//! as the authors of servers would write it. `cargo xtask conformance` runs the suite.
+//! as the authors of servers would write it. It doubles as a tour of everything MCP has.
+//!
+//! `cargo run -p mcp-runtime --example conformance -- 127.0.0.1:8000`; `cargo xtask conformance`
+//! runs the suite.
 #![expect(
     clippy::print_stdout,
     reason = "standard output is where the server says its URL"
@@ -17,16 +20,17 @@ use mcp_runtime::prelude::*;
 use mcp_runtime::{SessionMode, told_to_stop};
 use tokio::net::TcpListener;
 
-const USAGE: &str =
-    "conformance-server PORT [--sessions auto|stateless|stateful]; with port 0 it takes a free one";
+const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful]\n\
+    ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful unless said otherwise.";
 
 #[tokio::main]
 async fn main() -> mcp_runtime::Result {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let (port, sessions) = match args[..] {
-        [port] => (port, "auto"),
-        [port, "--sessions", sessions] => (port, sessions),
+    // The suite declares nothing to the server and still checks sessions: it needs them always.
+    let (address, sessions) = match args[..] {
+        [address] => (address, "stateful"),
+        [address, "--sessions", sessions] => (address, sessions),
         _ => fail(),
     };
     let sessions = match sessions {
@@ -35,11 +39,8 @@ async fn main() -> mcp_runtime::Result {
         "stateful" => SessionMode::Stateful,
         _ => fail(),
     };
-    let Ok(port) = port.parse::<u16>() else {
-        fail()
-    };
     let service = server().sessions(sessions).build()?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = TcpListener::bind(address).await?;
     println!("{}", service.url(listener.local_addr()?));
     service.serve_with(listener, told_to_stop()).await
 }
