@@ -1,14 +1,16 @@
 //! The headers that repeat what the body says, so that a gateway need not read it.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
+use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderName};
 
-pub(crate) const VERSION: &str = "mcp-protocol-version";
-const METHOD: &str = "mcp-method";
-const NAME: &str = "mcp-name";
+static VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+static METHOD: HeaderName = HeaderName::from_static("mcp-method");
+static NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// The routing headers of a request.
 #[derive(Clone, Copy)]
@@ -17,19 +19,19 @@ pub(crate) struct Routing<'a>(pub(crate) &'a HeaderMap);
 impl Routing<'_> {
     /// The protocol version; `Err` when it is there twice or unreadable.
     pub(crate) fn version(&self) -> Result<Option<&str>, String> {
-        self.single(VERSION)
+        self.single(&VERSION)
     }
 
     /// Compares method and name with those of the body. `Err` says what does not fit.
     pub(crate) fn matches(&self, method: &str, name: Option<&str>) -> Result<(), String> {
-        self.equals(METHOD, "Mcp-Method", method)?;
+        self.equals(&METHOD, "Mcp-Method", method)?;
         match name {
-            Some(name) => self.equals(NAME, "Mcp-Name", name),
+            Some(name) => self.equals(&NAME, "Mcp-Name", name),
             None => Ok(()),
         }
     }
 
-    fn equals(&self, header: &str, shown: &str, body: &str) -> Result<(), String> {
+    fn equals(&self, header: &HeaderName, shown: &str, body: &str) -> Result<(), String> {
         let Some(value) = self.single(header)? else {
             return Err(format!("the header {shown} is missing"));
         };
@@ -42,7 +44,10 @@ impl Routing<'_> {
         }
     }
 
-    pub(super) fn single(&self, header: &str) -> Result<Option<&str>, String> {
+    pub(super) fn single(
+        &self,
+        header: impl AsHeaderName + Display + Copy,
+    ) -> Result<Option<&str>, String> {
         let mut values = self.0.get_all(header).iter();
         let Some(value) = values.next() else {
             return Ok(None);
