@@ -1,4 +1,4 @@
-//! Project automation: `cargo xtask test`, `ci`, `conformance`, `bench`, `compile-cost`.
+//! Project automation: `cargo xtask test`, `ci`, `conformance`, `bench`, `held`, `compile-cost`.
 #![expect(
     clippy::print_stdout,
     reason = "a command line tool; stdout is where it reports"
@@ -10,6 +10,7 @@ mod tidy;
 mod deny;
 mod conformance;
 mod bench;
+mod held;
 mod compile_cost;
 mod peers;
 mod options;
@@ -29,6 +30,7 @@ cargo xtask bench            our bench-server beside the limit and rmcp, in one 
     --duration S               seconds per measurement (2)
     --conns A,B,C              connections (1,32,256)
     --peers DIR                load generator and peers (../shared/bench)
+cargo xtask held             what sessions and streams cost, and whether any is lost; two minutes
 cargo xtask compile-cost     what 60 tools cost to compile, ours and rmcp's side by side
     --rounds N                 interleaved edits (7)
     --tools N                  tools (60)
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(&rest),
         "conformance" => conformance::run(&rest),
         "bench" => bench::run(&rest),
+        "held" => held::run(&rest),
         "compile-cost" => compile_cost::run(&rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
