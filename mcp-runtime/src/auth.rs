@@ -19,6 +19,12 @@ pub trait Authenticate: Send + Sync + 'static {
     /// [`AuthError::Invalid`] for a token that is not good, [`AuthError::Unavailable`] when that
     /// cannot be found out now. Neither lets anybody in.
     fn authenticate<'a>(&'a self, token: &'a str) -> Authentication<'a>;
+
+    /// The authorization servers whose tokens are taken (their issuer URLs), for the metadata that
+    /// tells clients where to get one. None, unless said otherwise: then none is published.
+    fn authorization_servers(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The answer of [`Authenticate`], to be awaited.

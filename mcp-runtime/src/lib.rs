@@ -83,6 +83,8 @@ pub use crate::client::LogLevel;
 pub use crate::clock::Clock;
 pub use crate::completion::Complete;
 pub use crate::error::{BootError, Result, Tell, ToolError, ToolResult};
+pub use crate::http::app::AuthMode;
+pub use crate::http::challenge::StepUp;
 pub use crate::input::Problem;
 pub use crate::output::{Blob, Content, Reply};
 pub use crate::policy::Policy;

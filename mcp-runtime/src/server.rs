@@ -1,5 +1,6 @@
 //! Putting a server together, and serving it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +19,14 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::error::{BootError, Result};
-use crate::http::app::App;
+use crate::http::app::{App, AuthMode};
+use crate::http::challenge::{Challenges, StepUp};
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
+use crate::http::resource_metadata::ResourceMetadata;
+use crate::policy::Policy;
+use crate::prompt::Prompt;
+use crate::resource::Resource;
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
@@ -59,6 +65,10 @@ pub struct Server<S = ()> {
     identity: Identity,
     public_url: Option<String>,
     auth: Option<Arc<dyn Authenticate>>,
+    auth_mode: AuthMode,
+    baseline_scopes: Vec<String>,
+    supported_scopes: Option<Vec<String>>,
+    step_up: StepUp,
     hosts: Vec<String>,
     origins: Vec<String>,
     clock: Clock,
@@ -92,6 +102,10 @@ impl<S: Send + Sync + 'static> Server<S> {
             identity,
             public_url: None,
             auth: None,
+            auth_mode: AuthMode::default(),
+            baseline_scopes: Vec::new(),
+            supported_scopes: None,
+            step_up: StepUp::default(),
             hosts: Vec::new(),
             origins: Vec::new(),
             clock: Clock::system(),
@@ -169,6 +183,41 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// What requests without a token may do: look around and call what is public, unless said
+    /// otherwise. A token that is sent and is not good is refused in every mode.
+    #[must_use]
+    pub fn auth_mode(mut self, mode: AuthMode) -> Self {
+        self.auth_mode = mode;
+        self
+    }
+
+    /// The scopes that a client without a token is told to begin with. Unless said, it is told
+    /// those of the operation that it tried.
+    #[must_use]
+    pub fn baseline_scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.baseline_scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The scopes that the resource metadata names; all that are asked for anywhere, unless said.
+    /// Some clients ask for every one of them at once.
+    #[must_use]
+    pub fn supported_scopes<T: Into<String>>(
+        mut self,
+        scopes: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.supported_scopes = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How clients learn that their token lacks a scope: with HTTP 403, unless they are known to
+    /// take that the wrong way.
+    #[must_use]
+    pub fn step_up(mut self, delivery: StepUp) -> Self {
+        self.step_up = delivery;
+        self
+    }
+
     /// One more host name to answer to (`mcp.internal` or `mcp.internal:8080`), beside loopback
     /// and that of the public URL.
     #[must_use]
@@ -227,12 +276,53 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// The scopes of the resource metadata: those that were named, or every one there is.
+    fn advertised_scopes(&self) -> Vec<String> {
+        if let Some(scopes) = &self.supported_scopes {
+            return scopes.clone();
+        }
+        let tools = self.tools.iter().map(Tool::policy_ref);
+        let resources = self.resources.iter().map(Resource::policy_ref);
+        let prompts = self.prompts.iter().map(Prompt::policy_ref);
+        let scopes: BTreeSet<String> = tools
+            .chain(resources)
+            .chain(prompts)
+            .flat_map(Policy::needed_scopes)
+            // Of those with a variable there is no end.
+            .filter(|scope| !scope.contains('{'))
+            .map(|scope| scope.to_string())
+            // A matter between the client and its authorization server.
+            .filter(|scope| scope != "offline_access")
+            .collect();
+        scopes.into_iter().collect()
+    }
+
     /// Checks everything and makes the server.
     ///
     /// # Errors
     /// All problems at once, each with the place where it can be mended.
     pub fn build(self) -> Result<Service> {
         let mut problems = Vec::new();
+        let scopes = self.advertised_scopes();
+        let authorization_servers = self
+            .auth
+            .as_ref()
+            .map(|auth| auth.authorization_servers())
+            .unwrap_or_default();
+        if self.auth_mode == AuthMode::Required && self.auth.is_none() {
+            problems.push(
+                "every request needs a token, and nobody can check one: say who with `auth`".into(),
+            );
+        }
+        let named = self
+            .baseline_scopes
+            .iter()
+            .chain(self.supported_scopes.iter().flatten());
+        for scope in named.filter(|scope| !is_scope(scope)) {
+            problems.push(format!(
+                "{scope:?} is not a scope: write visible ASCII without `\"` and `\\`"
+            ));
+        }
         let state = Arc::new(self.state);
         let offers = Offers {
             tools: self.tools.bind(&state, self.page_size, &mut problems),
@@ -271,6 +361,19 @@ impl<S: Send + Sync + 'static> Server<S> {
             .title
             .clone()
             .unwrap_or_else(|| self.identity.name.clone());
+        // Without somebody who issues tokens there is nothing to tell.
+        let metadata = self
+            .public_url
+            .as_ref()
+            .filter(|_| !authorization_servers.is_empty() && self.auth_mode != AuthMode::Open)
+            .map(|url| {
+                ResourceMetadata::new(url, &path, &service, &authorization_servers, &scopes)
+            });
+        let challenges = Challenges {
+            resource_metadata: metadata.as_ref().map(|metadata| metadata.url.clone()),
+            baseline: self.baseline_scopes.join(" "),
+            step_up: self.step_up,
+        };
         Ok(Service {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
@@ -285,6 +388,9 @@ impl<S: Send + Sync + 'static> Server<S> {
                     Changes::default(),
                 )),
                 auth: self.auth,
+                mode: self.auth_mode,
+                challenges,
+                metadata,
                 guard,
                 path,
                 max_body: self.max_body,
@@ -338,6 +444,14 @@ impl<S: Send + Sync + 'static> Server<S> {
     pub async fn stdio(self, caller: Caller) -> Result {
         self.build()?.stdio(caller).await
     }
+}
+
+/// Whether OAuth can carry this as a scope.
+fn is_scope(scope: &str) -> bool {
+    !scope.is_empty()
+        && scope
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }
 
 /// The host (with its port, if it has one) and the path of a public URL.

@@ -13,7 +13,9 @@ use crate::auth::{AuthError, Authenticate};
 use crate::caller::Caller;
 use crate::http::accept::{self, Form};
 use crate::http::body::{self, BodyError};
+use crate::http::challenge::Challenges;
 use crate::http::guard::{Guard, Outside};
+use crate::http::resource_metadata::ResourceMetadata;
 use crate::http::stream::{AnswerBody, Events, event};
 use crate::outbox::Outbox;
 use crate::session::Session;
@@ -32,6 +34,9 @@ const MAX_QUERY: usize = 8 << 10;
 pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
     pub(crate) auth: Option<Arc<dyn Authenticate>>,
+    pub(crate) mode: AuthMode,
+    pub(crate) challenges: Challenges,
+    pub(crate) metadata: Option<ResourceMetadata>,
     pub(crate) guard: Guard,
     /// Where messages are posted, without a slash at its end.
     pub(crate) path: String,
@@ -42,12 +47,25 @@ pub(crate) struct App {
     pub(crate) stopping: AtomicBool,
 }
 
+/// What requests without a token may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Everything public. Nobody is asked for a token, and none is taken.
+    Open,
+    /// Look around, and whatever is public. The rest asks for a token.
+    #[default]
+    Mixed,
+    /// Nothing.
+    Required,
+}
+
 pub(crate) type Answer = Response<AnswerBody>;
 
 /// What a request is for, by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Endpoint,
+    ResourceMetadata,
     Health,
     Ready,
     Elsewhere,
@@ -62,6 +80,7 @@ impl App {
             _ if endpoint => Place::Endpoint,
             "/api/v1/health" => Place::Health,
             "/api/v1/ready" => Place::Ready,
+            _ if self.metadata.as_ref().is_some_and(|it| it.is_at(path)) => Place::ResourceMetadata,
             _ => Place::Elsewhere,
         }
     }
@@ -76,6 +95,7 @@ impl App {
         }
         match self.place(request.uri().path()) {
             Place::Endpoint => self.endpoint(request).await,
+            Place::ResourceMetadata => self.resource_metadata(request.method()),
             Place::Health => self.health(request.method(), true),
             Place::Ready => self.health(request.method(), !self.stopping.load(Ordering::Relaxed)),
             Place::Elsewhere => plain(StatusCode::NOT_FOUND, "Not found\n"),
@@ -139,6 +159,7 @@ impl App {
             session,
             opens_sessions: true,
         };
+        let in_body = self.challenges.in_body(&head.headers);
         let engine = Arc::clone(&self.engine);
         let headers = head.headers;
         let mut running =
@@ -159,7 +180,12 @@ impl App {
             Some(reply) if accepted.events && outbox.has_any() => {
                 streaming(Events::body(Box::pin(std::future::ready(reply)), outbox))
             }
-            Some(reply) => respond(reply, accepted.form),
+            Some(mut reply) => {
+                if in_body {
+                    Challenges::move_into_body(&mut reply);
+                }
+                self.respond(reply, accepted.form)
+            }
             None => streaming(Events::body(running, outbox)),
         }
     }
@@ -243,26 +269,28 @@ impl App {
         }
         let mut values = head.headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else {
-            return Ok(anonymous());
+            return match self.mode {
+                AuthMode::Required => Err(self.unauthenticated(
+                    None,
+                    "This server wants to know who calls: send an access token",
+                )),
+                AuthMode::Open | AuthMode::Mixed => Ok(anonymous()),
+            };
         };
         let token = bearer(value).filter(|_| values.next().is_none());
         let outcome = match (token, &self.auth) {
-            (Some(token), Some(auth)) => auth.authenticate(token).await,
+            (Some(token), Some(auth)) if self.mode != AuthMode::Open => {
+                auth.authenticate(token).await
+            }
             _ => Err(AuthError::Invalid),
         };
         outcome.map_err(|error| match error {
             AuthError::Invalid => {
                 tracing::info!(target: "mcp::auth", outcome = "invalid_token", "request refused");
-                let mut reply = Reply::malformed(
-                    code::UNAUTHENTICATED,
+                self.unauthenticated(
+                    Some("invalid_token"),
                     "The access token is not valid here: get a new one",
-                );
-                reply.status = 401;
-                reply.challenge = Some(Challenge {
-                    error: Some("invalid_token"),
-                    scope: String::new(),
-                });
-                respond(reply, Form::Json)
+                )
             }
             AuthError::Unavailable => {
                 let mut answer = plain(
@@ -275,6 +303,54 @@ impl App {
                 answer
             }
         })
+    }
+
+    fn unauthenticated(&self, error: Option<&'static str>, message: &str) -> Answer {
+        let mut reply = Reply::malformed(code::UNAUTHENTICATED, message);
+        reply.status = 401;
+        reply.challenge = Some(Challenge {
+            error,
+            scope: String::new(),
+        });
+        self.respond(reply, Form::Json)
+    }
+
+    /// Puts a reply into HTTP, with the challenge that it carries.
+    fn respond(&self, mut reply: Reply, form: Form) -> Answer {
+        let challenge = reply.challenge.take();
+        let mut answer = respond(reply, form);
+        if let Some(value) = challenge.and_then(|it| self.challenges.header(&it)) {
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        answer
+    }
+
+    /// Read by pages of any origin: it says nothing that is not public.
+    fn resource_metadata(&self, method: &Method) -> Answer {
+        let Some(metadata) = &self.metadata else {
+            return plain(StatusCode::NOT_FOUND, "Not found\n");
+        };
+        let mut answer = match *method {
+            Method::GET => json(StatusCode::OK, metadata.body.clone()),
+            Method::HEAD => json(StatusCode::OK, Bytes::new()),
+            Method::OPTIONS => preflight(true),
+            _ => plain(StatusCode::METHOD_NOT_ALLOWED, ""),
+        };
+        let headers = answer.headers_mut();
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            HeaderValue::from_static("*"),
+        );
+        for name in [header::ALLOW, header::ACCESS_CONTROL_ALLOW_METHODS] {
+            if *method == Method::OPTIONS || name == header::ALLOW {
+                headers.insert(name, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+            }
+        }
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("public, max-age=3600"),
+        );
+        answer
     }
 
     fn too_large(&self) -> Answer {
@@ -349,19 +425,6 @@ fn respond(reply: Reply, form: Form) -> Answer {
         && let Ok(session) = HeaderValue::try_from(session)
     {
         answer.headers_mut().insert(SESSION, session);
-    }
-    if let Some(challenge) = reply.challenge {
-        let mut text = String::from("Bearer realm=\"mcp\"");
-        if let Some(error) = challenge.error {
-            text += &format!(", error=\"{error}\"");
-        }
-        if !challenge.scope.is_empty() {
-            text += &format!(", scope=\"{}\"", challenge.scope);
-        }
-        // Scopes are checked when the server is built, so this is a header value.
-        if let Ok(value) = HeaderValue::try_from(text) {
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-        }
     }
     answer
 }

@@ -3,6 +3,8 @@
 mod accept;
 pub(crate) mod app;
 mod body;
+pub(crate) mod challenge;
 pub(crate) mod guard;
 pub(crate) mod listener;
+pub(crate) mod resource_metadata;
 pub(crate) mod stream;

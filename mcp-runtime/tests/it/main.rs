@@ -12,6 +12,8 @@ mod store;
 #[cfg(feature = "testing")]
 mod boot;
 #[cfg(feature = "testing")]
+mod challenges;
+#[cfg(feature = "testing")]
 mod foreign_client;
 #[cfg(feature = "testing")]
 mod conversation;

@@ -92,12 +92,11 @@ fn word(reply: &TestReply) -> String {
 async fn every_kind_of_caller_meets_every_kind_of_policy() {
     const OK: &str = "ok";
     const UNKNOWN: &str = "-32602";
-    const ANON: &str = "401 Bearer realm=\"mcp\"";
-    const ANON_A: &str = "401 Bearer realm=\"mcp\", scope=\"a:read\"";
-    const ANON_AB: &str = "401 Bearer realm=\"mcp\", scope=\"a:read b:write\"";
-    const NEED_A: &str = "403 Bearer realm=\"mcp\", error=\"insufficient_scope\", scope=\"a:read\"";
-    const NEED_AB: &str =
-        "403 Bearer realm=\"mcp\", error=\"insufficient_scope\", scope=\"a:read b:write\"";
+    const ANON: &str = "401 Bearer";
+    const ANON_A: &str = "401 Bearer scope=\"a:read\"";
+    const ANON_AB: &str = "401 Bearer scope=\"a:read b:write\"";
+    const NEED_A: &str = "403 Bearer error=\"insufficient_scope\", scope=\"a:read\"";
+    const NEED_AB: &str = "403 Bearer error=\"insufficient_scope\", scope=\"a:read b:write\"";
     let matrix: [(&str, Value, [&str; 7]); 7] = [
         ("open", json!({}), [OK; 7]),
         ("known", json!({}), [ANON, OK, OK, OK, OK, OK, OK]),
@@ -331,7 +330,7 @@ async fn a_token_is_never_overlooked() {
         if status == 401 {
             assert_eq!(
                 header(&reply, "www-authenticate"),
-                Some("Bearer realm=\"mcp\", error=\"invalid_token\""),
+                Some("Bearer error=\"invalid_token\""),
                 "A3: {what}"
             );
             assert!(
