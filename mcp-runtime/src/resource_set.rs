@@ -12,6 +12,7 @@ use crate::caller::Caller;
 use crate::function::Entry;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
+use crate::skills::BoundSkills;
 use crate::uri_template::UriTemplate;
 use crate::wire::list::{Listed, Listing, Pages, write_entry};
 
@@ -134,6 +135,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
         self,
         state: &Arc<S>,
         page_size: usize,
+        skills: (&BoundSkills, Vec<Listed>),
         problems: &mut Vec<String>,
     ) -> Resources {
         let mut all: Vec<BoundResource> = Vec::new();
@@ -157,6 +159,9 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
             if let Some(taken) = taken {
                 let (file, line) = taken.resource.at;
                 found.push(format!("the URI is taken by the resource at {file}:{line}"));
+            }
+            if skills.0.has(&resource.uri) {
+                found.push("the URI is taken by a skill".to_owned());
             }
             let said = Said {
                 name: resource.uri.clone(),
@@ -196,6 +201,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
             }
             problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
         }
+        fixed.extend(skills.1);
         let mut list = |field, items| {
             Listing::new(field, items, page_size).unwrap_or_else(|problem| {
                 problems.push(problem);

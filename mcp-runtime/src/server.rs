@@ -22,6 +22,7 @@ use crate::http::app::App;
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
 use crate::resource_set::{PromptSet, ResourceSet};
+use crate::skills::{self, Skills};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
 use crate::tool::Tool;
@@ -55,6 +56,7 @@ pub struct Server<S = ()> {
     tools: ToolSet<S>,
     resources: ResourceSet<S>,
     prompts: PromptSet<S>,
+    skills: Vec<Skills>,
     modes: Modes,
     identity: Identity,
     public_url: Option<String>,
@@ -88,6 +90,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             tools,
             resources: ResourceSet::new(),
             prompts: PromptSet::new(),
+            skills: Vec::new(),
             modes: Modes::default(),
             identity,
             public_url: None,
@@ -112,6 +115,20 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn prompts(mut self, prompts: PromptSet<S>) -> Self {
         self.prompts = self.prompts + prompts;
+        self
+    }
+
+    /// Adds the skills in the folder at `path`, for everybody: every folder in it with a
+    /// `SKILL.md`. They are read when the server is built.
+    #[must_use]
+    pub fn skills_dir(self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.skills(Skills::dir(path))
+    }
+
+    /// Adds skills, for whom their policy says.
+    #[must_use]
+    pub fn skills(mut self, skills: Skills) -> Self {
+        self.skills.push(skills);
         self
     }
 
@@ -234,10 +251,17 @@ impl<S: Send + Sync + 'static> Server<S> {
     pub fn build(self) -> Result<Service> {
         let mut problems = Vec::new();
         let state = Arc::new(self.state);
+        let (skills, skill_files) = skills::bind(self.skills, self.page_size, &mut problems);
         let offers = Offers {
             tools: self.tools.bind(&state, self.page_size, &mut problems),
-            resources: self.resources.bind(&state, self.page_size, &mut problems),
+            resources: self.resources.bind(
+                &state,
+                self.page_size,
+                (&skills, skill_files),
+                &mut problems,
+            ),
             prompts: self.prompts.bind(&state, self.page_size, &mut problems),
+            skills,
         };
         let mut guard = Guard::default();
         let mut path = "/mcp".to_owned();

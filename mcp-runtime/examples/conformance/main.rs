@@ -23,6 +23,12 @@ use tokio::net::TcpListener;
 const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful]\n\
     ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful unless said otherwise.";
 
+/// Where the skills are, whatever directory the server is started in.
+const SKILLS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/examples/conformance/skills"
+);
+
 #[tokio::main]
 async fn main() -> mcp_runtime::Result {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -60,6 +66,7 @@ fn server() -> Server {
     Server::new(tools)
         .resources(resources::resources())
         .prompts(prompts::prompts())
+        .skills_dir(SKILLS)
         .identity("conformance-server", env!("CARGO_PKG_VERSION"))
         .logging()
 }

@@ -15,6 +15,7 @@ use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
 use crate::session::{Session, Sessions};
+use crate::skills::BoundSkills;
 use crate::tool_set::Tools;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
@@ -24,6 +25,8 @@ use crate::wire::revision::Revision;
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// The extension of skills.
+const SKILLS: &str = "io.modelcontextprotocol/skills";
 const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// How long a client may keep what `server/discover` says, in milliseconds.
 const DISCOVER_TTL_MS: u32 = 60_000;
@@ -33,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) tools: Tools,
     pub(crate) resources: Resources,
     pub(crate) prompts: Prompts,
+    pub(crate) skills: BoundSkills,
     pub(crate) clock: Clock,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
@@ -50,6 +54,7 @@ pub(crate) struct Offers {
     pub(crate) tools: Tools,
     pub(crate) resources: Resources,
     pub(crate) prompts: Prompts,
+    pub(crate) skills: BoundSkills,
 }
 
 /// How a server treats the earlier revisions.
@@ -114,6 +119,7 @@ impl Engine {
             tools,
             resources,
             prompts,
+            skills,
         } = offers;
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
@@ -127,7 +133,7 @@ impl Engine {
         if !tools.is_empty() {
             capabilities.insert("tools".into(), json!({ "listChanged": true }));
         }
-        if !resources.is_empty() {
+        if !resources.is_empty() || !skills.is_empty() {
             capabilities.insert(
                 "resources".into(),
                 json!({ "listChanged": true, "subscribe": true }),
@@ -141,6 +147,15 @@ impl Engine {
         }
         if modes.logging {
             capabilities.insert("logging".into(), json!({}));
+        }
+        let legacy_capabilities = Value::Object(capabilities.clone());
+        // Skills build on what there is since 2026-07-28; to earlier clients they are resources.
+        let mut extensions = Map::new();
+        if !skills.is_empty() {
+            extensions.insert(SKILLS.into(), json!({ "directoryRead": true }));
+        }
+        if !extensions.is_empty() {
+            capabilities.insert("extensions".into(), Value::Object(extensions));
         }
         let capabilities = Value::Object(capabilities);
         let instructions = identity
@@ -163,13 +178,14 @@ impl Engine {
             tools,
             resources,
             prompts,
+            skills,
             clock,
             changes,
             sessions,
             seal: Seal::random(),
             modes,
             initialize_tail: format!(
-                "\"capabilities\":{capabilities},\"serverInfo\":{info}{instructions}}}"
+                "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
             ),
             discover: discover.into_bytes(),
             meta: meta.into_bytes(),
@@ -341,7 +357,8 @@ impl Engine {
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         let modern = request.revision.is_modern();
         let caller = &link.caller;
-        let (tools, resources) = (!self.tools.is_empty(), !self.resources.is_empty());
+        let (tools, skills) = (!self.tools.is_empty(), !self.skills.is_empty());
+        let resources = skills || !self.resources.is_empty();
         let prompts = !self.prompts.is_empty();
         match request.method {
             "tools/call" if tools => self.call_tool(request, bytes, link).await,
@@ -350,6 +367,11 @@ impl Engine {
             "resources/list" if resources => self.list(&request, &self.resources.pages(caller)),
             "resources/templates/list" if resources => {
                 self.list(&request, &self.resources.template_pages(caller))
+            }
+            "skills/list" if modern && skills => self.list(&request, &self.skills.pages(caller)),
+            "skills/get" if modern && skills => self.get_skill(request, bytes, link),
+            "resources/directory/read" if modern && skills => {
+                self.read_directory(request, bytes, link)
             }
             "prompts/get" if prompts => self.get_prompt(request, bytes, link).await,
             "prompts/list" if prompts => self.list(&request, &self.prompts.pages(caller)),
@@ -421,7 +443,7 @@ impl Engine {
         reply
     }
 
-    fn list(&self, request: &Request<'_>, pages: &Pages) -> Reply {
+    pub(crate) fn list(&self, request: &Request<'_>, pages: &Pages) -> Reply {
         let cursor = match request.params.get("cursor") {
             None | Some(Node::Null) => None,
             Some(Node::String(cursor)) => Some(&**cursor),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::caller::Caller;
 
 /// How long a client may keep a list, in milliseconds. A list changes only when the server does.
-const TTL_MS: u32 = 60_000;
+pub(crate) const TTL_MS: u32 = 60_000;
 /// Combinations of roles whose pages are kept.
 const MAX_CLASSES: usize = 256;
 

@@ -82,6 +82,11 @@ impl Engine {
             Err(reply) => return reply,
         };
         let results = self.results(&request, &call);
+        match self.skills.file(&uri, call.caller()) {
+            Ok(None) => {}
+            Ok(Some(file)) => return self.kept(&request, file),
+            Err(refusal) => return results.plain_refusal(&request.id, &refusal, Some(&uri)),
+        }
         let Some((found, variables)) = self.resources.find(&uri) else {
             return results.no_resource(&request.id, &uri);
         };
@@ -248,7 +253,7 @@ impl Engine {
             .finish(&request.id, &result, None)
     }
 
-    fn results<'a>(&'a self, request: &Request<'_>, call: &'a Call) -> Results<'a> {
+    pub(crate) fn results<'a>(&'a self, request: &Request<'_>, call: &'a Call) -> Results<'a> {
         Results {
             modern: request.revision.is_modern(),
             meta: &self.meta,
@@ -257,7 +262,7 @@ impl Engine {
     }
 
     /// The call of a request, with the answers that it brings to earlier questions.
-    fn open<'a>(
+    pub(crate) fn open<'a>(
         &self,
         request: &mut Request<'_>,
         name: &'a str,
@@ -342,7 +347,7 @@ impl Engine {
 }
 
 /// What a sealed state is bound to.
-struct Context<'a> {
+pub(crate) struct Context<'a> {
     owner: Option<String>,
     method: String,
     name: &'a str,
