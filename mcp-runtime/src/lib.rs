@@ -37,6 +37,8 @@ mod resource;
 mod prompt;
 mod resource_set;
 mod skills;
+mod ui;
+mod icon;
 mod bound;
 mod call;
 mod ask;
@@ -94,6 +96,7 @@ pub use crate::skills::Skills;
 pub use crate::server::{Server, Service, told_to_stop};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
+pub use crate::ui::{Ui, Visibility};
 pub use crate::trace::{LogFormat, init_logs};
 pub use crate::wire::engine::SessionMode;
 

@@ -21,12 +21,14 @@ use crate::error::{BootError, Result};
 use crate::http::app::App;
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
+use crate::icon::{self, Icons};
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::skills::{self, Skills};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
+use crate::ui;
 use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
 
 /// The largest message, unless said otherwise.
@@ -84,6 +86,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             title: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
+            description: None,
+            website: None,
+            icons: Icons::new(),
         };
         Self {
             state,
@@ -159,6 +164,28 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.identity.title = Some(title.into());
+        self
+    }
+
+    /// What the server is, for people who look for one.
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.identity.description = Some(text.into());
+        self
+    }
+
+    /// Where people read about the server: an `https://` URL.
+    #[must_use]
+    pub fn website(mut self, url: impl Into<String>) -> Self {
+        self.identity.website = Some(url.into());
+        self
+    }
+
+    /// An icon of the server: an `https://` URL, or a `data:image/…` URI of at most 64 KiB. More
+    /// than one are the same image in several forms.
+    #[must_use]
+    pub fn icon(mut self, src: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        self.identity.icons.push(src.into());
         self
     }
 
@@ -251,6 +278,17 @@ impl<S: Send + Sync + 'static> Server<S> {
     pub fn build(self) -> Result<Service> {
         let mut problems = Vec::new();
         let state = Arc::new(self.state);
+        problems.extend(ui::tool_problems(&self.tools, &self.resources));
+        problems.extend(
+            icon::problems(&self.identity.icons).map(|problem| format!("of the server, {problem}")),
+        );
+        if let Some(url) = self.identity.website.as_ref().filter(|url| !icon::is_https(url)) {
+            problems.push(format!(
+                "the website `{}` is not an `https://` URL",
+                url.escape_debug()
+            ));
+        }
+        let apps = ui::is_used(&self.tools, &self.resources);
         let (skills, skill_files) = skills::bind(self.skills, self.page_size, &mut problems);
         let offers = Offers {
             tools: self.tools.bind(&state, self.page_size, &mut problems),
@@ -262,6 +300,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             ),
             prompts: self.prompts.bind(&state, self.page_size, &mut problems),
             skills,
+            apps,
         };
         let mut guard = Guard::default();
         let mut path = "/mcp".to_owned();

@@ -15,6 +15,7 @@ mod rounds;
 mod schemas;
 mod resources;
 mod prompts;
+mod apps;
 
 use mcp_runtime::prelude::*;
 use mcp_runtime::{SessionMode, told_to_stop};
@@ -62,9 +63,10 @@ fn server() -> Server {
         + running::tools()
         + schemas::tools()
         + questions::tools()
-        + rounds::tools();
+        + rounds::tools()
+        + apps::tools();
     Server::new(tools)
-        .resources(resources::resources())
+        .resources(resources::resources() + apps::resources())
         .prompts(prompts::prompts())
         .skills_dir(SKILLS)
         .identity("conformance-server", env!("CARGO_PKG_VERSION"))

@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
+use crate::icon::{self, Icons};
 use crate::json::{Node, Object};
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
@@ -17,6 +18,7 @@ use crate::rounds::Seal;
 use crate::session::{Session, Sessions};
 use crate::skills::BoundSkills;
 use crate::tool_set::Tools;
+use crate::ui;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
@@ -55,6 +57,8 @@ pub(crate) struct Offers {
     pub(crate) resources: Resources,
     pub(crate) prompts: Prompts,
     pub(crate) skills: BoundSkills,
+    /// Whether any of them is an app, or has one.
+    pub(crate) apps: bool,
 }
 
 /// How a server treats the earlier revisions.
@@ -83,6 +87,9 @@ pub(crate) struct Identity {
     pub(crate) title: Option<String>,
     pub(crate) version: String,
     pub(crate) instructions: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) website: Option<String>,
+    pub(crate) icons: Icons,
 }
 
 /// Where a message comes from, and what can be sent back besides its answer.
@@ -120,6 +127,7 @@ impl Engine {
             resources,
             prompts,
             skills,
+            apps,
         } = offers;
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
@@ -127,6 +135,16 @@ impl Engine {
             info.insert("title".into(), json!(title));
         }
         info.insert("version".into(), json!(identity.version));
+        let known = Value::Object(info.clone());
+        if let Some(text) = &identity.description {
+            info.insert("description".into(), json!(text));
+        }
+        if let Some(url) = &identity.website {
+            info.insert("websiteUrl".into(), json!(url));
+        }
+        if let Some(icons) = icon::json(&identity.icons) {
+            info.insert("icons".into(), icons);
+        }
         let info = Value::Object(info);
         // What is advertised is what is served.
         let mut capabilities = Map::new();
@@ -148,9 +166,13 @@ impl Engine {
         if modes.logging {
             capabilities.insert("logging".into(), json!({}));
         }
+        let mut extensions = Map::new();
+        if apps {
+            extensions.insert(ui::EXTENSION.into(), json!({}));
+            capabilities.insert("extensions".into(), json!(extensions));
+        }
         let legacy_capabilities = Value::Object(capabilities.clone());
         // Skills build on what there is since 2026-07-28; to earlier clients they are resources.
-        let mut extensions = Map::new();
         if !skills.is_empty() {
             extensions.insert(SKILLS.into(), json!({ "directoryRead": true }));
         }
@@ -164,14 +186,17 @@ impl Engine {
             .map_or(String::new(), |text| {
                 format!(",\"instructions\":{}", json!(text))
             });
-        let meta = format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}");
+        // Who it was is enough for every answer; who it is stands where clients look for it.
+        let [meta, full_meta] = [&known, &info].map(|info| {
+            format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}")
+        });
         let versions: Vec<&str> = Revision::ALL
             .iter()
             .map(|revision| revision.as_str())
             .collect();
         let discover = format!(
             "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{capabilities}{instructions},\
-             \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{meta}}}",
+             \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{full_meta}}}",
             json!(versions)
         );
         Self {

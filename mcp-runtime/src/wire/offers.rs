@@ -15,7 +15,6 @@ use crate::error::Refusal;
 use crate::json::{Node, Object};
 use crate::output::Outcome;
 use crate::policy;
-use crate::resource_set;
 use crate::rounds::Rounds;
 use crate::tool_set::BoundTool;
 use crate::wire::engine::{Engine, Link, Request, header_mismatch, invalid_params};
@@ -106,16 +105,7 @@ impl Engine {
                 results.ask(&request.id, &questions, state)
             }
             Ok(outcome) => {
-                let mime = resource_set::mime(&found.resource, &found.bound);
-                let public = found.bound.policy.is_public();
-                results.contents(
-                    &request.id,
-                    &uri,
-                    mime.as_deref(),
-                    public,
-                    found.bound.shape,
-                    outcome,
-                )
+                results.contents(&request.id, &uri, found, outcome)
             }
             Err(refusal) => {
                 log_refusal(&call, &found.bound, &refusal);
