@@ -160,10 +160,7 @@ const APP_OF_TOOL: &[Shape] = &[
     ("ui_visibility", "ui_visibility = \"app\""),
 ];
 
-const APP: &[Shape] = &[(
-    "ui",
-    "ui = Ui::new().connect(\"https://api.example.com\")",
-)];
+const APP: &[Shape] = &[("ui", "ui = Ui::new().connect(\"https://api.example.com\")")];
 
 const COMPLETE: &[Shape] = &[("complete", "complete = suggest")];
 

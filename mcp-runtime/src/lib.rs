@@ -92,12 +92,12 @@ pub use crate::policy::Policy;
 pub use crate::prompt::{Messages, Prompt};
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};
-pub use crate::skills::Skills;
 pub use crate::server::{Server, Service, told_to_stop};
+pub use crate::skills::Skills;
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
-pub use crate::ui::{Ui, Visibility};
 pub use crate::trace::{LogFormat, init_logs};
+pub use crate::ui::{Ui, Visibility};
 pub use crate::wire::engine::SessionMode;
 
 /// What a file with tools in it needs.

@@ -23,8 +23,8 @@ use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
 use crate::icon::{self, Icons};
 use crate::resource_set::{PromptSet, ResourceSet};
-use crate::skills::{self, Skills};
 use crate::session::{SessionLimits, Sessions};
+use crate::skills::{self, Skills};
 use crate::stdio;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
@@ -282,7 +282,12 @@ impl<S: Send + Sync + 'static> Server<S> {
         problems.extend(
             icon::problems(&self.identity.icons).map(|problem| format!("of the server, {problem}")),
         );
-        if let Some(url) = self.identity.website.as_ref().filter(|url| !icon::is_https(url)) {
+        if let Some(url) = self
+            .identity
+            .website
+            .as_ref()
+            .filter(|url| !icon::is_https(url))
+        {
             problems.push(format!(
                 "the website `{}` is not an `https://` URL",
                 url.escape_debug()

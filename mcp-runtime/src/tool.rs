@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::ToolResult;
-use crate::icon::Icons;
 use crate::function::{Runnable, Running};
+use crate::icon::Icons;
 use crate::input::{InputSpec, Problem};
 use crate::json::Object;
 use crate::output::{Outcome, OutputType, ToolOutput};

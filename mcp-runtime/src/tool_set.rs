@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::bound::{self, Bound, Published, Raw, Said};
 use crate::caller::Caller;
-use crate::icon;
 use crate::function::Entry;
+use crate::icon;
 use crate::tool::{DynamicTool, Handler, Tool};
 use crate::ui;
 use crate::wire::list::{Listed, Listing, Pages, write_entry};

@@ -60,9 +60,9 @@ pub(super) fn apps_look_like_apps(offer: &Offer, errors: &mut Errors) {
 pub(super) fn icon_can_be_shown(offer: &Offer, errors: &mut Errors) {
     let Some(literal) = &offer.icon else { return };
     let src = literal.value();
-    let fetched = src.strip_prefix("https://").is_some_and(|rest| {
-        rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
-    });
+    let fetched = src
+        .strip_prefix("https://")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['));
     let embedded = src
         .strip_prefix("data:image/")
         .is_some_and(|rest| rest.contains(','));

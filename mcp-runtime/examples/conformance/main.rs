@@ -25,10 +25,7 @@ const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful]\n\
     ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful unless said otherwise.";
 
 /// Where the skills are, whatever directory the server is started in.
-const SKILLS: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/examples/conformance/skills"
-);
+const SKILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/conformance/skills");
 
 #[tokio::main]
 async fn main() -> mcp_runtime::Result {

@@ -332,12 +332,7 @@ impl Reader<'_> {
 
 impl Folder {
     /// Adds a file. Its text, when it is a SKILL.md that can be read.
-    fn read_into(
-        &mut self,
-        reader: &mut Reader<'_>,
-        path: &Path,
-        place: &Place,
-    ) -> Option<String> {
+    fn read_into(&mut self, reader: &mut Reader<'_>, path: &Path, place: &Place) -> Option<String> {
         let bytes = reader.bytes(path, place)?;
         let (digest, size) = (sha256_hex(&bytes), bytes.len());
         let text = String::from_utf8(bytes);

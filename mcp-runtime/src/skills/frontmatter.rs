@@ -316,12 +316,24 @@ mod tests {
         for (yaml, expected) in [
             ("a: b", json!({"a": "b"})),
             ("a: 1\nb: -2\nc: 1.5", json!({"a": 1, "b": -2, "c": 1.5})),
-            ("a: true\nb: null\nc:", json!({"a": true, "b": null, "c": null})),
+            (
+                "a: true\nb: null\nc:",
+                json!({"a": true, "b": null, "c": null}),
+            ),
             ("a: 'yes'\nb: \"1\"", json!({"a": "yes", "b": "1"})),
-            ("a: [x, 'y z']\nb:\n  - 1\n  - c: d", json!({"a": ["x", "y z"], "b": [1, {"c": "d"}]})),
-            ("a: >\n  one\n  two\nb: |\n  one\n  two\n", json!({"a": "one two\n", "b": "one\ntwo\n"})),
+            (
+                "a: [x, 'y z']\nb:\n  - 1\n  - c: d",
+                json!({"a": ["x", "y z"], "b": [1, {"c": "d"}]}),
+            ),
+            (
+                "a: >\n  one\n  two\nb: |\n  one\n  two\n",
+                json!({"a": "one two\n", "b": "one\ntwo\n"}),
+            ),
             ("a: 18446744073709551615", json!({"a": u64::MAX})),
-            ("# nothing\na: http://x.example.com/?a:b", json!({"a": "http://x.example.com/?a:b"})),
+            (
+                "# nothing\na: http://x.example.com/?a:b",
+                json!({"a": "http://x.example.com/?a:b"}),
+            ),
             ("a: 1.2.3\nb: v1", json!({"a": "1.2.3", "b": "v1"})),
             ("a: Bash(git:*) Read", json!({"a": "Bash(git:*) Read"})),
         ] {

@@ -116,7 +116,7 @@ pub(crate) fn bind(
         }
     }
     let skills = std::mem::take(&mut gathered.skills);
-    gathered.bound.listing = gathered.listing("skills", skills);
+    gathered.bound.listing = gathered.listing("skills", skills, true);
     problems.append(&mut gathered.problems);
     (gathered.bound, gathered.files)
 }
@@ -159,7 +159,8 @@ impl Gathered {
             };
             self.bound.files.insert(file.uri.as_str().into(), kept);
         }
-        let listing = self.listing("resources", children);
+        let public = self.bound.policies[policy].is_public();
+        let listing = self.listing("resources", children, public);
         self.bound
             .folders
             .insert(folder.uri.as_str().into(), Children { listing, policy });
@@ -204,8 +205,8 @@ impl Gathered {
         }
     }
 
-    fn listing(&mut self, field: &'static str, items: Vec<Listed>) -> Listing {
-        Listing::new(field, items, self.page_size).unwrap_or_else(|problem| {
+    fn listing(&mut self, field: &'static str, items: Vec<Listed>, public: bool) -> Listing {
+        Listing::shared(field, items, self.page_size, public).unwrap_or_else(|problem| {
             self.problems.push(problem);
             Listing::default()
         })

@@ -187,9 +187,8 @@ impl Engine {
                 format!(",\"instructions\":{}", json!(text))
             });
         // Who it was is enough for every answer; who it is stands where clients look for it.
-        let [meta, full_meta] = [&known, &info].map(|info| {
-            format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}")
-        });
+        let [meta, full_meta] = [&known, &info]
+            .map(|info| format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}"));
         let versions: Vec<&str> = Revision::ALL
             .iter()
             .map(|revision| revision.as_str())

@@ -104,9 +104,7 @@ impl Engine {
                 let state = self.seal.seal(answers, &context.bytes(), self.clock.now());
                 results.ask(&request.id, &questions, state)
             }
-            Ok(outcome) => {
-                results.contents(&request.id, &uri, found, outcome)
-            }
+            Ok(outcome) => results.contents(&request.id, &uri, found, outcome),
             Err(refusal) => {
                 log_refusal(&call, &found.bound, &refusal);
                 results.plain_refusal(&request.id, &refusal, Some(&uri))
