@@ -21,6 +21,9 @@ const REFUNDS: &str =
 const NESTED: &str = "---\nname: partial\ndescription: Give a part back.\n---\n";
 const LOGO: &[u8] = b"\x89PNG\r\n\x1a\n\xff";
 
+/// Paths and what is in them.
+type Files<'a> = Vec<(&'a str, &'a [u8])>;
+
 /// Writes files into a new folder.
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -382,14 +385,14 @@ fn folders_are_checked_when_the_server_is_built() {
     let many: Vec<(String, Vec<u8>)> = (0..512)
         .map(|n| (format!("greet/{n}.txt"), Vec::new()))
         .collect();
-    let mut many: Vec<(&str, &[u8])> = many.iter().map(|(n, b)| (&**n, &**b)).collect();
+    let mut many: Files<'_> = many.iter().map(|(n, b)| (&**n, &**b)).collect();
     many.push(("greet/SKILL.md", greet.as_bytes()));
     let big = vec![b'x'; 4 << 20];
     let bigger = [&big[..], b"x"].concat();
     let deep = format!("greet/{}x.md", "d/".repeat(17));
     let long = format!("---\nname: greet\ndescription: {}\n---\n", "x".repeat(1025));
     let one = |text: &'static str| vec![("greet/SKILL.md", text.as_bytes())];
-    let rows: Vec<(Vec<(&str, &[u8])>, &[&str])> = vec![
+    let rows: Vec<(Files<'_>, &[&str])> = vec![
         (vec![("README.md", b"x")], &["no skill"]),
         (vec![("SKILL.md", b"x")], &["a skill itself"]),
         (
