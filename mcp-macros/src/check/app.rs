@@ -1,7 +1,5 @@
 //! Rules for apps and icons.
 
-use syn::spanned::Spanned as _;
-
 use crate::errors::Errors;
 use crate::model::Offer;
 
@@ -47,10 +45,10 @@ pub(super) fn apps_look_like_apps(offer: &Offer, errors: &mut Errors) {
         (false, Some((_, true))) => errors.at(uri, "the URI of an app begins with `ui://`"),
         (false, _) => {
             if let Some(ui) = &offer.ui {
-                errors.push(syn::Error::new(
-                    ui.span(),
+                errors.at(
+                    ui,
                     "only an app has a page, and its URI begins with `ui://`",
-                ));
+                );
             }
         }
         _ => {}

@@ -84,7 +84,10 @@ impl Engine {
         match self.skills.file(&uri, call.caller()) {
             Ok(None) => {}
             Ok(Some(file)) => return self.kept(&request, file),
-            Err(refusal) => return results.plain_refusal(&request.id, &refusal, Some(&uri)),
+            Err(refusal) => {
+                log_refused(&call, &uri, &refusal);
+                return results.plain_refusal(&request.id, &refusal, Some(&uri));
+            }
         }
         let Some((found, variables)) = self.resources.find(&uri) else {
             return results.no_resource(&request.id, &uri);
@@ -388,7 +391,11 @@ async fn suggest(completer: Option<&Completer>, ask: Complete) -> Vec<String> {
 }
 
 fn log_refusal(call: &Call, bound: &Bound, refusal: &Refusal) {
+    log_refused(call, &bound.name, refusal);
+}
+
+pub(crate) fn log_refused(call: &Call, name: &str, refusal: &Refusal) {
     if !matches!(refusal, Refusal::Unknown) {
-        tracing::info!(target: "mcp::call", request_id = call.request_id(), name = &*bound.name, caller = %call.caller(), outcome = refusal.word(), "call refused");
+        tracing::info!(target: "mcp::call", request_id = call.request_id(), name, caller = %call.caller(), outcome = refusal.word(), "call refused");
     }
 }

@@ -7,6 +7,7 @@ use crate::json::{Node, Object};
 use crate::skills::Kept;
 use crate::wire::engine::{Engine, Link, Request, invalid_params};
 use crate::wire::list::TTL_MS;
+use crate::wire::offers::log_refused;
 use crate::wire::reply::Reply;
 
 impl Engine {
@@ -73,7 +74,7 @@ impl Engine {
     ) -> Reply {
         match self.open(&mut request, uri, &Object::default(), bytes, link) {
             Ok((call, _)) => {
-                tracing::info!(target: "mcp::call", request_id = call.request_id(), name = uri, caller = %call.caller(), outcome = refusal.word(), "call refused");
+                log_refused(&call, uri, refusal);
                 self.results(&request, &call)
                     .plain_refusal(&request.id, refusal, Some(uri))
             }
