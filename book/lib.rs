@@ -24,6 +24,8 @@ pages! {
     "src/policy.md" => policy,
     "src/results.md" => results,
     "src/offers.md" => offers,
+    "src/apps.md" => apps,
+    "src/skills.md" => skills,
     "src/conversation.md" => conversation,
     "src/serving.md" => serving,
     "src/testing.md" => testing,

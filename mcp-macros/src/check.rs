@@ -5,12 +5,13 @@ mod function;
 mod parameter;
 mod resource;
 mod arg;
+mod app;
 
 use std::ops::Deref;
 
 use proc_macro2::TokenStream;
 
-use self::{arg::*, function::*, parameter::*, resource::*};
+use self::{app::*, arg::*, function::*, parameter::*, resource::*};
 use crate::errors::Errors;
 use crate::model::{Kind, Offer, Parameter, Who};
 
@@ -58,6 +59,10 @@ pub(crate) fn offer(
         inputs_have_names_of_their_own,
         has_a_scheme,
         inputs_are_variables,
+        app_of_tool_is_an_app,
+        visibility_is_known,
+        apps_look_like_apps,
+        icon_can_be_shown,
     ] {
         rule(&offer, &mut errors);
     }

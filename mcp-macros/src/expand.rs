@@ -217,6 +217,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let (private, description, policy) = (private(offer), doc(&offer.description), policy(offer));
     let begin = begin(offer);
     let (title, mime) = (offer.title.iter(), offer.mime.iter());
+    let (icon, ui_uri) = (offer.icon.iter(), offer.ui_uri.iter());
+    let (ui, visibility) = (offer.ui.as_ref().map(ui), visibility(offer));
     let complete = offer.complete.as_ref().map(complete);
     let effects = &offer.effects;
     let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
@@ -227,11 +229,30 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 .policy(#policy)
                 #(.title(#title))*
                 #(.mime(#mime))*
+                #(.icon(#icon))*
+                #(.ui(#ui_uri))*
+                #visibility
+                #ui
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
                 #complete
         }
     }
+}
+
+/// What is no `Ui` is reported where it is written.
+fn ui(expr: &Expr) -> TokenStream {
+    let method = Ident::new("ui", ends(expr).1);
+    quote!(.#method(#expr))
+}
+
+fn visibility(offer: &Checked) -> Option<TokenStream> {
+    let krate = &offer.krate;
+    let to = match offer.ui_visibility.as_ref()?.value().as_str() {
+        "model" => quote!(Model),
+        _ => quote!(App),
+    };
+    Some(quote!(.ui_visibility(#krate::Visibility::#to)))
 }
 
 /// A function that does not suggest is reported where it is named.

@@ -77,6 +77,9 @@ use crate::model::Kind;
 /// * `timeout = "60s"`: in `ms`, `s`, `m` or `h`; 30 seconds unless said otherwise.
 /// * `blocking`: runs a plain `fn` on a thread where it may block.
 /// * `name = "…"`, `title = "…"`: instead of the name of the function, and for people.
+/// * `icon = "…"`: an `https://` URL or a `data:image/…` URI.
+/// * `ui = "ui://…"`: the resource that shows its results as a page, where a host can;
+///   `ui_visibility = "app"` or `"model"`: who alone calls it there.
 /// * `crate = path`: where `mcp_runtime` is, if it goes by another name.
 ///
 /// The doc comment of the function is the description by which a model chooses it, so there must be
@@ -140,6 +143,7 @@ pub fn mcp_tool(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// * `scope = "docs:{id}:read"`: a scope may have variables of the URI in it.
 /// * `mime = "…"`: the media type; unless said otherwise it follows from the result.
+/// * `ui = …`: of an app (`ui://…`), a `Ui` that says what its page needs beyond itself.
 /// * `complete = path`: an `async fn(Complete) -> Vec<String>` that suggests values for the
 ///   variables.
 #[proc_macro_attribute]

@@ -34,6 +34,12 @@ pub(crate) struct Offer {
     pub(crate) name: Option<LitStr>,
     pub(crate) title: Option<LitStr>,
     pub(crate) mime: Option<LitStr>,
+    pub(crate) icon: Option<LitStr>,
+    /// Of a tool: where its app is.
+    pub(crate) ui_uri: Option<LitStr>,
+    pub(crate) ui_visibility: Option<LitStr>,
+    /// Of an app: what its page needs.
+    pub(crate) ui: Option<Expr>,
     pub(crate) complete: Option<Path>,
     pub(crate) description: Doc,
     pub(crate) access: Vec<Access>,
@@ -147,23 +153,32 @@ const HOW: &[Shape] = &[
 
 const MIME: &[Shape] = &[("mime", "mime = \"text/markdown\"")];
 
+const ICON: &[Shape] = &[("icon", "icon = \"https://example.com/icon.png\"")];
+
+const APP_OF_TOOL: &[Shape] = &[
+    ("ui", "ui = \"ui://weather/chart\""),
+    ("ui_visibility", "ui_visibility = \"app\""),
+];
+
+const APP: &[Shape] = &[("ui", "ui = Ui::new().connect(\"https://api.example.com\")")];
+
 const COMPLETE: &[Shape] = &[("complete", "complete = suggest")];
 
 const CRATE: &[Shape] = &[("crate", "crate = my_mcp_runtime")];
 
 const TOOL_KEYS: Keys = Keys {
     of: "#[mcp_tool]",
-    shapes: &[ACCESS, EFFECTS, HOW, CRATE],
+    shapes: &[ACCESS, EFFECTS, HOW, ICON, APP_OF_TOOL, CRATE],
 };
 
 const RESOURCE_KEYS: Keys = Keys {
     of: "#[mcp_resource]",
-    shapes: &[ACCESS, HOW, MIME, COMPLETE, CRATE],
+    shapes: &[ACCESS, HOW, ICON, MIME, APP, COMPLETE, CRATE],
 };
 
 const PROMPT_KEYS: Keys = Keys {
     of: "#[mcp_prompt]",
-    shapes: &[ACCESS, HOW, COMPLETE, CRATE],
+    shapes: &[ACCESS, HOW, ICON, COMPLETE, CRATE],
 };
 
 /// The keys of `#[arg]`.
@@ -238,6 +253,10 @@ impl Offer {
             name: None,
             title: None,
             mime: None,
+            icon: None,
+            ui_uri: None,
+            ui_visibility: None,
+            ui: None,
             complete: None,
             description: Doc::new(&function.attrs),
             access: Vec::new(),
@@ -296,6 +315,10 @@ impl Offer {
             "name" => self.name = said.text(errors),
             "title" => self.title = said.text(errors),
             "mime" => self.mime = said.text(errors),
+            "icon" => self.icon = said.text(errors),
+            "ui" if self.kind == Kind::Tool => self.ui_uri = said.text(errors),
+            "ui" => self.ui = said.value(errors),
+            "ui_visibility" => self.ui_visibility = said.text(errors),
             "complete" => self.complete = said.path(errors),
             "crate" => {
                 if let Some(path) = said.path(errors) {

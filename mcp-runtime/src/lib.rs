@@ -36,6 +36,9 @@ mod tool_set;
 mod resource;
 mod prompt;
 mod resource_set;
+mod skills;
+mod ui;
+mod icon;
 mod bound;
 mod call;
 mod ask;
@@ -92,9 +95,11 @@ pub use crate::prompt::{Messages, Prompt};
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};
 pub use crate::server::{Server, Service, told_to_stop};
+pub use crate::skills::Skills;
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
 pub use crate::trace::{LogFormat, init_logs};
+pub use crate::ui::{Ui, Visibility};
 pub use crate::wire::engine::SessionMode;
 
 /// What a file with tools in it needs.

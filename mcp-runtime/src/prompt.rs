@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::completion::{Complete, Completer};
+use crate::icon::Icons;
 use crate::output::Content;
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
@@ -18,6 +19,7 @@ pub struct Prompt {
     pub(crate) description: Cow<'static, str>,
     pub(crate) policy: Option<Policy>,
     pub(crate) timeout: Duration,
+    pub(crate) icons: Icons,
     pub(crate) complete: Option<Completer>,
     pub(crate) at: (&'static str, u32),
 }
@@ -30,6 +32,7 @@ pub fn prompt(name: &'static str, file: &'static str, line: u32) -> Prompt {
         description: Cow::Borrowed(""),
         policy: None,
         timeout: DEFAULT_TIMEOUT,
+        icons: Icons::new(),
         complete: None,
         at: (file, line),
     }
@@ -54,6 +57,14 @@ impl Prompt {
     #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = Some(title.into());
+        self
+    }
+
+    /// An icon beside it: an `https://` URL, or a `data:image/…` URI of at most 64 KiB. More than
+    /// one are the same image in several forms.
+    #[must_use]
+    pub fn icon(mut self, src: impl Into<Cow<'static, str>>) -> Self {
+        self.icons.push(src.into());
         self
     }
 

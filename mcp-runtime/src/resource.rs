@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::completion::{Complete, Completer};
+use crate::icon::Icons;
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
+use crate::ui::Ui;
 
 /// What a resource says about itself. `#[mcp_resource]` writes it.
 #[derive(Clone)]
@@ -18,6 +20,9 @@ pub struct Resource {
     pub(crate) mime: Option<Cow<'static, str>>,
     pub(crate) policy: Option<Policy>,
     pub(crate) timeout: Duration,
+    pub(crate) icons: Icons,
+    /// Of an app: what its page needs.
+    pub(crate) ui: Option<Ui>,
     pub(crate) complete: Option<Completer>,
     pub(crate) at: (&'static str, u32),
 }
@@ -32,6 +37,8 @@ pub fn resource(uri: &'static str, name: &'static str, file: &'static str, line:
         mime: None,
         policy: None,
         timeout: DEFAULT_TIMEOUT,
+        icons: Icons::new(),
+        ui: None,
         complete: None,
         at: (file, line),
     }
@@ -56,6 +63,21 @@ impl Resource {
     #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = Some(title.into());
+        self
+    }
+
+    /// What the page of an app (`ui://…`) needs beyond itself.
+    #[must_use]
+    pub fn ui(mut self, ui: Ui) -> Self {
+        self.ui = Some(ui);
+        self
+    }
+
+    /// An icon beside it: an `https://` URL, or a `data:image/…` URI of at most 64 KiB. More than
+    /// one are the same image in several forms.
+    #[must_use]
+    pub fn icon(mut self, src: impl Into<Cow<'static, str>>) -> Self {
+        self.icons.push(src.into());
         self
     }
 

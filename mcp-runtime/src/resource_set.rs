@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 use crate::bound::{self, Bound, Published, Said};
 use crate::caller::Caller;
 use crate::function::Entry;
+use crate::icon;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
+use crate::skills::BoundSkills;
+use crate::ui::{self, Ui};
 use crate::uri_template::UriTemplate;
 use crate::wire::list::{Listed, Listing, Pages, write_entry};
 
@@ -104,6 +107,8 @@ pub(crate) struct BoundResource {
     pub(crate) resource: Resource,
     pub(crate) bound: Bound,
     pub(crate) template: Option<UriTemplate>,
+    /// Of its contents.
+    pub(crate) meta: Option<Value>,
 }
 
 /// A prompt of a running server.
@@ -134,6 +139,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
         self,
         state: &Arc<S>,
         page_size: usize,
+        skills: (&BoundSkills, Vec<Listed>),
         problems: &mut Vec<String>,
     ) -> Resources {
         let mut all: Vec<BoundResource> = Vec::new();
@@ -158,6 +164,11 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
                 let (file, line) = taken.resource.at;
                 found.push(format!("the URI is taken by the resource at {file}:{line}"));
             }
+            found.extend(icon::problems(&resource.icons));
+            found.extend(ui::resource_problems(&resource));
+            if skills.0.has(&resource.uri) {
+                found.push("the URI is taken by a skill".to_owned());
+            }
             let said = Said {
                 name: resource.uri.clone(),
                 description: &resource.description,
@@ -167,6 +178,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
             };
             match (bound::bind(entry, said, Arc::clone(state)), template) {
                 (Ok((resource, bound, published)), Ok(template)) => {
+                    found.extend(ui::shape_problem(&resource, bound.shape));
                     found.extend(variable_problems(&resource, template.as_ref(), &published));
                     if found.is_empty() {
                         let list = if template.is_some() {
@@ -179,6 +191,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
                             by_uri.insert(resource.uri.as_ref().into(), all.len());
                         }
                         all.push(BoundResource {
+                            meta: resource.ui.as_ref().map(Ui::meta),
                             resource,
                             bound,
                             template,
@@ -196,6 +209,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
             }
             problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
         }
+        fixed.extend(skills.1);
         let mut list = |field, items| {
             Listing::new(field, items, page_size).unwrap_or_else(|problem| {
                 problems.push(problem);
@@ -256,12 +270,16 @@ fn list_resource(resource: &Resource, bound: &Bound) -> Listed {
     let title = resource.title.as_ref().map(|title| json!(title));
     let description = json!(resource.description);
     let mime = mime(resource, bound).map(|mime| json!(mime));
-    let members: [(&str, Option<&Value>); 5] = [
+    let icons = icon::json(&resource.icons);
+    let meta = resource.ui.as_ref().map(Ui::meta);
+    let members: [(&str, Option<&Value>); 7] = [
         (field, Some(&uri)),
         ("name", Some(&name)),
         ("title", title.as_ref()),
         ("description", Some(&description)),
         ("mimeType", mime.as_ref()),
+        ("icons", icons.as_ref()),
+        ("_meta", meta.as_ref()),
     ];
     let entry = write_entry(
         members
@@ -279,6 +297,9 @@ fn list_resource(resource: &Resource, bound: &Bound) -> Listed {
 /// The media type of a resource: what it says, or what follows from what it returns.
 pub(crate) fn mime(resource: &Resource, bound: &Bound) -> Option<Cow<'static, str>> {
     use crate::output::Shape;
+    if ui::is_app(resource) {
+        return Some(Cow::Borrowed(ui::MIME));
+    }
     resource.mime.clone().or(match bound.shape {
         Shape::Text => Some(Cow::Borrowed("text/plain")),
         Shape::Object | Shape::Wrapped => Some(Cow::Borrowed("application/json")),
@@ -346,6 +367,8 @@ impl<S: Send + Sync + 'static> PromptSet<S> {
                 ));
                 continue;
             }
+            let found: Vec<String> = icon::problems(&prompt.icons).collect();
+            problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
             let said = Said {
                 name: prompt.name.clone(),
                 description: &prompt.description,
@@ -389,11 +412,13 @@ fn list_prompt(prompt: &Prompt, published: &Published) -> Listed {
         })
         .collect();
     let arguments = (!arguments.is_empty()).then_some(Value::Array(arguments));
+    let icons = icon::json(&prompt.icons);
     let members = [
         ("name", Some(&name)),
         ("title", title.as_ref()),
         ("description", Some(&description)),
         ("arguments", arguments.as_ref()),
+        ("icons", icons.as_ref()),
     ];
     let entry = write_entry(
         members

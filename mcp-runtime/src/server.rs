@@ -24,14 +24,17 @@ use crate::http::challenge::{Challenges, StepUp};
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
 use crate::http::resource_metadata::ResourceMetadata;
+use crate::icon::{self, Icons};
 use crate::policy::Policy;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::session::{SessionLimits, Sessions};
+use crate::skills::{self, Skills};
 use crate::stdio;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
+use crate::ui;
 use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
 
 /// The largest message, unless said otherwise.
@@ -61,6 +64,7 @@ pub struct Server<S = ()> {
     tools: ToolSet<S>,
     resources: ResourceSet<S>,
     prompts: PromptSet<S>,
+    skills: Vec<Skills>,
     modes: Modes,
     identity: Identity,
     public_url: Option<String>,
@@ -92,12 +96,16 @@ impl<S: Send + Sync + 'static> Server<S> {
             title: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
+            description: None,
+            website: None,
+            icons: Icons::new(),
         };
         Self {
             state,
             tools,
             resources: ResourceSet::new(),
             prompts: PromptSet::new(),
+            skills: Vec::new(),
             modes: Modes::default(),
             identity,
             public_url: None,
@@ -129,6 +137,20 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Adds the skills in the folder at `path`, for everybody: every folder in it with a
+    /// `SKILL.md`. They are read when the server is built.
+    #[must_use]
+    pub fn skills_dir(self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.skills(Skills::dir(path))
+    }
+
+    /// Adds skills, for whom their policy says.
+    #[must_use]
+    pub fn skills(mut self, skills: Skills) -> Self {
+        self.skills.push(skills);
+        self
+    }
+
     /// When a client of the revisions before 2026-07-28 gets a session; when it can be asked
     /// something, unless said otherwise.
     #[must_use]
@@ -156,6 +178,28 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.identity.title = Some(title.into());
+        self
+    }
+
+    /// What the server is, for people who look for one.
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.identity.description = Some(text.into());
+        self
+    }
+
+    /// Where people read about the server: an `https://` URL.
+    #[must_use]
+    pub fn website(mut self, url: impl Into<String>) -> Self {
+        self.identity.website = Some(url.into());
+        self
+    }
+
+    /// An icon of the server: an `https://` URL, or a `data:image/…` URI of at most 64 KiB. More
+    /// than one are the same image in several forms.
+    #[must_use]
+    pub fn icon(mut self, src: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        self.identity.icons.push(src.into());
         self
     }
 
@@ -324,10 +368,34 @@ impl<S: Send + Sync + 'static> Server<S> {
             ));
         }
         let state = Arc::new(self.state);
+        problems.extend(ui::tool_problems(&self.tools, &self.resources));
+        problems.extend(
+            icon::problems(&self.identity.icons).map(|problem| format!("of the server, {problem}")),
+        );
+        if let Some(url) = self
+            .identity
+            .website
+            .as_ref()
+            .filter(|url| !icon::is_https(url))
+        {
+            problems.push(format!(
+                "the website `{}` is not an `https://` URL",
+                url.escape_debug()
+            ));
+        }
+        let apps = ui::is_used(&self.tools, &self.resources);
+        let (skills, skill_files) = skills::bind(self.skills, self.page_size, &mut problems);
         let offers = Offers {
             tools: self.tools.bind(&state, self.page_size, &mut problems),
-            resources: self.resources.bind(&state, self.page_size, &mut problems),
+            resources: self.resources.bind(
+                &state,
+                self.page_size,
+                (&skills, skill_files),
+                &mut problems,
+            ),
             prompts: self.prompts.bind(&state, self.page_size, &mut problems),
+            skills,
+            apps,
         };
         let mut guard = Guard::default();
         let mut path = "/mcp".to_owned();

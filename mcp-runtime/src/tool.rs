@@ -10,10 +10,12 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::error::ToolResult;
 use crate::function::{Runnable, Running};
+use crate::icon::Icons;
 use crate::input::{InputSpec, Problem};
 use crate::json::Object;
 use crate::output::{Outcome, OutputType, ToolOutput};
 use crate::policy::{Allowed, Policy};
+use crate::ui::Visibility;
 
 /// The deadline of a tool that names none.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +29,10 @@ pub struct Tool {
     pub(crate) policy: Option<Policy>,
     pub(crate) effects: Effects,
     pub(crate) timeout: Duration,
+    pub(crate) icons: Icons,
+    /// The URI of the app that shows its results.
+    pub(crate) ui: Option<Cow<'static, str>>,
+    pub(crate) ui_visibility: Option<Visibility>,
     pub(crate) at: (&'static str, u32),
 }
 
@@ -61,6 +67,9 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         policy: None,
         effects: Effects::default(),
         timeout: DEFAULT_TIMEOUT,
+        icons: Icons::new(),
+        ui: None,
+        ui_visibility: None,
         at: (file, line),
     }
 }
@@ -120,6 +129,30 @@ impl Tool {
     #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = Some(title.into());
+        self
+    }
+
+    /// An icon beside it: an `https://` URL, or a `data:image/…` URI of at most 64 KiB. More than
+    /// one are the same image in several forms.
+    #[must_use]
+    pub fn icon(mut self, src: impl Into<Cow<'static, str>>) -> Self {
+        self.icons.push(src.into());
+        self
+    }
+
+    /// The `ui://` resource with which hosts that can show its results. What the tool returns has to
+    /// make sense without it.
+    #[must_use]
+    pub fn ui(mut self, uri: impl Into<Cow<'static, str>>) -> Self {
+        self.ui = Some(uri.into());
+        self
+    }
+
+    /// Who calls it, where a host shows apps: only the model, or only the app. Both unless said
+    /// otherwise.
+    #[must_use]
+    pub fn ui_visibility(mut self, visibility: Visibility) -> Self {
+        self.ui_visibility = Some(visibility);
         self
     }
 

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::bound::{self, Bound, Published, Raw, Said};
 use crate::caller::Caller;
 use crate::function::Entry;
+use crate::icon;
 use crate::tool::{DynamicTool, Handler, Tool};
+use crate::ui;
 use crate::wire::list::{Listed, Listing, Pages, write_entry};
 use crate::wire::param_headers::ParamHeaders;
 
@@ -222,6 +224,7 @@ fn said_problems(tool: &Tool) -> Vec<String> {
     if tool.effects.read_only && tool.effects.destructive {
         problems.push("it cannot be both read-only and destructive".into());
     }
+    problems.extend(icon::problems(&tool.icons));
     if tool
         .policy_ref()
         .needed_scopes()
@@ -241,6 +244,7 @@ fn list_entry(tool: &Tool, published: &Published) -> Listed {
     let title = tool.title.as_ref().map(|title| json!(title));
     let description = json!(tool.description);
     let annotations = json!(tool.effects);
+    let (icons, meta) = (icon::json(&tool.icons), ui::tool_meta(tool));
     let write = |output: Option<&Value>| {
         let members = [
             ("name", Some(&name)),
@@ -249,6 +253,8 @@ fn list_entry(tool: &Tool, published: &Published) -> Listed {
             ("inputSchema", Some(&published.input)),
             ("outputSchema", output),
             ("annotations", Some(&annotations)),
+            ("icons", icons.as_ref()),
+            ("_meta", meta.as_ref()),
         ];
         write_entry(
             members

@@ -15,6 +15,7 @@ mod rounds;
 mod schemas;
 mod resources;
 mod prompts;
+mod apps;
 
 use mcp_runtime::prelude::*;
 use mcp_runtime::{SessionMode, told_to_stop};
@@ -22,6 +23,9 @@ use tokio::net::TcpListener;
 
 const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful]\n\
     ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful unless said otherwise.";
+
+/// Where the skills are, whatever directory the server is started in.
+const SKILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/conformance/skills");
 
 #[tokio::main]
 async fn main() -> mcp_runtime::Result {
@@ -56,10 +60,12 @@ fn server() -> Server {
         + running::tools()
         + schemas::tools()
         + questions::tools()
-        + rounds::tools();
+        + rounds::tools()
+        + apps::tools();
     Server::new(tools)
-        .resources(resources::resources())
+        .resources(resources::resources() + apps::resources())
         .prompts(prompts::prompts())
+        .skills_dir(SKILLS)
         .identity("conformance-server", env!("CARGO_PKG_VERSION"))
         .logging()
 }

@@ -10,12 +10,15 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
+use crate::icon::{self, Icons};
 use crate::json::{Node, Object};
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
 use crate::session::{Session, Sessions};
+use crate::skills::BoundSkills;
 use crate::tool_set::Tools;
+use crate::ui;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
@@ -24,6 +27,8 @@ use crate::wire::revision::Revision;
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// The extension of skills.
+const SKILLS: &str = "io.modelcontextprotocol/skills";
 const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// How long a client may keep what `server/discover` says, in milliseconds.
 const DISCOVER_TTL_MS: u32 = 60_000;
@@ -33,6 +38,7 @@ pub(crate) struct Engine {
     pub(crate) tools: Tools,
     pub(crate) resources: Resources,
     pub(crate) prompts: Prompts,
+    pub(crate) skills: BoundSkills,
     pub(crate) clock: Clock,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
@@ -50,6 +56,9 @@ pub(crate) struct Offers {
     pub(crate) tools: Tools,
     pub(crate) resources: Resources,
     pub(crate) prompts: Prompts,
+    pub(crate) skills: BoundSkills,
+    /// Whether any of them is an app, or has one.
+    pub(crate) apps: bool,
 }
 
 /// How a server treats the earlier revisions.
@@ -78,6 +87,9 @@ pub(crate) struct Identity {
     pub(crate) title: Option<String>,
     pub(crate) version: String,
     pub(crate) instructions: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) website: Option<String>,
+    pub(crate) icons: Icons,
 }
 
 /// Where a message comes from, and what can be sent back besides its answer.
@@ -114,6 +126,8 @@ impl Engine {
             tools,
             resources,
             prompts,
+            skills,
+            apps,
         } = offers;
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
@@ -121,13 +135,23 @@ impl Engine {
             info.insert("title".into(), json!(title));
         }
         info.insert("version".into(), json!(identity.version));
+        let known = Value::Object(info.clone());
+        if let Some(text) = &identity.description {
+            info.insert("description".into(), json!(text));
+        }
+        if let Some(url) = &identity.website {
+            info.insert("websiteUrl".into(), json!(url));
+        }
+        if let Some(icons) = icon::json(&identity.icons) {
+            info.insert("icons".into(), icons);
+        }
         let info = Value::Object(info);
         // What is advertised is what is served.
         let mut capabilities = Map::new();
         if !tools.is_empty() {
             capabilities.insert("tools".into(), json!({ "listChanged": true }));
         }
-        if !resources.is_empty() {
+        if !resources.is_empty() || !skills.is_empty() {
             capabilities.insert(
                 "resources".into(),
                 json!({ "listChanged": true, "subscribe": true }),
@@ -142,6 +166,19 @@ impl Engine {
         if modes.logging {
             capabilities.insert("logging".into(), json!({}));
         }
+        let mut extensions = Map::new();
+        if apps {
+            extensions.insert(ui::EXTENSION.into(), json!({}));
+            capabilities.insert("extensions".into(), json!(extensions));
+        }
+        let legacy_capabilities = Value::Object(capabilities.clone());
+        // Skills build on what there is since 2026-07-28; to earlier clients they are resources.
+        if !skills.is_empty() {
+            extensions.insert(SKILLS.into(), json!({ "directoryRead": true }));
+        }
+        if !extensions.is_empty() {
+            capabilities.insert("extensions".into(), Value::Object(extensions));
+        }
         let capabilities = Value::Object(capabilities);
         let instructions = identity
             .instructions
@@ -149,27 +186,30 @@ impl Engine {
             .map_or(String::new(), |text| {
                 format!(",\"instructions\":{}", json!(text))
             });
-        let meta = format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}");
+        // Who it was is enough for every answer; who it is stands where clients look for it.
+        let [meta, full_meta] = [&known, &info]
+            .map(|info| format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}"));
         let versions: Vec<&str> = Revision::ALL
             .iter()
             .map(|revision| revision.as_str())
             .collect();
         let discover = format!(
             "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{capabilities}{instructions},\
-             \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{meta}}}",
+             \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{full_meta}}}",
             json!(versions)
         );
         Self {
             tools,
             resources,
             prompts,
+            skills,
             clock,
             changes,
             sessions,
             seal: Seal::random(),
             modes,
             initialize_tail: format!(
-                "\"capabilities\":{capabilities},\"serverInfo\":{info}{instructions}}}"
+                "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
             ),
             discover: discover.into_bytes(),
             meta: meta.into_bytes(),
@@ -341,7 +381,8 @@ impl Engine {
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         let modern = request.revision.is_modern();
         let caller = &link.caller;
-        let (tools, resources) = (!self.tools.is_empty(), !self.resources.is_empty());
+        let (tools, skills) = (!self.tools.is_empty(), !self.skills.is_empty());
+        let resources = skills || !self.resources.is_empty();
         let prompts = !self.prompts.is_empty();
         match request.method {
             "tools/call" if tools => self.call_tool(request, bytes, link).await,
@@ -350,6 +391,11 @@ impl Engine {
             "resources/list" if resources => self.list(&request, &self.resources.pages(caller)),
             "resources/templates/list" if resources => {
                 self.list(&request, &self.resources.template_pages(caller))
+            }
+            "skills/list" if modern && skills => self.list(&request, &self.skills.pages(caller)),
+            "skills/get" if modern && skills => self.get_skill(request, bytes, link),
+            "resources/directory/read" if modern && skills => {
+                self.read_directory(request, bytes, link)
             }
             "prompts/get" if prompts => self.get_prompt(request, bytes, link).await,
             "prompts/list" if prompts => self.list(&request, &self.prompts.pages(caller)),
@@ -421,7 +467,7 @@ impl Engine {
         reply
     }
 
-    fn list(&self, request: &Request<'_>, pages: &Pages) -> Reply {
+    pub(crate) fn list(&self, request: &Request<'_>, pages: &Pages) -> Reply {
         let cursor = match request.params.get("cursor") {
             None | Some(Node::Null) => None,
             Some(Node::String(cursor)) => Some(&**cursor),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::caller::Caller;
 
 /// How long a client may keep a list, in milliseconds. A list changes only when the server does.
-const TTL_MS: u32 = 60_000;
+pub(crate) const TTL_MS: u32 = 60_000;
 /// Combinations of roles whose pages are kept.
 const MAX_CLASSES: usize = 256;
 
@@ -38,6 +38,8 @@ pub(crate) struct Listing {
     rules: Vec<Vec<Cow<'static, str>>>,
     rule_of: Vec<Option<usize>>,
     page_size: usize,
+    /// Not even those who see the same may share it: somebody else may not ask for it.
+    private: bool,
     everybody: Arc<Pages>,
     classes: RwLock<HashMap<u64, Arc<Pages>>>,
 }
@@ -62,6 +64,16 @@ impl Listing {
         field: &'static str,
         items: Vec<Listed>,
         page_size: usize,
+    ) -> Result<Self, String> {
+        Self::shared(field, items, page_size, true)
+    }
+
+    /// A list that caches may only share when everybody may ask for it.
+    pub(crate) fn shared(
+        field: &'static str,
+        items: Vec<Listed>,
+        page_size: usize,
+        public: bool,
     ) -> Result<Self, String> {
         let mut rules: Vec<Vec<Cow<'static, str>>> = Vec::new();
         let mut rule_of = Vec::with_capacity(items.len());
@@ -88,6 +100,7 @@ impl Listing {
             rules,
             rule_of,
             page_size: page_size.max(1),
+            private: !public,
             ..Self::default()
         };
         listing.everybody = Arc::new(listing.write(0));
@@ -137,7 +150,7 @@ impl Listing {
         }
         let version = hasher.finish();
         // A list that depends on who asks must not be shared between callers.
-        let scope = if self.rules.is_empty() {
+        let scope = if self.rules.is_empty() && !self.private {
             "public"
         } else {
             "private"

@@ -93,15 +93,17 @@ impl Engine {
 
     /// Nobody hears of what they may not read.
     fn may_watch(&self, uri: &str, caller: &Caller) -> bool {
-        self.resources.find(uri).is_some_and(|(found, variables)| {
-            let of_scope = |name: &str| {
-                variables
-                    .iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, v)| v.clone())
-            };
-            policy::authorize(&found.bound.policy, caller, &of_scope).is_ok()
-        })
+        let skill = matches!(self.skills.file(uri, caller), Ok(Some(_)));
+        skill
+            || self.resources.find(uri).is_some_and(|(found, variables)| {
+                let of_scope = |name: &str| {
+                    variables
+                        .iter()
+                        .find(|(n, _)| *n == name)
+                        .map(|(_, v)| v.clone())
+                };
+                policy::authorize(&found.bound.policy, caller, &of_scope).is_ok()
+            })
     }
 }
 

@@ -15,7 +15,6 @@ use crate::error::Refusal;
 use crate::json::{Node, Object};
 use crate::output::Outcome;
 use crate::policy;
-use crate::resource_set;
 use crate::rounds::Rounds;
 use crate::tool_set::BoundTool;
 use crate::wire::engine::{Engine, Link, Request, header_mismatch, invalid_params};
@@ -82,6 +81,14 @@ impl Engine {
             Err(reply) => return reply,
         };
         let results = self.results(&request, &call);
+        match self.skills.file(&uri, call.caller()) {
+            Ok(None) => {}
+            Ok(Some(file)) => return self.kept(&request, file),
+            Err(refusal) => {
+                log_refused(&call, &uri, &refusal);
+                return results.plain_refusal(&request.id, &refusal, Some(&uri));
+            }
+        }
         let Some((found, variables)) = self.resources.find(&uri) else {
             return results.no_resource(&request.id, &uri);
         };
@@ -100,18 +107,7 @@ impl Engine {
                 let state = self.seal.seal(answers, &context.bytes(), self.clock.now());
                 results.ask(&request.id, &questions, state)
             }
-            Ok(outcome) => {
-                let mime = resource_set::mime(&found.resource, &found.bound);
-                let public = found.bound.policy.is_public();
-                results.contents(
-                    &request.id,
-                    &uri,
-                    mime.as_deref(),
-                    public,
-                    found.bound.shape,
-                    outcome,
-                )
-            }
+            Ok(outcome) => results.contents(&request.id, &uri, found, outcome),
             Err(refusal) => {
                 log_refusal(&call, &found.bound, &refusal);
                 results.plain_refusal(&request.id, &refusal, Some(&uri))
@@ -248,7 +244,7 @@ impl Engine {
             .finish(&request.id, &result, None)
     }
 
-    fn results<'a>(&'a self, request: &Request<'_>, call: &'a Call) -> Results<'a> {
+    pub(crate) fn results<'a>(&'a self, request: &Request<'_>, call: &'a Call) -> Results<'a> {
         Results {
             modern: request.revision.is_modern(),
             meta: &self.meta,
@@ -257,7 +253,7 @@ impl Engine {
     }
 
     /// The call of a request, with the answers that it brings to earlier questions.
-    fn open<'a>(
+    pub(crate) fn open<'a>(
         &self,
         request: &mut Request<'_>,
         name: &'a str,
@@ -342,7 +338,7 @@ impl Engine {
 }
 
 /// What a sealed state is bound to.
-struct Context<'a> {
+pub(crate) struct Context<'a> {
     owner: Option<String>,
     method: String,
     name: &'a str,
@@ -395,7 +391,11 @@ async fn suggest(completer: Option<&Completer>, ask: Complete) -> Vec<String> {
 }
 
 fn log_refusal(call: &Call, bound: &Bound, refusal: &Refusal) {
+    log_refused(call, &bound.name, refusal);
+}
+
+pub(crate) fn log_refused(call: &Call, name: &str, refusal: &Refusal) {
     if !matches!(refusal, Refusal::Unknown) {
-        tracing::info!(target: "mcp::call", request_id = call.request_id(), name = &*bound.name, caller = %call.caller(), outcome = refusal.word(), "call refused");
+        tracing::info!(target: "mcp::call", request_id = call.request_id(), name, caller = %call.caller(), outcome = refusal.word(), "call refused");
     }
 }

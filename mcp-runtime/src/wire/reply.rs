@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::call::Call;
 use crate::error::{Refusal, ToolError};
 use crate::output::{Outcome, Shape};
+use crate::resource_set::{self, BoundResource};
 use crate::wire::message::Id;
 
 /// Error codes of JSON-RPC and MCP.
@@ -192,11 +193,17 @@ impl Results<'_> {
         &self,
         id: &Id<'_>,
         uri: &str,
-        mime: Option<&str>,
-        public: bool,
-        shape: Shape,
+        resource: &BoundResource,
         outcome: Outcome,
     ) -> Reply {
+        let BoundResource {
+            resource,
+            bound,
+            meta,
+            ..
+        } = resource;
+        let (public, shape) = (bound.policy.is_public(), bound.shape);
+        let mime = resource_set::mime(resource, bound);
         let mut entry = json!({ "uri": uri });
         if let Some(mime) = mime {
             entry["mimeType"] = json!(mime);
@@ -210,6 +217,9 @@ impl Results<'_> {
                 entry["text"] = json!(text.unwrap_or(json));
             }
             other => return self.not_contents(id, other, Some(uri)),
+        }
+        if let Some(meta) = meta {
+            entry["_meta"] = meta.clone();
         }
         let scope = if public { "public" } else { "private" };
         self.finish(id, &json!({ "contents": [entry] }), Some((0, scope)))

@@ -10,6 +10,8 @@ mod idempotency;
 mod store;
 
 #[cfg(feature = "testing")]
+mod apps;
+#[cfg(feature = "testing")]
 mod boot;
 #[cfg(feature = "testing")]
 mod challenges;
@@ -29,6 +31,8 @@ mod policy;
 mod run;
 #[cfg(feature = "testing")]
 mod schema;
+#[cfg(feature = "testing")]
+mod skills;
 #[cfg(feature = "testing")]
 mod stdio;
 #[cfg(feature = "testing")]
