@@ -5,12 +5,13 @@ mod function;
 mod parameter;
 mod resource;
 mod arg;
+mod confirm;
 
 use std::ops::Deref;
 
 use proc_macro2::TokenStream;
 
-use self::{arg::*, function::*, parameter::*, resource::*};
+use self::{arg::*, confirm::*, function::*, parameter::*, resource::*};
 use crate::errors::Errors;
 use crate::model::{Kind, Offer, Parameter, Who};
 
@@ -58,6 +59,9 @@ pub(crate) fn offer(
         inputs_have_names_of_their_own,
         has_a_scheme,
         inputs_are_variables,
+        question_names_inputs,
+        question_has_a_use,
+        token_is_ours,
     ] {
         rule(&offer, &mut errors);
     }

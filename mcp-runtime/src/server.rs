@@ -17,13 +17,19 @@ use crate::auth::Authenticate;
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
+use crate::confirm;
+use crate::confirmation::{self, Desk};
 use crate::error::{BootError, Result};
 use crate::http::app::App;
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
+use crate::keys::Keys;
 use crate::resource_set::{PromptSet, ResourceSet};
+use crate::rounds::Seal;
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
+use crate::store::{MemoryStore, Store};
+use crate::switches::Switches;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
@@ -32,6 +38,8 @@ use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
 const MAX_BODY: usize = 1 << 20;
 /// Tools on one page of `tools/list`, unless said otherwise.
 const PAGE_SIZE: usize = 100;
+/// What a server without a store of its own remembers at once.
+const STORE_CAPACITY: usize = 65_536;
 
 /// A server in the making: tools, a state to lend from, and settings.
 ///
@@ -65,6 +73,9 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    store: Option<Arc<dyn Store>>,
+    keys: Option<Keys>,
+    confirm_life: Duration,
 }
 
 impl Server<()> {
@@ -98,6 +109,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            store: None,
+            keys: None,
+            confirm_life: confirmation::LIFE,
         }
     }
 
@@ -227,6 +241,30 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Where the server remembers what must be remembered across calls, such as which
+    /// confirmations are used up; in memory unless said otherwise. Several instances of a server
+    /// share one store.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The secret that the keys of the server come from. Several instances of a server share it;
+    /// without one, each process makes its own keys.
+    #[must_use]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// How long a client has to come back with a `confirm_token`; 5 minutes unless said otherwise.
+    #[must_use]
+    pub fn confirm_within(mut self, life: Duration) -> Self {
+        self.confirm_life = life;
+        self
+    }
+
     /// Checks everything and makes the server.
     ///
     /// # Errors
@@ -234,8 +272,26 @@ impl<S: Send + Sync + 'static> Server<S> {
     pub fn build(self) -> Result<Service> {
         let mut problems = Vec::new();
         let state = Arc::new(self.state);
+        let store = self
+            .store
+            .unwrap_or_else(|| Arc::new(MemoryStore::new(self.clock.clone(), STORE_CAPACITY)));
+        let tokens = match &self.keys {
+            Some(keys) => keys.of_tokens()?,
+            None => confirm::Keys::random(),
+        };
+        let desk = Arc::new(Desk::new(
+            tokens,
+            self.clock.clone(),
+            Arc::clone(&store),
+            self.confirm_life,
+        ));
+        if self.confirm_life.is_zero() {
+            problems.push("`confirm_within` is zero: nobody could confirm anything".to_owned());
+        }
         let offers = Offers {
-            tools: self.tools.bind(&state, self.page_size, &mut problems),
+            tools: self
+                .tools
+                .bind(&state, self.page_size, &desk, &mut problems),
             resources: self.resources.bind(&state, self.page_size, &mut problems),
             prompts: self.prompts.bind(&state, self.page_size, &mut problems),
         };
@@ -271,19 +327,23 @@ impl<S: Send + Sync + 'static> Server<S> {
             .title
             .clone()
             .unwrap_or_else(|| self.identity.name.clone());
+        let mut engine = Engine::new(
+            offers,
+            self.clock.clone(),
+            &self.identity,
+            self.modes,
+            Sessions::new(SessionLimits::default(), self.clock),
+            Changes::default(),
+        );
+        if let Some(keys) = &self.keys {
+            engine.seal = Seal::of(keys);
+        }
         Ok(Service {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
             limits: self.limits,
             app: Arc::new(App {
-                engine: Arc::new(Engine::new(
-                    offers,
-                    self.clock.clone(),
-                    &self.identity,
-                    self.modes,
-                    Sessions::new(SessionLimits::default(), self.clock),
-                    Changes::default(),
-                )),
+                engine: Arc::new(engine),
                 auth: self.auth,
                 guard,
                 path,
@@ -445,7 +505,12 @@ impl Service {
         &self.app.engine.changes
     }
 
-    /// The tools, in the order in which they are listed.
+    /// Where tools, resources and prompts are switched on and off.
+    pub fn switches(&self) -> Switches {
+        Switches(self.app.engine.changes.clone())
+    }
+
+    /// The tools, in the order in which they are listed, those that are switched off among them.
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.app.engine.tools.iter()
     }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::caller::Caller;
 use crate::changes::Filter;
 use crate::json::Node;
-use crate::policy;
 use crate::wire::engine::{Engine, Link, Request, invalid_params};
 use crate::wire::message::Id;
 use crate::wire::reply::Reply;
@@ -51,8 +49,9 @@ impl Engine {
             resources: asks("resourcesListChanged") && !self.resources.is_empty(),
             uris: uris
                 .into_iter()
-                .filter(|uri| self.may_watch(uri, &link.caller))
+                .filter(|uri| self.resources.may_read(uri, &link.caller))
                 .collect(),
+            caller: Arc::clone(&link.caller),
         };
         let tag = json_of(&request.id);
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": tag });
@@ -80,7 +79,7 @@ impl Engine {
         let Some(uri) = request.params.get("uri").and_then(Node::as_str) else {
             return invalid_params(&request.id, 200, "`uri` must be a string");
         };
-        if on && !self.may_watch(uri, &link.caller) {
+        if on && !self.resources.may_read(uri, &link.caller) {
             return invalid_params(&request.id, 200, "`uri` is not a resource of this server");
         }
         if let Some(session) = &link.session
@@ -89,19 +88,6 @@ impl Engine {
             return invalid_params(&request.id, 200, "too many subscriptions in this session");
         }
         Reply::result(&request.id, b"{}")
-    }
-
-    /// Nobody hears of what they may not read.
-    fn may_watch(&self, uri: &str, caller: &Caller) -> bool {
-        self.resources.find(uri).is_some_and(|(found, variables)| {
-            let of_scope = |name: &str| {
-                variables
-                    .iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, v)| v.clone())
-            };
-            policy::authorize(&found.bound.policy, caller, &of_scope).is_ok()
-        })
     }
 }
 
