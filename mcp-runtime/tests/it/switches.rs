@@ -1,7 +1,6 @@
 //! What is switched off is not there, and who may see it hears of that.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mcp_runtime::prelude::*;
 use mcp_runtime::testing::TestServer;
@@ -319,6 +318,8 @@ async fn a_cursor_of_an_earlier_list_is_refused_clearly() {
 /// Somebody who listens over a pipe, in the way of a revision.
 struct Listener {
     _input: DuplexStream,
+    /// Whether it is known by an id, as since 2026-07-28.
+    tagged: bool,
     output: Lines<BufReader<DuplexStream>>,
 }
 
@@ -351,49 +352,52 @@ impl Listener {
                 .unwrap()
                 .expect("an answer");
         }
-        let mut listener = Self {
+        Self {
             _input: input,
+            tagged: revision == MODERN,
             output,
-        };
-        if revision == MODERN {
-            // Acknowledged first, and heard from then on.
-            listener.until(service, "prompts/list_changed").await;
         }
-        listener
     }
 
-    /// What is heard before the announcement that is made now, without its prefix.
-    async fn until(&mut self, service: &Service, last: &str) -> Vec<String> {
+    /// What was announced before the prompts, without its prefix.
+    async fn until_prompts(&mut self) -> Vec<String> {
         let mut heard = Vec::new();
         loop {
-            service.changes().prompts();
-            let next = tokio::time::timeout(Duration::from_millis(50), self.output.next_line());
-            let Ok(line) = next.await else { continue };
-            let line = line.unwrap().expect("a line");
+            let line = within(self.output.next_line())
+                .await
+                .unwrap()
+                .expect("a line");
             let message: Value = serde_json::from_str(&line).expect("JSON");
-            let method = message["method"].as_str().expect("a note").to_owned();
-            let method = method.trim_start_matches("notifications/").to_owned();
-            if method == last {
+            let tag = &message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+            if tag.is_null() == self.tagged {
+                continue;
+            }
+            let method = message["method"].as_str();
+            let method = method.unwrap_or_else(|| panic!("not a note: {message}"));
+            let method = method.trim_start_matches("notifications/");
+            if method == "prompts/list_changed" {
                 return heard;
             }
             heard.push(match message["params"]["uri"].as_str() {
                 Some(uri) => format!("{method} {uri}"),
-                None => method,
+                None => method.to_owned(),
             });
         }
     }
+}
 
-    /// What was announced since the last time.
-    async fn heard(&mut self, service: &Service) -> Vec<String> {
-        let mut all = Vec::new();
-        loop {
-            let heard = self.until(service, "prompts/list_changed").await;
-            if heard.is_empty() {
-                return all;
-            }
-            all.extend(heard);
-        }
+/// What all that listen heard since the last time: one more announcement, of the prompts, marks
+/// the end.
+async fn heard<const N: usize>(
+    service: &Service,
+    listeners: [&mut Listener; N],
+) -> [Vec<String>; N] {
+    service.changes().prompts();
+    let mut all = std::array::from_fn(|_| Vec::new());
+    for (listener, heard) in listeners.into_iter().zip(&mut all) {
+        *heard = listener.until_prompts().await;
     }
+    all
 }
 
 #[tokio::test]
@@ -433,8 +437,9 @@ async fn a_change_is_announced_once_and_to_those_who_may_see_it() {
                     let _ = if to { switch.on() } else { switch.off() }.unwrap();
                 }
                 let by_ada = if hidden { &[][..] } else { &kind[..] };
-                assert_eq!(chief.heard(&service).await, kind, "{what}, {revision}");
-                assert_eq!(ada.heard(&service).await, by_ada, "{what}, {revision}");
+                let [by_chief, heard] = heard(&service, [&mut chief, &mut ada]).await;
+                assert_eq!(by_chief, kind, "{what}, {revision}");
+                assert_eq!(heard, by_ada, "{what}, {revision}");
             }
         }
     }
@@ -470,9 +475,10 @@ async fn a_change_of_prompts_is_announced_to_those_who_may_see_it() {
 
 #[tokio::test]
 async fn what_a_resource_holds_is_announced_to_those_who_may_read_it_now() {
-    let service = service();
     let (mine, public) = ("docs://7", "notes://today");
     for revision in ["2025-06-18", MODERN] {
+        // A pipe that ends stops its server.
+        let service = service();
         let ada = Caller::user("ada").scope("docs:7:read");
         let mut ada = Listener::new(&service, ada, revision, &[mine, public]).await;
         let mut bob = Listener::new(&service, Caller::user("bob"), revision, &[mine, public]).await;
@@ -483,19 +489,18 @@ async fn what_a_resource_holds_is_announced_to_those_who_may_read_it_now() {
             "resources/updated docs://7",
             "resources/updated notes://today",
         ];
-        assert_eq!(ada.heard(&service).await, both, "{revision}");
-        assert_eq!(bob.heard(&service).await, both[1..], "{revision}");
+        let [by_ada, by_bob] = heard(&service, [&mut ada, &mut bob]).await;
+        assert_eq!(by_ada, both, "{revision}");
+        assert_eq!(by_bob, both[1..], "{revision}");
 
         service.switches().resource(public).off().unwrap();
         service.changes().resource(public);
-        let changed = ["resources/list_changed"];
+        let [by_ada, _] = heard(&service, [&mut ada, &mut bob]).await;
         assert_eq!(
-            ada.heard(&service).await,
-            changed,
+            by_ada,
+            ["resources/list_changed"],
             "off: nobody may read it"
         );
-        service.switches().resource(public).on().unwrap();
-        assert_eq!(ada.heard(&service).await, changed);
     }
 }
 
