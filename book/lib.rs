@@ -27,6 +27,7 @@ pages! {
     "src/apps.md" => apps,
     "src/skills.md" => skills,
     "src/conversation.md" => conversation,
+    "src/confirmation.md" => confirmation,
     "src/serving.md" => serving,
     "src/testing.md" => testing,
 }

@@ -6,12 +6,13 @@ mod parameter;
 mod resource;
 mod arg;
 mod app;
+mod confirm;
 
 use std::ops::Deref;
 
 use proc_macro2::TokenStream;
 
-use self::{app::*, arg::*, function::*, parameter::*, resource::*};
+use self::{app::*, arg::*, confirm::*, function::*, parameter::*, resource::*};
 use crate::errors::Errors;
 use crate::model::{Kind, Offer, Parameter, Who};
 
@@ -63,6 +64,9 @@ pub(crate) fn offer(
         visibility_is_known,
         apps_look_like_apps,
         icon_can_be_shown,
+        question_names_inputs,
+        question_has_a_use,
+        token_is_ours,
     ] {
         rule(&offer, &mut errors);
     }

@@ -222,6 +222,7 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let complete = offer.complete.as_ref().map(complete);
     let effects = &offer.effects;
     let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
+    let confirm = offer.confirm.iter();
     quote! {
         #about {
             #private::#begin
@@ -235,6 +236,7 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 #ui
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
+                #(.confirm(#confirm))*
                 #complete
         }
     }
@@ -452,6 +454,7 @@ fn run(offer: &Checked) -> TokenStream {
     let callee = callee(offer, &locals);
     let borrow = borrow(offer, &locals);
     let guard = offer.guard.as_ref().map(|expr| guard(offer, expr, &locals));
+    let confirm = offer.confirm.as_ref().map(|_| confirm(&locals));
     let call = call(offer, &locals);
     // A future that is not `Send` is reported where it begins: at the name of the function.
     let span = offer.function.sig.ident.span();
@@ -463,6 +466,7 @@ fn run(offer: &Checked) -> TokenStream {
         };
         #borrow
         #guard
+        #confirm
         #outlet.finish(#call)
     };
     let body = quote_spanned!(span=> async move { #body });
@@ -524,6 +528,21 @@ fn guard(offer: &Offer, expr: &Expr, locals: &Locals) -> TokenStream {
     let guard = quote_spanned!(ends(expr).1=> #guard(#expr).await);
     quote! {
         if let ::core::result::Result::Err(#refusal) = #guard {
+            return #outlet.refuse(#refusal);
+        }
+    }
+}
+
+/// Nobody is asked about a call that the guard refuses, and nothing runs that nobody confirmed.
+fn confirm(locals: &Locals) -> TokenStream {
+    let Locals {
+        outlet,
+        lend,
+        refusal,
+        ..
+    } = locals;
+    quote! {
+        if let ::core::result::Result::Err(#refusal) = #lend.confirmed().await {
             return #outlet.refuse(#refusal);
         }
     }

@@ -74,6 +74,9 @@ use crate::model::Kind;
 /// # What it does, and how
 ///
 /// * `read_only`, `destructive`, `idempotent`, `open_world`: the annotations of the tool.
+/// * `confirm = "Delete {hostname}?"`: what a person is asked before the body runs, with inputs in
+///   it. Who can be asked is asked; a client that cannot gets the question and a `confirm_token`,
+///   with which the same call runs, once. `{{` and `}}` are braces.
 /// * `timeout = "60s"`: in `ms`, `s`, `m` or `h`; 30 seconds unless said otherwise.
 /// * `blocking`: runs a plain `fn` on a thread where it may block.
 /// * `name = "…"`, `title = "…"`: instead of the name of the function, and for people.

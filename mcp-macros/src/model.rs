@@ -48,6 +48,8 @@ pub(crate) struct Offer {
     /// In the order they were said.
     pub(crate) effects: Vec<Ident>,
     pub(crate) timeout: Option<Timeout>,
+    /// What a person is asked before the body runs.
+    pub(crate) confirm: Option<LitStr>,
     pub(crate) blocking: Option<Ident>,
     pub(crate) parameters: Vec<Parameter>,
     /// Something in the attribute was meant to say who may call, or may have been.
@@ -151,6 +153,8 @@ const HOW: &[Shape] = &[
     ("title", "title = \"Refund an order\""),
 ];
 
+const CONFIRM: &[Shape] = &[("confirm", "confirm = \"Delete {hostname}?\"")];
+
 const MIME: &[Shape] = &[("mime", "mime = \"text/markdown\"")];
 
 const ICON: &[Shape] = &[("icon", "icon = \"https://example.com/icon.png\"")];
@@ -168,7 +172,7 @@ const CRATE: &[Shape] = &[("crate", "crate = my_mcp_runtime")];
 
 const TOOL_KEYS: Keys = Keys {
     of: "#[mcp_tool]",
-    shapes: &[ACCESS, EFFECTS, HOW, ICON, APP_OF_TOOL, CRATE],
+    shapes: &[ACCESS, EFFECTS, CONFIRM, HOW, ICON, APP_OF_TOOL, CRATE],
 };
 
 const RESOURCE_KEYS: Keys = Keys {
@@ -264,6 +268,7 @@ impl Offer {
             guard: None,
             effects: Vec::new(),
             timeout: None,
+            confirm: None,
             blocking: None,
             parameters: parameters
                 .into_iter()
@@ -311,6 +316,7 @@ impl Offer {
                     .text(errors)
                     .and_then(|text| Timeout::new(&text, errors))
             }
+            "confirm" => self.confirm = said.text(errors),
             "blocking" => self.blocking = said.alone(errors),
             "name" => self.name = said.text(errors),
             "title" => self.title = said.text(errors),

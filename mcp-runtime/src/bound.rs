@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Number, Value};
 
+use crate::confirmation::Confirmation;
 use crate::function::{Entry, Runnable};
 use crate::json::{Node, Object};
 use crate::output::{OutputType, Shape};
@@ -24,6 +25,8 @@ pub(crate) struct Bound {
     /// Inputs that are not texts, for callers that can only send texts.
     spelled: Vec<(&'static str, Spelling)>,
     pub(crate) shape: Shape,
+    /// Of a tool that asks before it runs.
+    pub(crate) confirmation: Option<Confirmation>,
     pub(crate) run: Box<dyn Runnable>,
 }
 
@@ -137,6 +140,7 @@ pub(crate) fn bind<A, S>(
             .collect(),
         checker,
         shape,
+        confirmation: None,
         run,
     };
     Ok((entry.about, bound, published))

@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::client::{LogLevel, Reach};
 use crate::clock::Clock;
+use crate::confirmation::{Confirmation, Pending};
 use crate::error::Refusal;
 use crate::function::Running;
 use crate::json::{self, Node, Object};
@@ -27,6 +28,7 @@ use crate::output::Outcome;
 use crate::policy::{self, Allowed, Variables};
 use crate::rounds::Rounds;
 use crate::session::Session;
+use crate::switches::Switches;
 
 /// Answers one call of a function. Nothing runs without an [`Allowed`]; arguments are read only for
 /// those who may call.
@@ -58,17 +60,26 @@ fn start<'call>(
     arguments
         .0
         .retain(|(name, value)| *value != Node::Null || !bound.optional.contains(&name.as_ref()));
+    let token = bound
+        .confirmation
+        .as_ref()
+        .map(|_| Confirmation::take_token(&mut arguments))
+        .unwrap_or(Ok(None));
     let arguments = Node::Object(arguments);
     // The code of others runs in here too: formats, and `Deserialize` of the input types.
     let started = catch_unwind(AssertUnwindSafe(|| {
-        if !bound.checker.accepts(&arguments) {
-            return Err(bound.checker.problems(&arguments));
+        if token.is_err() || !bound.checker.accepts(&arguments) {
+            let mut problems = bound.checker.problems(&arguments);
+            problems.extend(token.err());
+            return Err(problems);
         }
-        bound.run.start(
-            allowed,
-            arguments.as_object().unwrap_or(&Object(Vec::new())),
-            call,
-        )
+        let none = Object(Vec::new());
+        let arguments = arguments.as_object().unwrap_or(&none);
+        if let Some(confirmation) = &bound.confirmation {
+            let pending = confirmation.of(arguments, token.unwrap_or_default());
+            let _ = call.0.confirmation.set(Box::new(pending));
+        }
+        bound.run.start(allowed, arguments, call)
     }));
     match started {
         Ok(Ok(running)) => Ok(running),
@@ -131,7 +142,9 @@ pub(crate) struct Inner {
     pub(crate) reach: Reach,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) back: BackChannel,
-    changes: Changes,
+    switches: Switches,
+    /// Set for a tool that asks before it runs.
+    pub(crate) confirmation: OnceLock<Box<Pending>>,
     /// Questions that were not named, so far.
     pub(crate) questions: AtomicU32,
     /// Answers that did not fit, so far.
@@ -164,7 +177,8 @@ impl Call {
             reach,
             outbox,
             back,
-            changes,
+            switches: Switches(changes),
+            confirmation: OnceLock::new(),
             questions: AtomicU32::new(0),
             asked_again: AtomicU32::new(0),
             asking: AtomicU32::new(0),
@@ -248,7 +262,12 @@ impl Call {
 
     /// Where changes are announced.
     pub fn changes(&self) -> &Changes {
-        &self.0.changes
+        &self.0.switches.0
+    }
+
+    /// Where tools, resources and prompts are switched on and off.
+    pub fn switches(&self) -> &Switches {
+        &self.0.switches
     }
 
     /// The id under which the log knows this call: a ULID, 26 characters.

@@ -1,12 +1,20 @@
 //! Telling clients what has changed: one hub for sessions and for `subscriptions/listen`.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::Caller;
 use crate::outbox::Outbox;
+use crate::policy::Policy;
+use crate::resource_set::{Prompts, Resources};
+use crate::tool_set::Tools;
+
+const TOOLS: &str = "notifications/tools/list_changed";
+const PROMPTS: &str = "notifications/prompts/list_changed";
+const RESOURCES: &str = "notifications/resources/list_changed";
 
 /// Where changes are announced. Tools borrow it as `&Changes`; a clone may leave the function.
 #[derive(Clone, Default)]
@@ -15,6 +23,8 @@ pub struct Changes(Arc<Hub>);
 #[derive(Default)]
 struct Hub {
     listeners: Mutex<Listeners>,
+    /// What is there to change, once the server is built.
+    offered: OnceLock<Offered>,
     closing: CancellationToken,
 }
 
@@ -24,13 +34,21 @@ struct Listeners {
     open: HashMap<u64, Listener>,
 }
 
-/// What one listener wants to hear.
+/// What a server offers.
+pub(crate) struct Offered {
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) resources: Arc<Resources>,
+    pub(crate) prompts: Arc<Prompts>,
+}
+
+/// What one listener wants to hear, and who it is: nobody hears of what they may not see.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     pub(crate) tools: bool,
     pub(crate) prompts: bool,
     pub(crate) resources: bool,
     pub(crate) uris: BTreeSet<String>,
+    pub(crate) caller: Arc<Caller>,
 }
 
 struct Listener {
@@ -49,33 +67,60 @@ pub(crate) struct Listening {
 impl Changes {
     /// The list of tools has changed.
     pub fn tools(&self) {
-        self.announce("notifications/tools/list_changed", Map::new(), |filter| {
-            filter.tools
-        });
+        self.announce(TOOLS, Map::new(), |filter| filter.tools);
     }
 
     /// The list of prompts has changed.
     pub fn prompts(&self) {
-        self.announce("notifications/prompts/list_changed", Map::new(), |filter| {
-            filter.prompts
-        });
+        self.announce(PROMPTS, Map::new(), |filter| filter.prompts);
     }
 
     /// The list of resources has changed.
     pub fn resources(&self) {
-        self.announce(
-            "notifications/resources/list_changed",
-            Map::new(),
-            |filter| filter.resources,
-        );
+        self.announce(RESOURCES, Map::new(), |filter| filter.resources);
     }
 
-    /// What this URI holds has changed.
+    /// What this URI holds has changed. Heard by those who watch it and may read it.
     pub fn resource(&self, uri: &str) {
         let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
+        let may_read = |caller: &Caller| {
+            self.offered()
+                .is_some_and(|offered| offered.resources.may_read(uri, caller))
+        };
+        // Rights are looked at now: they may have been others when the URI was subscribed to.
         self.announce("notifications/resources/updated", params, |filter| {
-            filter.uris.contains(uri)
+            filter.uris.contains(uri) && may_read(&filter.caller)
         });
+    }
+
+    /// A tool with this policy has come or gone.
+    pub(crate) fn tools_for(&self, policy: &Policy) {
+        self.announce(TOOLS, Map::new(), |filter| {
+            filter.tools && policy.visible_to(&filter.caller)
+        });
+    }
+
+    /// A prompt with this policy has come or gone.
+    pub(crate) fn prompts_for(&self, policy: &Policy) {
+        self.announce(PROMPTS, Map::new(), |filter| {
+            filter.prompts && policy.visible_to(&filter.caller)
+        });
+    }
+
+    /// A resource with this policy has come or gone.
+    pub(crate) fn resources_for(&self, policy: &Policy) {
+        self.announce(RESOURCES, Map::new(), |filter| {
+            filter.resources && policy.visible_to(&filter.caller)
+        });
+    }
+
+    /// Learns what the server offers. Called once, when it is built.
+    pub(crate) fn offer(&self, offered: Offered) {
+        let _ = self.0.offered.set(offered);
+    }
+
+    pub(crate) fn offered(&self) -> Option<&Offered> {
+        self.0.offered.get()
     }
 
     pub(crate) fn listen(

@@ -152,6 +152,23 @@ impl Confirm {
         }
     }
 
+    /// A keyed digest of `text`, for a payload that must not tell what it is bound to.
+    pub(crate) fn voucher(&self, text: &str) -> String {
+        let id = self.keys.current_id();
+        let voucher = self.keys.sign(id, &format!("{VOUCHER}{text}"));
+        format!("{id}.{}", voucher.unwrap_or_default())
+    }
+
+    /// Whether this is a voucher for `text`, by any of our keys.
+    pub(crate) fn vouches(&self, voucher: &str, text: &str) -> bool {
+        let Some((id, given)) = voucher.split_once('.') else {
+            return false;
+        };
+        self.keys
+            .sign(id, &format!("{VOUCHER}{text}"))
+            .is_some_and(|made| token::same(&made, given))
+    }
+
     fn check_expiry(&self, expires_at: Timestamp) -> Result<(), ConfirmError> {
         if self.clock.now() >= expires_at {
             Err(ConfirmError::Expired)
@@ -259,6 +276,9 @@ impl ConfirmError {
         }
     }
 }
+
+/// What a voucher begins with; what is signed in a token begins with a digest.
+const VOUCHER: &str = "voucher|";
 
 /// How long a used token is remembered beyond its expiry, as the processes sharing a store may
 /// disagree about the time.

@@ -1,8 +1,12 @@
 //! Digests and random bytes, in hexadecimal.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::json::{Node, Object};
 
 /// SHA-256 in lower-case hexadecimal.
 pub(crate) fn sha256_hex(data: impl AsRef<[u8]>) -> String {
@@ -30,4 +34,20 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     bytes
+}
+
+/// The digest of arguments, whatever the order of their members.
+pub(crate) fn of_arguments(arguments: &Object<'_>) -> String {
+    fn sort(value: Value) -> Value {
+        match value {
+            Value::Object(object) => {
+                let sorted: BTreeMap<String, Value> =
+                    object.into_iter().map(|(k, v)| (k, sort(v))).collect();
+                json!(sorted)
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(sort).collect()),
+            other => other,
+        }
+    }
+    sha256_hex(sort(Node::Object(arguments.clone()).to_value()).to_string())
 }

@@ -6,6 +6,9 @@ use crate::call::Call;
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
+use crate::confirmation;
+use crate::output::{GuardRefusal, Outcome};
+use crate::switches::Switches;
 
 /// What a server with state `S` can lend to a tool that takes it by reference.
 ///
@@ -57,6 +60,13 @@ impl<S: ?Sized> LentBy<S> for Changes {
 }
 
 #[diagnostic::do_not_recommend]
+impl<S: ?Sized> LentBy<S> for Switches {
+    fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
+        call.switches()
+    }
+}
+
+#[diagnostic::do_not_recommend]
 impl<S: ?Sized> LentBy<S> for Clock {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call.clock()
@@ -80,6 +90,16 @@ impl<'call, S: Send + Sync + 'static> Lender<'call, S> {
         S: Lends<T>,
     {
         self.state.as_ref().lend(self.call)
+    }
+
+    /// Waits until a person agreed to the call. Called by the expansion of `confirm`.
+    ///
+    /// # Errors
+    /// When nobody did, or nobody could be asked: the body must not run.
+    pub async fn confirmed(&self) -> Result<(), GuardRefusal> {
+        confirmation::confirmed(self.call)
+            .await
+            .map_err(|error| GuardRefusal(Outcome::Error(error)))
     }
 
     /// Runs `work` on a thread where blocking is allowed. It goes on after a deadline or a client

@@ -11,9 +11,11 @@ use crate::bound::{self, Bound, Published, Said};
 use crate::caller::Caller;
 use crate::function::Entry;
 use crate::icon;
+use crate::policy::{self, Policy};
 use crate::prompt::Prompt;
 use crate::resource::Resource;
 use crate::skills::BoundSkills;
+use crate::switches::On;
 use crate::ui::{self, Ui};
 use crate::uri_template::UriTemplate;
 use crate::wire::list::{Listed, Listing, Pages, write_entry};
@@ -109,12 +111,14 @@ pub(crate) struct BoundResource {
     pub(crate) template: Option<UriTemplate>,
     /// Of its contents.
     pub(crate) meta: Option<Value>,
+    on: On,
 }
 
 /// A prompt of a running server.
 pub(crate) struct BoundPrompt {
     pub(crate) prompt: Prompt,
     pub(crate) bound: Bound,
+    on: On,
 }
 
 /// The resources of a running server.
@@ -186,7 +190,8 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
                         } else {
                             &mut fixed
                         };
-                        list.push(list_resource(&resource, &bound));
+                        let on = On::default();
+                        list.push(list_resource(&resource, &bound, on.clone()));
                         if template.is_none() {
                             by_uri.insert(resource.uri.as_ref().into(), all.len());
                         }
@@ -195,6 +200,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
                             resource,
                             bound,
                             template,
+                            on,
                         });
                     }
                 }
@@ -260,7 +266,7 @@ fn variable_problems(
     problems
 }
 
-fn list_resource(resource: &Resource, bound: &Bound) -> Listed {
+fn list_resource(resource: &Resource, bound: &Bound, on: On) -> Listed {
     let field = if resource.is_template() {
         "uriTemplate"
     } else {
@@ -288,6 +294,7 @@ fn list_resource(resource: &Resource, bound: &Bound) -> Listed {
     );
     Listed {
         name: resource.uri.to_string(),
+        on,
         roles: resource.policy_ref().needed_roles().to_vec(),
         legacy: entry.clone(),
         modern: entry,
@@ -317,19 +324,57 @@ impl Resources {
         &'a self,
         uri: &str,
     ) -> Option<(&'a BoundResource, Vec<(&'a str, String)>)> {
-        if let Some(at) = self.by_uri.get(uri) {
-            return Some((&self.all[*at], Vec::new()));
+        let found = match self.by_uri.get(uri) {
+            Some(at) => (&self.all[*at], Vec::new()),
+            None => self
+                .all
+                .iter()
+                .find_map(|resource| Some((resource, resource.template.as_ref()?.matches(uri)?)))?,
+        };
+        // What is off is not served by the next one that would fit, either.
+        found.0.on.is().then_some(found)
+    }
+
+    /// Whether a caller may read what this URI holds.
+    pub(crate) fn may_read(&self, uri: &str, caller: &Caller) -> bool {
+        self.find(uri).is_some_and(|(found, variables)| {
+            let of_scope = |name: &str| {
+                variables
+                    .iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, value)| value.clone())
+            };
+            policy::authorize(&found.bound.policy, caller, &of_scope).is_ok()
+        })
+    }
+
+    /// Whether the resource of this URI or template is on, whoever may read it.
+    pub(crate) fn switched(&self, uri: &str) -> Option<(&On, &Policy)> {
+        let named = |resource: &&BoundResource| resource.resource.uri == uri;
+        let found = self.all.iter().find(named)?;
+        Some((&found.on, &found.bound.policy))
+    }
+
+    /// Switches a resource. Tells whether that changed anything, and for whom.
+    pub(crate) fn turn(&self, uri: &str, to: bool) -> Option<(bool, &Policy)> {
+        let (on, policy) = self.switched(uri)?;
+        let changed = on.turn(to);
+        if changed {
+            self.listing.renew();
+            self.templates.renew();
         }
-        self.all
-            .iter()
-            .find_map(|resource| Some((resource, resource.template.as_ref()?.matches(uri)?)))
+        Some((changed, policy))
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|resource| resource.resource.uri())
     }
 
     /// The resource with this template, as completion refers to it.
     pub(crate) fn of_template(&self, template: &str) -> Option<&BoundResource> {
         self.all
             .iter()
-            .find(|resource| resource.resource.uri == template)
+            .find(|resource| resource.resource.uri == template && resource.on.is())
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {
@@ -379,8 +424,9 @@ impl<S: Send + Sync + 'static> PromptSet<S> {
             match bound::bind(entry, said, Arc::clone(state)) {
                 Ok((prompt, bound, published)) => {
                     index.insert(prompt.name.as_ref().into(), all.len());
-                    listed.push(list_prompt(&prompt, &published));
-                    all.push(BoundPrompt { prompt, bound });
+                    let on = On::default();
+                    listed.push(list_prompt(&prompt, &published, on.clone()));
+                    all.push(BoundPrompt { prompt, bound, on });
                 }
                 Err(found) => {
                     problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")))
@@ -399,7 +445,7 @@ impl<S: Send + Sync + 'static> PromptSet<S> {
     }
 }
 
-fn list_prompt(prompt: &Prompt, published: &Published) -> Listed {
+fn list_prompt(prompt: &Prompt, published: &Published, on: On) -> Listed {
     let name = json!(prompt.name);
     let title = prompt.title.as_ref().map(|title| json!(title));
     let description = json!(prompt.description);
@@ -427,6 +473,7 @@ fn list_prompt(prompt: &Prompt, published: &Published) -> Listed {
     );
     Listed {
         name: prompt.name.to_string(),
+        on,
         roles: prompt.policy_ref().needed_roles().to_vec(),
         legacy: entry.clone(),
         modern: entry,
@@ -439,7 +486,31 @@ impl Prompts {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&BoundPrompt> {
+        self.named(name).filter(|prompt| prompt.on.is())
+    }
+
+    fn named(&self, name: &str) -> Option<&BoundPrompt> {
         self.index.get(name).map(|at| &self.all[*at])
+    }
+
+    /// Whether the prompt of this name is on, whoever may get it.
+    pub(crate) fn switched(&self, name: &str) -> Option<(&On, &Policy)> {
+        self.named(name)
+            .map(|prompt| (&prompt.on, &prompt.bound.policy))
+    }
+
+    /// Switches a prompt. Tells whether that changed anything, and for whom.
+    pub(crate) fn turn(&self, name: &str, to: bool) -> Option<(bool, &Policy)> {
+        let (on, policy) = self.switched(name)?;
+        let changed = on.turn(to);
+        if changed {
+            self.listing.renew();
+        }
+        Some((changed, policy))
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|prompt| prompt.prompt.name())
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {

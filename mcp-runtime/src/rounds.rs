@@ -15,14 +15,34 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::digest::{hex, random};
+use crate::keys::{Keys, Purpose};
 
 /// How long a client has for its answers.
-const LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Sealed states above this size are not opened.
 const MAX_STATE: usize = 64 << 10;
 /// Questions of one call.
 const MAX_ANSWERS: usize = 64;
+/// Among the answers, what no client answers: the [`Mark`].
+pub(crate) const MARK: &str = "\0mark";
+
+/// Whether a person was asked to confirm the call, and agreed. Only a sealed state brings one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// Good for one run.
+    pub(crate) id: String,
+    pub(crate) agreed: bool,
+}
+
+impl Mark {
+    pub(crate) fn new(agreed: bool) -> Self {
+        let id = hex(&random::<16>());
+        Self { id, agreed }
+    }
+}
 
 /// The answers to the questions of one call, and the questions that are still open.
 #[derive(Default)]
@@ -63,6 +83,18 @@ impl Rounds {
             .remove(key);
     }
 
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::from_value(inner.answers.get(MARK)?.clone()).ok()
+    }
+
+    /// What the next round brings back. Gives its id.
+    pub(crate) fn set_mark(&self, mark: Mark) -> String {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.answers.insert(MARK.to_owned(), json!(mark));
+        mark.id
+    }
+
     /// The open questions, if there are any, with the answers so far.
     pub(crate) fn take_open(&self) -> Option<(Map<String, Value>, BTreeMap<String, Value>)> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,6 +128,18 @@ impl Seal {
         let key: [u8; 32] = rand::random();
         Self {
             keys: vec![("p".to_owned(), XChaCha20Poly1305::new(&Key::from(key)))],
+        }
+    }
+
+    /// Keys that other instances have, too.
+    pub(crate) fn of(keys: &Keys) -> Self {
+        let cipher = |key| XChaCha20Poly1305::new(&Key::from(key));
+        let derived = keys.derive(Purpose::RequestState);
+        Self {
+            keys: derived
+                .into_iter()
+                .map(|(id, key)| (id, cipher(key)))
+                .collect(),
         }
     }
 

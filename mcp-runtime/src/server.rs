@@ -18,6 +18,8 @@ use crate::auth::Authenticate;
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
+use crate::confirm;
+use crate::confirmation::{self, Desk};
 use crate::error::{BootError, Result};
 use crate::http::app::{App, AuthMode};
 use crate::http::challenge::{Challenges, StepUp};
@@ -25,13 +27,17 @@ use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
 use crate::http::resource_metadata::ResourceMetadata;
 use crate::icon::{self, Icons};
+use crate::keys::Keys;
 use crate::policy::Policy;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
 use crate::resource_set::{PromptSet, ResourceSet};
+use crate::rounds::Seal;
 use crate::session::{SessionLimits, Sessions};
 use crate::skills::{self, Skills};
 use crate::stdio;
+use crate::store::{MemoryStore, Store};
+use crate::switches::Switches;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::ui;
@@ -41,6 +47,8 @@ use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
 const MAX_BODY: usize = 1 << 20;
 /// Tools on one page of `tools/list`, unless said otherwise.
 const PAGE_SIZE: usize = 100;
+/// What a server without a store of its own remembers at once.
+const STORE_CAPACITY: usize = 65_536;
 
 /// A server in the making: tools, a state to lend from, and settings.
 ///
@@ -79,6 +87,9 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    store: Option<Arc<dyn Store>>,
+    keys: Option<Keys>,
+    confirm_life: Duration,
 }
 
 impl Server<()> {
@@ -120,6 +131,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            store: None,
+            keys: None,
+            confirm_life: confirmation::LIFE,
         }
     }
 
@@ -320,6 +334,30 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Where the server remembers what must be remembered across calls, such as which
+    /// confirmations are used up; in memory unless said otherwise. Several instances of a server
+    /// share one store.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The secret that the keys of the server come from. Several instances of a server share it;
+    /// without one, each process makes its own keys.
+    #[must_use]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// How long a client has to come back with a `confirm_token`; 5 minutes unless said otherwise.
+    #[must_use]
+    pub fn confirm_within(mut self, life: Duration) -> Self {
+        self.confirm_life = life;
+        self
+    }
+
     /// The scopes of the resource metadata: those that were named, or every one there is.
     fn advertised_scopes(&self) -> Vec<String> {
         if let Some(scopes) = &self.supported_scopes {
@@ -383,10 +421,28 @@ impl<S: Send + Sync + 'static> Server<S> {
                 url.escape_debug()
             ));
         }
+        let store = self
+            .store
+            .unwrap_or_else(|| Arc::new(MemoryStore::new(self.clock.clone(), STORE_CAPACITY)));
+        let tokens = match &self.keys {
+            Some(keys) => keys.of_tokens()?,
+            None => confirm::Keys::random(),
+        };
+        let desk = Arc::new(Desk::new(
+            tokens,
+            self.clock.clone(),
+            Arc::clone(&store),
+            self.confirm_life,
+        ));
+        if self.confirm_life.is_zero() {
+            problems.push("`confirm_within` is zero: nobody could confirm anything".to_owned());
+        }
         let apps = ui::is_used(&self.tools, &self.resources);
         let (skills, skill_files) = skills::bind(self.skills, self.page_size, &mut problems);
         let offers = Offers {
-            tools: self.tools.bind(&state, self.page_size, &mut problems),
+            tools: self
+                .tools
+                .bind(&state, self.page_size, &desk, &mut problems),
             resources: self.resources.bind(
                 &state,
                 self.page_size,
@@ -442,19 +498,23 @@ impl<S: Send + Sync + 'static> Server<S> {
             baseline: self.baseline_scopes.join(" "),
             step_up: self.step_up,
         };
+        let mut engine = Engine::new(
+            offers,
+            self.clock.clone(),
+            &self.identity,
+            self.modes,
+            Sessions::new(SessionLimits::default(), self.clock),
+            Changes::default(),
+        );
+        if let Some(keys) = &self.keys {
+            engine.seal = Seal::of(keys);
+        }
         Ok(Service {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
             limits: self.limits,
             app: Arc::new(App {
-                engine: Arc::new(Engine::new(
-                    offers,
-                    self.clock.clone(),
-                    &self.identity,
-                    self.modes,
-                    Sessions::new(SessionLimits::default(), self.clock),
-                    Changes::default(),
-                )),
+                engine: Arc::new(engine),
                 auth: self.auth,
                 mode: self.auth_mode,
                 challenges,
@@ -627,7 +687,12 @@ impl Service {
         &self.app.engine.changes
     }
 
-    /// The tools, in the order in which they are listed.
+    /// Where tools, resources and prompts are switched on and off.
+    pub fn switches(&self) -> Switches {
+        Switches(self.app.engine.changes.clone())
+    }
+
+    /// The tools, in the order in which they are listed, those that are switched off among them.
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.app.engine.tools.iter()
     }

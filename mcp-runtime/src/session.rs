@@ -114,13 +114,15 @@ impl Session {
     }
 
     /// Sends what belongs to no request to `outbox` from now on; an earlier stream falls silent.
-    pub(crate) fn attach(&self, changes: &Changes, outbox: Arc<Outbox>) {
+    /// It hears of what `caller` may see.
+    pub(crate) fn attach(&self, changes: &Changes, outbox: Arc<Outbox>, caller: Arc<Caller>) {
         let uris = lock(&self.subscriptions).clone();
         let filter = Filter {
             tools: true,
             prompts: true,
             resources: true,
             uris,
+            caller,
         };
         *lock(&self.listening) = Some(changes.listen(outbox, filter, None));
     }

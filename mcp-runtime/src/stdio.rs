@@ -60,7 +60,7 @@ pub(crate) async fn serve(
         now,
     ));
     let feed = Arc::new(Outbox::default());
-    session.attach(&engine.changes, Arc::clone(&feed));
+    session.attach(&engine.changes, Arc::clone(&feed), Arc::clone(&caller));
     let feeder = {
         let (feed, answers) = (Arc::clone(&feed), answers.clone());
         tokio::spawn(async move {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::confirmation;
 use crate::error::ToolResult;
 use crate::function::{Runnable, Running};
 use crate::icon::Icons;
@@ -33,6 +34,7 @@ pub struct Tool {
     /// The URI of the app that shows its results.
     pub(crate) ui: Option<Cow<'static, str>>,
     pub(crate) ui_visibility: Option<Visibility>,
+    pub(crate) confirm: Option<Cow<'static, str>>,
     pub(crate) at: (&'static str, u32),
 }
 
@@ -70,6 +72,7 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         icons: Icons::new(),
         ui: None,
         ui_visibility: None,
+        confirm: None,
         at: (file, line),
     }
 }
@@ -191,6 +194,15 @@ impl Tool {
         self
     }
 
+    /// What a person is asked before the tool runs, with arguments in it: `Delete {hostname}?`.
+    /// `{{` and `}}` are braces. A client that cannot ask gets the question and a `confirm_token`,
+    /// with which the same call runs, once.
+    #[must_use]
+    pub fn confirm(mut self, question: impl Into<Cow<'static, str>>) -> Self {
+        self.confirm = Some(question.into());
+        self
+    }
+
     /// The name on the wire.
     pub fn name(&self) -> &str {
         &self.name
@@ -244,6 +256,13 @@ impl<H> DynamicTool<H> {
         self
     }
 
+    /// What a person is asked before the tool runs, with arguments in it: `Delete {hostname}?`. As
+    /// [`Tool::confirm`].
+    #[must_use]
+    pub fn confirm(self, question: impl Into<Cow<'static, str>>) -> Self {
+        self.map(|tool| tool.confirm(question))
+    }
+
     /// Changes what the tool says about itself: title, effects, timeout.
     #[must_use]
     pub fn map(mut self, change: impl FnOnce(Tool) -> Tool) -> Self {
@@ -294,7 +313,16 @@ impl Runnable for Handler {
             .iter()
             .map(|(name, value)| (name.as_ref().to_owned(), value.to_value()))
             .collect();
-        Ok((self.0)(call.clone(), Value::Object(arguments)))
+        let arguments = Value::Object(arguments);
+        if call.inner().confirmation.get().is_none() {
+            return Ok((self.0)(call.clone(), arguments));
+        }
+        Ok(Box::pin(async move {
+            match confirmation::confirmed(call).await {
+                Ok(()) => (self.0)(call.clone(), arguments).await,
+                Err(error) => Outcome::Error(error),
+            }
+        }))
     }
 
     fn inputs(&self) -> Vec<&InputSpec> {

@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 
 use crate::bound::{self, Bound, Published, Raw, Said};
 use crate::caller::Caller;
+use crate::confirmation::{self, Confirmation, Desk, Inputs};
 use crate::function::Entry;
 use crate::icon;
+use crate::policy::Policy;
+use crate::switches::On;
 use crate::tool::{DynamicTool, Handler, Tool};
 use crate::ui;
 use crate::wire::list::{Listed, Listing, Pages, write_entry};
@@ -151,6 +154,7 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
         self,
         state: &Arc<S>,
         page_size: usize,
+        desk: &Arc<Desk>,
         problems: &mut Vec<String>,
     ) -> Tools {
         let mut tools: Vec<BoundTool> = Vec::with_capacity(self.entries.len());
@@ -175,19 +179,24 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
                 raw,
             };
             match bound::bind(entry, said, Arc::clone(state)) {
-                Ok((tool, bound, published)) => match ParamHeaders::of(&published.input) {
-                    Ok(headers) if found.is_empty() => {
-                        index.insert(tool.name.as_ref().into(), tools.len());
-                        listed.push(list_entry(&tool, &published));
-                        tools.push(BoundTool {
-                            tool,
-                            bound,
-                            headers,
-                        });
+                Ok((tool, mut bound, mut published)) => {
+                    found.extend(add_confirmation(&tool, &mut bound, &mut published, desk));
+                    match ParamHeaders::of(&published.input) {
+                        Ok(headers) if found.is_empty() => {
+                            index.insert(tool.name.as_ref().into(), tools.len());
+                            let on = On::default();
+                            listed.push(list_entry(&tool, &published, on.clone()));
+                            tools.push(BoundTool {
+                                tool,
+                                bound,
+                                headers,
+                                on,
+                            });
+                        }
+                        Ok(_) => {}
+                        Err(more) => found.extend(more),
                     }
-                    Ok(_) => {}
-                    Err(more) => found.extend(more),
-                },
+                }
                 Err(more) => found.extend(more),
             }
             problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
@@ -209,6 +218,36 @@ pub(crate) struct BoundTool {
     pub(crate) tool: Tool,
     pub(crate) bound: Bound,
     pub(crate) headers: ParamHeaders,
+    pub(crate) on: On,
+}
+
+/// Has a tool ask before it runs, if it is to. Gives what is wrong with its question.
+fn add_confirmation(
+    tool: &Tool,
+    bound: &mut Bound,
+    published: &mut Published,
+    desk: &Arc<Desk>,
+) -> Vec<String> {
+    let Some(question) = &tool.confirm else {
+        return Vec::new();
+    };
+    let mut problems = Vec::new();
+    if tool.effects.read_only {
+        problems.push("it is read-only, and changes nothing that had to be confirmed".to_owned());
+    }
+    let properties = published.input.get("properties").and_then(Value::as_object);
+    if properties.is_some_and(|properties| properties.contains_key(confirmation::TOKEN)) {
+        problems.push(format!(
+            "its confirmation adds an argument `{}`: give its own another name",
+            confirmation::TOKEN
+        ));
+    }
+    match Confirmation::new(&tool.name, question, &Inputs(properties), desk) {
+        Ok(confirmation) => bound.confirmation = Some(confirmation),
+        Err(found) => problems.extend(found),
+    }
+    confirmation::publish(&mut published.input);
+    problems
 }
 
 /// What is wrong with what a tool says about itself.
@@ -239,7 +278,7 @@ fn said_problems(tool: &Tool) -> Vec<String> {
 }
 
 /// The entry of `tools/list`: a tool reads best from its name on.
-fn list_entry(tool: &Tool, published: &Published) -> Listed {
+fn list_entry(tool: &Tool, published: &Published, on: On) -> Listed {
     let name = json!(tool.name);
     let title = tool.title.as_ref().map(|title| json!(title));
     let description = json!(tool.description);
@@ -267,6 +306,7 @@ fn list_entry(tool: &Tool, published: &Published) -> Listed {
     let object = output.filter(|output| output.get("type").is_some_and(|kind| kind == "object"));
     Listed {
         name: tool.name.to_string(),
+        on,
         roles: tool.policy_ref().needed_roles().to_vec(),
         legacy: write(object),
         modern: write(output),
@@ -297,7 +337,30 @@ pub(crate) struct Tools {
 
 impl Tools {
     pub(crate) fn find(&self, name: &str) -> Option<&BoundTool> {
+        self.named(name).filter(|tool| tool.on.is())
+    }
+
+    fn named(&self, name: &str) -> Option<&BoundTool> {
         self.index.get(name).map(|at| &self.tools[*at])
+    }
+
+    /// Whether the tool of this name is on, whoever may call it.
+    pub(crate) fn switched(&self, name: &str) -> Option<(&On, &Policy)> {
+        self.named(name).map(|tool| (&tool.on, &tool.bound.policy))
+    }
+
+    /// Switches a tool. Tells whether that changed anything, and for whom.
+    pub(crate) fn turn(&self, name: &str, to: bool) -> Option<(bool, &Policy)> {
+        let (on, policy) = self.switched(name)?;
+        let changed = on.turn(to);
+        if changed {
+            self.listing.renew();
+        }
+        Some((changed, policy))
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(Tool::name)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

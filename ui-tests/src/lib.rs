@@ -55,7 +55,7 @@ impl App {
 }
 
 /// Refund an order.
-#[mcp_tool(scope = "refunds:write", destructive, guard = covers(ledger, cents).await)]
+#[mcp_tool(scope = "refunds:write", destructive, guard = covers(ledger, cents).await, confirm = "Refund {cents} cents?")]
 async fn refund(
     ledger: &Ledger,
     /// How much.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mcp_runtime::Switches;
 use mcp_runtime::prelude::*;
 use tokio::time::sleep;
 
@@ -15,6 +16,9 @@ pub(crate) fn tools() -> ToolSet {
         test_reconnection,
         test_trigger_tool_change,
         test_trigger_prompt_change,
+        tour_forget_everything,
+        tour_switch_refunds,
+        tour_refund,
     ]
 }
 
@@ -72,4 +76,28 @@ fn test_trigger_tool_change(changes: &Changes) -> &'static str {
 fn test_trigger_prompt_change(changes: &Changes) -> &'static str {
     changes.prompts();
     "Announced a change of the prompts."
+}
+
+/// Forgets everything, once a person has agreed to that: a client that can ask is asked, any other
+/// gets a token.
+#[mcp_tool(public, destructive, confirm = "Forget everything about {topic}?")]
+fn tour_forget_everything(
+    /// What to forget about
+    topic: String,
+) -> String {
+    format!("Nothing is known about {topic} any more.")
+}
+
+/// Gives money back, while that is switched on.
+#[mcp_tool(public)]
+fn tour_refund(cents: u32) -> u32 {
+    cents
+}
+
+/// Switches `tour_refund` on or off while the server runs.
+#[mcp_tool(public)]
+fn tour_switch_refunds(switches: &Switches, on: bool) -> ToolResult<bool> {
+    let refund = switches.tool("tour_refund");
+    let changed = if on { refund.on() } else { refund.off() }?;
+    Ok(changed)
 }

@@ -164,7 +164,7 @@ fn is_unambiguous(operation: &str) -> bool {
     !operation.contains('|')
 }
 
-fn same(one: &str, other: &str) -> bool {
+pub(super) fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 

@@ -234,13 +234,13 @@ impl App {
 
     /// The stream of what belongs to no request of a session.
     async fn feed(&self, head: &http::request::Parts) -> Answer {
-        let session = match self.named_session(head).await {
-            Ok((_, session)) => session,
+        let (caller, session) = match self.named_session(head).await {
+            Ok(named) => named,
             Err(answer) => return answer,
         };
         let outbox = Arc::new(Outbox::default());
         let changes = self.engine.changes.clone();
-        session.attach(&changes, Arc::clone(&outbox));
+        session.attach(&changes, Arc::clone(&outbox), caller);
         let open = async move {
             // Kept alive by its stream, and the stream by the server.
             let _session = session;

@@ -17,6 +17,7 @@ use self::folder::{Budget, File, Folder};
 use crate::caller::Caller;
 use crate::error::Refusal;
 use crate::policy::{self, Policy};
+use crate::switches::On;
 use crate::wire::list::{Listed, Listing, Pages, write_entry};
 
 /// The media type of a folder.
@@ -199,6 +200,7 @@ impl Gathered {
     fn listed(&self, uri: &str, entry: String) -> Listed {
         Listed {
             name: uri.to_owned(),
+            on: On::default(),
             roles: self.bound.policies[self.policy()].needed_roles().to_vec(),
             legacy: entry.clone(),
             modern: entry,

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::caller::Caller;
-use crate::changes::Changes;
+use crate::changes::{Changes, Offered};
 use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
 use crate::icon::{self, Icons};
@@ -35,9 +35,9 @@ const DISCOVER_TTL_MS: u32 = 60_000;
 
 /// A server, ready to answer. Everything in here is made once.
 pub(crate) struct Engine {
-    pub(crate) tools: Tools,
-    pub(crate) resources: Resources,
-    pub(crate) prompts: Prompts,
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) resources: Arc<Resources>,
+    pub(crate) prompts: Arc<Prompts>,
     pub(crate) skills: BoundSkills,
     pub(crate) clock: Clock,
     pub(crate) changes: Changes,
@@ -198,6 +198,12 @@ impl Engine {
              \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{full_meta}}}",
             json!(versions)
         );
+        let (tools, resources, prompts) = (Arc::new(tools), Arc::new(resources), Arc::new(prompts));
+        changes.offer(Offered {
+            tools: Arc::clone(&tools),
+            resources: Arc::clone(&resources),
+            prompts: Arc::clone(&prompts),
+        });
         Self {
             tools,
             resources,

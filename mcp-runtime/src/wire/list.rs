@@ -3,20 +3,26 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
 use crate::caller::Caller;
+use crate::switches::On;
 
-/// How long a client may keep a list, in milliseconds. A list changes only when the server does.
+/// How long a client may keep a list, in milliseconds. Who listens hears at once when something in
+/// it is switched on or off.
 pub(crate) const TTL_MS: u32 = 60_000;
+
 /// Combinations of roles whose pages are kept.
 const MAX_CLASSES: usize = 256;
 
 /// Something that is listed.
 pub(crate) struct Listed {
     pub(crate) name: String,
+    /// Nobody sees what is off.
+    pub(crate) on: On,
     /// Who sees it: callers with any of these roles, or everybody.
     pub(crate) roles: Vec<Cow<'static, str>>,
     /// Its entry for clients that initialize, and for those that do not.
@@ -40,7 +46,14 @@ pub(crate) struct Listing {
     page_size: usize,
     /// Not even those who see the same may share it: somebody else may not ask for it.
     private: bool,
-    everybody: Arc<Pages>,
+    made: ArcSwap<Made>,
+}
+
+/// The pages as they are until something is switched on or off, each made when it is first asked
+/// for.
+#[derive(Default)]
+struct Made {
+    everybody: OnceLock<Arc<Pages>>,
     classes: RwLock<HashMap<u64, Arc<Pages>>>,
 }
 
@@ -94,25 +107,32 @@ impl Listing {
                 rules.len()
             ));
         }
-        let mut listing = Self {
+        let listing = Self {
             field,
             items,
             rules,
             rule_of,
             page_size: page_size.max(1),
             private: !public,
-            ..Self::default()
+            made: ArcSwap::default(),
         };
-        listing.everybody = Arc::new(listing.write(0));
+        listing.everybody(&listing.made.load());
         Ok(listing)
+    }
+
+    /// Makes the pages anew: something was switched on or off. Whoever still makes old ones makes
+    /// them for nobody.
+    pub(crate) fn renew(&self) {
+        self.made.store(Arc::default());
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {
         let class = self.class(caller);
+        let made = self.made.load();
         if class == 0 {
-            return Arc::clone(&self.everybody);
+            return self.everybody(&made);
         }
-        if let Some(pages) = self
+        if let Some(pages) = made
             .classes
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -121,11 +141,15 @@ impl Listing {
             return Arc::clone(pages);
         }
         let pages = Arc::new(self.write(class));
-        let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut classes = made.classes.write().unwrap_or_else(PoisonError::into_inner);
         if classes.len() < MAX_CLASSES {
             classes.insert(class, Arc::clone(&pages));
         }
         pages
+    }
+
+    fn everybody(&self, made: &Made) -> Arc<Pages> {
+        Arc::clone(made.everybody.get_or_init(|| Arc::new(self.write(0))))
     }
 
     /// A bit for each role rule that the caller satisfies.
@@ -141,7 +165,7 @@ impl Listing {
             .items
             .iter()
             .zip(&self.rule_of)
-            .filter(|(_, rule)| rule.is_none_or(|bit| class >> bit & 1 == 1))
+            .filter(|(item, rule)| item.on.is() && rule.is_none_or(|bit| class >> bit & 1 == 1))
             .map(|(item, _)| item)
             .collect();
         let mut hasher = DefaultHasher::new();

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use crate::caller::Caller;
 use crate::changes::Filter;
 use crate::json::Node;
-use crate::policy;
 use crate::wire::engine::{Engine, Link, Request, invalid_params};
 use crate::wire::message::Id;
 use crate::wire::reply::Reply;
@@ -53,6 +52,7 @@ impl Engine {
                 .into_iter()
                 .filter(|uri| self.may_watch(uri, &link.caller))
                 .collect(),
+            caller: Arc::clone(&link.caller),
         };
         let tag = json_of(&request.id);
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": tag });
@@ -93,17 +93,7 @@ impl Engine {
 
     /// Nobody hears of what they may not read.
     fn may_watch(&self, uri: &str, caller: &Caller) -> bool {
-        let skill = matches!(self.skills.file(uri, caller), Ok(Some(_)));
-        skill
-            || self.resources.find(uri).is_some_and(|(found, variables)| {
-                let of_scope = |name: &str| {
-                    variables
-                        .iter()
-                        .find(|(n, _)| *n == name)
-                        .map(|(_, v)| v.clone())
-                };
-                policy::authorize(&found.bound.policy, caller, &of_scope).is_ok()
-            })
+        matches!(self.skills.file(uri, caller), Ok(Some(_))) || self.resources.may_read(uri, caller)
     }
 }
 

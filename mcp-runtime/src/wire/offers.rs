@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
 use crate::bound::Bound;
 use crate::call::{self, BackChannel, Call};
 use crate::completion::{Complete, Completer, MAX_VALUES};
+use crate::digest::of_arguments;
 use crate::error::Refusal;
 use crate::json::{Node, Object};
 use crate::output::Outcome;
 use crate::policy;
-use crate::rounds::Rounds;
+use crate::rounds::{self, Rounds};
 use crate::tool_set::BoundTool;
 use crate::wire::engine::{Engine, Link, Request, header_mismatch, invalid_params};
 use crate::wire::reply::{Reply, Results};
@@ -271,7 +271,7 @@ impl Engine {
         };
         let back = if modern && reach.client.has_back_channel() {
             context.owner = Some(link.caller.owner());
-            context.arguments = Some(digest(arguments));
+            context.arguments = Some(of_arguments(arguments));
             BackChannel::Rounds(self.rounds(request, &context)?)
         } else if modern {
             BackChannel::Rounds(Rounds::default())
@@ -322,6 +322,8 @@ impl Engine {
                     responses
                         .0
                         .into_iter()
+                        // What only we write into a sealed state.
+                        .filter(|(key, _)| key != rounds::MARK)
                         .map(|(key, value)| (key.into_owned(), value.to_value())),
                 );
             }
@@ -351,26 +353,6 @@ impl Context<'_> {
             .to_string()
             .into_bytes()
     }
-}
-
-/// The digest of arguments, whatever the order of their members.
-fn digest(arguments: &Object<'_>) -> String {
-    fn sort(value: Value) -> Value {
-        match value {
-            Value::Object(object) => {
-                let sorted: BTreeMap<String, Value> =
-                    object.into_iter().map(|(k, v)| (k, sort(v))).collect();
-                json!(sorted)
-            }
-            Value::Array(items) => Value::Array(items.into_iter().map(sort).collect()),
-            other => other,
-        }
-    }
-    let value = sort(Node::Object(arguments.clone()).to_value());
-    Sha256::digest(value.to_string())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 async fn suggest(completer: Option<&Completer>, ask: Complete) -> Vec<String> {

@@ -41,7 +41,13 @@ mod wire;
 #[cfg(feature = "testing")]
 mod ask;
 #[cfg(feature = "testing")]
+mod confirm_tool;
+#[cfg(feature = "testing")]
+mod keys;
+#[cfg(feature = "testing")]
 mod live;
+#[cfg(feature = "testing")]
+mod switches;
 
 use jiff::Timestamp;
 use mcp_runtime::Clock;

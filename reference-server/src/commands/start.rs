@@ -14,7 +14,9 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     let tools = toolsets::tools(&config.toolsets)?;
     data::create(&config.data)?;
     let backend = backend(config, clock).await?;
-    let mut server = introduced(Server::with_state(App { backend }, tools)).clock(clock.clone());
+    let mut server = introduced(Server::with_state(App { backend }, tools))
+        .clock(clock.clone())
+        .keys(config.server_keys()?);
     if let Some(url) = &config.public_url {
         server = server.public_url(url);
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use mcp_runtime::{BootError, LogFormat, Result};
+use mcp_runtime::{BootError, Keys, LogFormat, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
     pub toolsets: Vec<String>,
+    pub keys: Vec<Secret>,
+    pub keys_file: Option<PathBuf>,
     pub log: Log,
     pub identity: Identity,
     pub backend: Backend,
@@ -152,6 +154,8 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             toolsets: Vec::new(),
+            keys: Vec::new(),
+            keys_file: None,
             log: Log::default(),
             identity: Identity::default(),
             backend: Backend::default(),
@@ -269,6 +273,27 @@ impl Config {
             Limiting::Off => RateLimits::Off,
         };
         Ok(settings)
+    }
+
+    /// What the MCP server signs and seals with. Processes on one data folder have the same.
+    ///
+    /// # Errors
+    /// When a secret is too short or a placeholder, or its file cannot be used.
+    pub fn server_keys(&self) -> Result<Keys> {
+        let told = |error: BootError| BootError::new(format!("keys: {error}"));
+        match (self.keys.split_first(), &self.keys_file) {
+            (Some(_), Some(_)) => Err(BootError::new(
+                "both keys and keys_file are set: the secrets stand in one place",
+            )),
+            (None, Some(file)) => Keys::from_file(file),
+            (Some((first, older)), None) => older
+                .iter()
+                .try_fold(Keys::new(first.reveal()).map_err(told)?, |keys, older| {
+                    keys.older(older.reveal())
+                })
+                .map_err(told),
+            (None, None) => Keys::new(data::secret(&self.data, "server.key")?.reveal()),
+        }
     }
 
     fn mail(&self) -> Result<Mail> {

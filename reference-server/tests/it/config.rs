@@ -171,6 +171,48 @@ fn secrets_do_not_show_in_errors() {
 }
 
 #[test]
+fn the_server_has_the_keys_it_is_given_or_makes_some_that_last() {
+    const ONE: &str = "vT8qLm3ZxN5pRw7yBc2dFg4hJk6s9AeUiO1r";
+    const TWO: &str = "Qm4nVb7xCz2LkJh9GfDs3ApOi8UyTr5EwKj0";
+    let folder = TempDir::new().expect("a temporary folder");
+    let (data, file) = (folder.path().join("data"), folder.path().join("keys"));
+    std::fs::write(&file, format!("{TWO}\n{ONE}\n")).expect("written");
+    let (data, file) = (data.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+    let both = format!("{ONE},{TWO}");
+    for (variable, said) in [
+        (("MCP_LISTEN", "127.0.0.1:1"), Ok(1)),
+        (("MCP_KEYS", ONE), Ok(1)),
+        (("MCP_KEYS", both.as_str()), Ok(2)),
+        (("MCP_KEYS_FILE", file), Ok(2)),
+        (("MCP_KEYS", "short"), Err("5 bytes")),
+        (
+            ("MCP_KEYS", "changeme-changeme-changeme-changeme-now"),
+            Err("placeholder"),
+        ),
+        (("MCP_KEYS_FILE", "nowhere/keys"), Err("nowhere/keys")),
+    ] {
+        let config = load("", &[("MCP_DATA", data), variable]).expect("settings");
+        let keys = config.server_keys().map_err(|error| error.to_string());
+        match said {
+            Ok(count) => {
+                let shown = format!("{:?} {config:?}", keys.expect(variable.0));
+                assert!(shown.contains(&format!("secrets: {count}")), "{shown}");
+                assert!(!shown.contains(ONE) && !shown.contains(TWO), "{shown}");
+            }
+            Err(why) => {
+                let error = keys.expect_err(variable.1);
+                assert!(error.contains(why), "{error}");
+            }
+        }
+    }
+    let made = std::fs::read_to_string(format!("{data}/server.key")).expect("made");
+    assert!(made.trim().len() >= 32);
+    let config = load(&format!("keys = [\"{ONE}\"]"), &[("MCP_KEYS_FILE", file)]);
+    let error = config.expect("settings").server_keys().expect_err("both");
+    assert!(error.to_string().contains("keys_file"), "{error}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_said_to_be_missing() {
     let error = Config::load(Some(Path::new("nowhere.toml")), []).expect_err("missing");
     assert!(error.to_string().contains("nowhere.toml"));
