@@ -18,12 +18,15 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::error::{BootError, Result};
+use crate::http::accept::Replies;
 use crate::http::app::App;
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
+use crate::http::stream::EndEvent;
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
+use crate::store::Store;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
@@ -65,6 +68,11 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    replies: Replies,
+    strict_accept: bool,
+    end_event: EndEvent,
+    session_limits: SessionLimits,
+    store: Option<Arc<dyn Store>>,
 }
 
 impl Server<()> {
@@ -98,6 +106,11 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            replies: Replies::default(),
+            strict_accept: false,
+            end_event: EndEvent::default(),
+            session_limits: SessionLimits::default(),
+            store: None,
         }
     }
 
@@ -120,6 +133,45 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn sessions(mut self, mode: SessionMode) -> Self {
         self.modes.sessions = mode;
+        self
+    }
+
+    /// How many sessions there may be, and for how long.
+    #[must_use]
+    pub fn session_limits(mut self, limits: SessionLimits) -> Self {
+        self.session_limits = limits;
+        self
+    }
+
+    /// Where the server keeps what several instances of it share, or what outlives its process.
+    /// With it, any instance goes on with a session that another one has opened; without, sessions
+    /// are in memory alone.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The form of answers over HTTP, for clients that accept both; negotiated unless said
+    /// otherwise.
+    #[must_use]
+    pub fn replies(mut self, replies: Replies) -> Self {
+        self.replies = replies;
+        self
+    }
+
+    /// Refuses messages over HTTP whose `Accept` does not list both `application/json` and
+    /// `text/event-stream`, as the letter of MCP has it (406).
+    #[must_use]
+    pub fn strict_accept(mut self) -> Self {
+        self.strict_accept = true;
+        self
+    }
+
+    /// What a stream says after its answer; nothing unless said otherwise.
+    #[must_use]
+    pub fn sse_end_event(mut self, event: EndEvent) -> Self {
+        self.end_event = event;
         self
     }
 
@@ -281,13 +333,16 @@ impl<S: Send + Sync + 'static> Server<S> {
                     self.clock.clone(),
                     &self.identity,
                     self.modes,
-                    Sessions::new(SessionLimits::default(), self.clock),
+                    Sessions::new(self.session_limits, self.clock, self.store),
                     Changes::default(),
                 )),
                 auth: self.auth,
                 guard,
                 path,
                 max_body: self.max_body,
+                replies: self.replies,
+                strict_accept: self.strict_accept,
+                end_event: self.end_event,
                 service,
                 version: self.identity.version,
                 stopping: AtomicBool::new(false),
@@ -392,7 +447,10 @@ impl Service {
             )));
         }
         tracing::info!(target: "mcp::http", %address, url = self.url(address), tools = self.tools().count(), "serving");
+        let engine = Arc::clone(&self.app.engine);
         listener::serve(listener, self.app, self.limits, stop).await?;
+        // Calls that go on without their clients do not outlive the server.
+        engine.sessions.stop();
         tracing::info!(target: "mcp::http", "stopped");
         Ok(())
     }

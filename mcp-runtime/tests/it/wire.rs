@@ -816,7 +816,7 @@ async fn media_types() {
         let reply = good().header("accept", accept).send(&server).await;
         assert_eq!(
             header(&reply, "content-type"),
-            Some("text/event-stream"),
+            Some("text/event-stream; charset=utf-8"),
             "TR-10: {accept} takes no JSON"
         );
         assert_eq!(header(&reply, "x-accel-buffering"), Some("no"), "TR-46");
