@@ -100,7 +100,7 @@ impl App {
                 self.head(&head).await
             }
             Method::DELETE if self.has_sessions() => self.end_session(&head).await,
-            _ => not_allowed(self.has_sessions()),
+            _ => not_allowed(self.has_sessions() && !feed::is_modern(&head.headers)),
         };
         if let Some(origin) = origin {
             share_with(origin, answer.headers_mut());

@@ -34,7 +34,7 @@ impl App {
         let Some(id) = headers.get(SESSION) else {
             return Ok(None);
         };
-        if !self.has_sessions() || version(headers).is_some_and(Revision::is_modern) {
+        if !self.has_sessions() || is_modern(headers) {
             return Ok(None);
         }
         // What is not text is no id of ours.
@@ -155,7 +155,7 @@ impl App {
         &self,
         head: &http::request::Parts,
     ) -> Result<(Arc<Caller>, Arc<Session>), Answer> {
-        if version(&head.headers).is_some_and(Revision::is_modern) {
+        if is_modern(&head.headers) {
             return Err(not_allowed(false));
         }
         let caller = self.caller(head).await?;
@@ -169,6 +169,10 @@ impl App {
 /// The revision that the header of a request names.
 pub(super) fn version(headers: &HeaderMap) -> Option<Revision> {
     Revision::parse(Routing(headers).version().ok()??)
+}
+
+pub(super) fn is_modern(headers: &HeaderMap) -> bool {
+    version(headers).is_some_and(Revision::is_modern)
 }
 
 /// Whether a client takes an event without a message: those before 2025-11-25 may not.
