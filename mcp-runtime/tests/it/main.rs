@@ -30,10 +30,16 @@ mod schema;
 #[cfg(feature = "testing")]
 mod stdio;
 #[cfg(feature = "testing")]
+mod sessions;
+#[cfg(feature = "testing")]
+mod streams;
+#[cfg(feature = "testing")]
 mod wire;
 
 #[cfg(feature = "testing")]
 mod ask;
+#[cfg(feature = "testing")]
+mod events;
 #[cfg(feature = "testing")]
 mod live;
 
