@@ -19,6 +19,7 @@ use crate::http::stream::{AnswerBody, EndEvent, Events, Running, Seat};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::wire::engine::{Engine, Link};
+use crate::wire::message;
 use crate::wire::reply::{Challenge, Reply, code};
 
 /// Which session of the earlier revisions a request belongs to.
@@ -129,10 +130,7 @@ impl App {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };
-        let session = match self.session(&head.headers, &caller).await {
-            Ok(session) => session,
-            Err(answer) => return answer,
-        };
+        let session = self.session(&head.headers, &caller).await;
         let bytes = match body::read(&head.headers, body, self.max_body).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => return close(self.too_large()),
@@ -141,6 +139,12 @@ impl App {
             }
         };
         let form = accepted.form(self.replies, listens(&head.headers));
+        let session = match session {
+            Ok(session) => session,
+            // Whoever begins anew need not know that the old one is gone.
+            Err(_) if message::is_initialize(&bytes) => None,
+            Err(answer) => return answer,
+        };
         let outbox = Arc::new(Outbox::default());
         let link = Link {
             caller,
