@@ -229,10 +229,10 @@ impl Outbox {
         Some(self.read())
     }
 
-    /// Whether somebody reads, or something still comes.
+    /// Whether somebody reads, or an answer still comes.
     pub(crate) fn is_alive(&self) -> bool {
         let queue = self.lock();
-        queue.attached || !queue.ended
+        queue.attached || !(queue.ended || self.feed)
     }
 
     pub(crate) fn is_read(&self) -> bool {
@@ -253,11 +253,9 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         if let Some(kept) = self.kept.get() {
-            let queue = self
-                .queue
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
-            kept.keeper.give_back(queue.waiting_bytes + queue.sent.bytes);
+            let queue = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner);
+            kept.keeper
+                .give_back(queue.waiting_bytes + queue.sent.bytes);
             kept.keeper.forget_one();
         }
     }
@@ -290,10 +288,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// The next message, with its number where it can be resumed after; `None` at the end.
-    pub(crate) fn poll_next(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<(u64, Vec<u8>)>> {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<(u64, Vec<u8>)>> {
         let mut queue = self.outbox.lock();
         if queue.reader != self.number {
             return Poll::Ready(None);

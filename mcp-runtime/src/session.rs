@@ -237,8 +237,12 @@ impl Session {
             && let Some((_, listening)) = &*lock(&self.listening)
         {
             let (before, after) = (&before.subscriptions, &facts.subscriptions);
-            before.difference(after).for_each(|uri| listening.watch(uri, false));
-            after.difference(before).for_each(|uri| listening.watch(uri, true));
+            before
+                .difference(after)
+                .for_each(|uri| listening.watch(uri, false));
+            after
+                .difference(before)
+                .for_each(|uri| listening.watch(uri, true));
         }
     }
 
@@ -496,10 +500,7 @@ impl Sessions {
     }
 
     /// Opens a session for a stream of its own; it ends with the stream, unless it is used.
-    pub(crate) async fn open_for_stream(
-        &self,
-        caller: &Caller,
-    ) -> Result<Arc<Session>, NoSession> {
+    pub(crate) async fn open_for_stream(&self, caller: &Caller) -> Result<Arc<Session>, NoSession> {
         let session = self.open(caller, Client::default()).await?;
         session.provisional.store(true, Ordering::Relaxed);
         Ok(session)
@@ -721,4 +722,15 @@ fn check_owner(owner: &str, caller: &Caller) -> Result<(), NoSession> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small() {
+        let size = size_of::<Session>();
+        assert!(size <= 768, "{size} bytes");
+    }
 }

@@ -137,7 +137,10 @@ mod tests {
             (Some("Application/*;q=0.5"), Some(Json)),
             (Some("text/event-stream"), Some(Events)),
             (Some("text/*"), Some(Events)),
-            (Some("application/json;q=0, text/event-stream"), Some(Events)),
+            (
+                Some("application/json;q=0, text/event-stream"),
+                Some(Events),
+            ),
             (Some("application/json;q=0, */*"), Some(Events)),
             (Some("text/event-stream;q=0, */*"), Some(Json)),
             (Some("application/json; q=0"), None),

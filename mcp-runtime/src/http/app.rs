@@ -138,13 +138,14 @@ impl App {
                 return close(plain(StatusCode::BAD_REQUEST, "The body ended early\n"));
             }
         };
-        let form = accepted.form(self.replies, listens(&head.headers));
         let session = match session {
             Ok(session) => session,
             // Whoever begins anew need not know that the old one is gone.
             Err(_) if message::is_initialize(&bytes) => None,
             Err(answer) => return answer,
         };
+        let listens = self.replies == Replies::Json && listens(&head.headers);
+        let form = accepted.form(self.replies, listens);
         let outbox = Arc::new(Outbox::default());
         let link = Link {
             caller,
@@ -350,12 +351,7 @@ impl Call {
 }
 
 /// Runs a call of a session to its end, whoever reads its stream.
-async fn finish(
-    engine: Arc<Engine>,
-    session: Arc<Session>,
-    running: Running,
-    outbox: Arc<Outbox>,
-) {
+async fn finish(engine: Arc<Engine>, session: Arc<Session>, running: Running, outbox: Arc<Outbox>) {
     // Readers must not wait for what never comes, whatever happens to the call.
     let ends = Ends(&outbox);
     let message = tokio::select! {
@@ -524,7 +520,11 @@ fn preflight(from_page: bool, sessions: bool) -> Answer {
     if from_page {
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(if sessions { "GET, POST, DELETE" } else { "POST" }),
+            HeaderValue::from_static(if sessions {
+                "GET, POST, DELETE"
+            } else {
+                "POST"
+            }),
         );
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,

@@ -100,7 +100,10 @@ impl App {
         self.engine.sessions.keeper.admit(&session, &outbox);
         session.attach(&self.engine.changes, Arc::clone(&outbox));
         let seat = Seat::of_feed(&self.engine, &session, outbox.read());
-        in_session(&session, Events::of_session(seat, primes(version), EndEvent::None))
+        in_session(
+            &session,
+            Events::of_session(seat, primes(version), EndEvent::None),
+        )
     }
 
     /// The rest of a stream of this session, after an event that its client has seen.
@@ -122,7 +125,11 @@ impl App {
         } else {
             Seat::of_call(&self.engine, &session, reader)
         };
-        let end = if is_feed { EndEvent::None } else { self.end_event };
+        let end = if is_feed {
+            EndEvent::None
+        } else {
+            self.end_event
+        };
         in_session(&session, Events::of_session(seat, false, end))
     }
 
@@ -160,9 +167,7 @@ impl App {
         }
         let caller = self.caller(head).await?;
         let session = self.session(&head.headers, &caller).await?;
-        session
-            .map(|session| (caller, session))
-            .ok_or_else(unnamed)
+        session.map(|session| (caller, session)).ok_or_else(unnamed)
     }
 }
 

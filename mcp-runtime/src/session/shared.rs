@@ -82,7 +82,8 @@ impl Shared {
     pub(super) async fn look(&self, id: &str) -> Result<Record, NoSession> {
         let (mut record, bytes) = self.read(id).await?;
         let now_ms = self.clock.now().as_millisecond();
-        let age = |since: i64| Duration::from_millis(now_ms.saturating_sub(since).max(0).unsigned_abs());
+        let age =
+            |since: i64| Duration::from_millis(now_ms.saturating_sub(since).max(0).unsigned_abs());
         if age(record.created) >= self.limits.life || age(record.used) >= self.limits.idle {
             self.remove(id).await?;
             return Err(NoSession::Unknown);
@@ -121,7 +122,11 @@ impl Shared {
     }
 
     /// Notes that a question waits for its answer.
-    pub(super) async fn ask(self: &Arc<Self>, id: &str, number: u64) -> Result<Question, NoSession> {
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        id: &str,
+        number: u64,
+    ) -> Result<Question, NoSession> {
         let key = answer_key(id, number);
         let noted = self.store.put(&key, OPEN, self.question_end()).await;
         noted.map_err(|error| unavailable(&error))?;
@@ -141,9 +146,7 @@ impl Shared {
         let key = answer_key(id, number);
         let bytes = serde_json::to_vec(answer).map_err(|error| unavailable(&error))?;
         let laid = self.store.replace(&key, OPEN, &bytes, self.question_end());
-        laid.await
-            .map(|_| ())
-            .map_err(|error| unavailable(&error))
+        laid.await.map(|_| ()).map_err(|error| unavailable(&error))
     }
 
     async fn read(&self, id: &str) -> Result<(Record, Vec<u8>), NoSession> {

@@ -366,9 +366,7 @@ impl Engine {
             "subscriptions/listen" if modern => self.listen(&request, link).await,
             "initialize" if !modern => self.initialize(&request, link).await,
             "ping" if !modern => Reply::result(&request.id, b"{}"),
-            "logging/setLevel" if !modern && self.modes.logging => {
-                set_level(&request, link).await
-            }
+            "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link).await,
             "resources/subscribe" if !modern && resources => {
                 self.subscribe(&request, link, true).await
             }

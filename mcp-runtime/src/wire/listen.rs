@@ -88,9 +88,7 @@ impl Engine {
         };
         match session.subscribe(uri, on).await {
             Ok(true) => Reply::result(&request.id, b"{}"),
-            Ok(false) => {
-                invalid_params(&request.id, 200, "too many subscriptions in this session")
-            }
+            Ok(false) => invalid_params(&request.id, 200, "too many subscriptions in this session"),
             Err(error) => without_session(&request.id, error),
         }
     }

@@ -22,7 +22,10 @@ impl Event {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut lines = self.0.iter().filter(|(known, _)| known == name);
         let (_, value) = lines.next()?;
-        assert!(lines.next().is_none(), "`{name}` twice in one event: {self:?}");
+        assert!(
+            lines.next().is_none(),
+            "`{name}` twice in one event: {self:?}"
+        );
         Some(value)
     }
 
@@ -118,10 +121,7 @@ impl Events {
     fn text(&self) -> (String, bool) {
         let mut body = Vec::new();
         let mut rest = &self.raw[..];
-        loop {
-            let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") else {
-                break;
-            };
+        while let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
             let size = std::str::from_utf8(&rest[..end]).unwrap();
             let size = usize::from_str_radix(size, 16).unwrap();
             if size == 0 {
@@ -137,6 +137,9 @@ impl Events {
     }
 
     async fn read(&mut self) -> bool {
-        within(self.stream.read_buf(&mut self.raw)).await.unwrap_or(0) > 0
+        within(self.stream.read_buf(&mut self.raw))
+            .await
+            .unwrap_or(0)
+            > 0
     }
 }

@@ -48,7 +48,11 @@ async fn talk(call: &Call, gate: &Arc<Gate>) -> String {
     let _tells = Tells(Arc::clone(gate));
     call.log(LogLevel::Info, "talk", "one");
     gate.entered.add_permits(1);
-    let _ = gate.open.acquire().await.map(tokio::sync::SemaphorePermit::forget);
+    let _ = gate
+        .open
+        .acquire()
+        .await
+        .map(tokio::sync::SemaphorePermit::forget);
     call.log(LogLevel::Info, "talk", "two");
     "done".into()
 }
@@ -65,7 +69,11 @@ fn note(call: &Call) -> String {
 async fn away(call: &Call, gate: &Arc<Gate>) -> String {
     call.close_stream();
     gate.entered.add_permits(1);
-    let _ = gate.open.acquire().await.map(tokio::sync::SemaphorePermit::forget);
+    let _ = gate
+        .open
+        .acquire()
+        .await
+        .map(tokio::sync::SemaphorePermit::forget);
     "back".into()
 }
 
@@ -78,7 +86,10 @@ struct Name {
 #[mcp_tool(public)]
 async fn ask(call: &Call) -> ToolResult<String> {
     let answer = call.elicit::<Name>("Who?").await?;
-    Ok(answer.accepted().map(|answer| answer.name).unwrap_or_default())
+    Ok(answer
+        .accepted()
+        .map(|answer| answer.name)
+        .unwrap_or_default())
 }
 
 pub(crate) fn server() -> (Server<State>, Arc<Gate>) {
@@ -108,7 +119,8 @@ pub(crate) async fn session(live: &Live, revision: &str) -> String {
     let ask = initialize(revision, json!({ "elicitation": {} }));
     let answer = Events::open(live, &ask).await;
     let id = answer.header("mcp-session-id");
-    id.unwrap_or_else(|| panic!("no session: {}", answer.head)).to_owned()
+    id.unwrap_or_else(|| panic!("no session: {}", answer.head))
+        .to_owned()
 }
 
 pub(crate) trait In {
@@ -160,7 +172,11 @@ async fn the_client_decides_on_the_form_and_then_the_server() {
     ] {
         let test = TestServer::new(server().0.replies(replies)).unwrap();
         for (tool, expected) in [("echo", at_once), ("note", after_a_note)] {
-            let arguments = if tool == "echo" { json!({ "message": "done" }) } else { json!({}) };
+            let arguments = if tool == "echo" {
+                json!({ "message": "done" })
+            } else {
+                json!({})
+            };
             let ask = call("2025-06-18", tool, arguments).without("accept");
             let ask = match accept {
                 Some(accept) => ask.header("accept", accept),
@@ -214,7 +230,11 @@ async fn the_bytes_of_a_stream() {
     let live = Live::start(server().0.replies(Replies::Sse).build().unwrap()).await;
     let ask = call("2025-06-18", "echo", json!({ "message": "hi" }));
     let got = live.exchange(&ask.bytes()).await;
-    let (head, body) = got.to_ascii_lowercase().split_once("\r\n\r\n").map(|(h, b)| (h.to_owned(), b.to_owned())).unwrap();
+    let (head, body) = got
+        .to_ascii_lowercase()
+        .split_once("\r\n\r\n")
+        .map(|(h, b)| (h.to_owned(), b.to_owned()))
+        .unwrap();
     for line in [
         "content-type: text/event-stream; charset=utf-8",
         "cache-control: no-cache, no-store, must-revalidate, private",
@@ -233,7 +253,11 @@ async fn the_bytes_of_a_stream() {
     let mut events = Events::open(&live, &call(MODERN, "away", json!({}))).await;
     assert!(events.is_stream() && events.any().await.unwrap().get("").is_some());
     gate.open.add_permits(1);
-    assert_eq!(texts(&events.rest().await), ["back"], "the stream goes on without a session");
+    assert_eq!(
+        texts(&events.rest().await),
+        ["back"],
+        "the stream goes on without a session"
+    );
 }
 
 /// SE-17, SE-18: what a caller sends does not become an event.
@@ -246,14 +270,22 @@ async fn se_17_and_se_18_nothing_is_injected_into_a_stream() {
         for revision in ["2025-06-18", MODERN] {
             let ask = call(revision, "echo", json!({ "message": message }));
             let mut events = Events::open(&live, &ask).await;
-            assert_eq!(texts(&events.rest().await), [message.as_str()], "SE-17 {gap:?}");
+            assert_eq!(
+                texts(&events.rest().await),
+                [message.as_str()],
+                "SE-17 {gap:?}"
+            );
         }
     }
     let id = "1\nevent: pwn\nid: 9";
     let body = json!({ "jsonrpc": "2.0", "id": id, "method": "ping" }).to_string();
     let mut events = Events::open(&live, &Ask::raw(body)).await;
     let all = events.rest().await;
-    assert_eq!((all.len(), all[0].message()["id"].as_str()), (1, Some(id)), "SE-18");
+    assert_eq!(
+        (all.len(), all[0].message()["id"].as_str()),
+        (1, Some(id)),
+        "SE-18"
+    );
 }
 
 #[tokio::test]
@@ -264,7 +296,11 @@ async fn a_stream_says_at_its_end_what_it_is_told_to() {
         (EndEvent::Complete, Some("complete")),
     ] {
         let (server, _) = server();
-        let service = server.replies(Replies::Sse).sse_end_event(end).build().unwrap();
+        let service = server
+            .replies(Replies::Sse)
+            .sse_end_event(end)
+            .build()
+            .unwrap();
         let live = Live::start(service).await;
         let id = session(&live, "2025-11-25").await;
         for ask in [
@@ -294,7 +330,10 @@ async fn a_call_of_a_session_goes_on_without_its_client_who_comes_back_for_the_r
     let mut first = Events::open(&live, &call("2025-11-25", "talk", json!({})).within(&id)).await;
     assert_eq!(first.header("mcp-session-id"), Some(&*id));
     let priming = first.next().await.unwrap();
-    assert_eq!((priming.get("data"), priming.get("retry")), (Some(""), Some("3000")));
+    assert_eq!(
+        (priming.get("data"), priming.get("retry")),
+        (Some(""), Some("3000"))
+    );
     let one = first.next().await.unwrap();
     assert_eq!(texts(std::slice::from_ref(&one)), ["one"]);
     drop(first);
@@ -303,7 +342,10 @@ async fn a_call_of_a_session_goes_on_without_its_client_who_comes_back_for_the_r
     passed(&gate.dropped).await;
 
     // After the last event seen; and from the beginning, for who lost that, too.
-    for (after, expected) in [(one.id(), vec!["two", "done"]), (priming.id(), vec!["one", "two", "done"])] {
+    for (after, expected) in [
+        (one.id(), vec!["two", "done"]),
+        (priming.id(), vec!["one", "two", "done"]),
+    ] {
         let ask = get("2025-11-25", &id).header("last-event-id", &after);
         let mut again = Events::open(&live, &ask).await;
         let rest = again.rest().await;
@@ -319,14 +361,21 @@ async fn a_call_of_a_session_goes_on_without_its_client_who_comes_back_for_the_r
 #[tokio::test]
 async fn only_clients_since_2025_11_25_are_primed_and_no_modern_stream_has_ids() {
     let live = Live::start(server().0.build().unwrap()).await;
-    for (revision, primed, numbered) in [("2025-06-18", false, true), ("2025-11-25", true, true), (MODERN, false, false)] {
+    for (revision, primed, numbered) in [
+        ("2025-06-18", false, true),
+        ("2025-11-25", true, true),
+        (MODERN, false, false),
+    ] {
         let ask = call(revision, "note", json!({}));
         let ask = if revision == MODERN {
-            Ask::modern("tools/call", json!({ "name": "note", "arguments": {}, "_meta": {
-                "io.modelcontextprotocol/protocolVersion": MODERN,
-                "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/logLevel": "info",
-            }}))
+            Ask::modern(
+                "tools/call",
+                json!({ "name": "note", "arguments": {}, "_meta": {
+                    "io.modelcontextprotocol/protocolVersion": MODERN,
+                    "io.modelcontextprotocol/clientCapabilities": {},
+                    "io.modelcontextprotocol/logLevel": "info",
+                }}),
+            )
         } else {
             ask.within(&session(&live, revision).await)
         };
@@ -342,7 +391,10 @@ async fn only_clients_since_2025_11_25_are_primed_and_no_modern_stream_has_ids()
 #[tokio::test]
 async fn se_08_and_se_09_event_ids_are_good_for_their_stream_and_session_only() {
     let live = Live::start(server().0.build().unwrap()).await;
-    let (ada, bob) = (session(&live, "2025-11-25").await, session(&live, "2025-11-25").await);
+    let (ada, bob) = (
+        session(&live, "2025-11-25").await,
+        session(&live, "2025-11-25").await,
+    );
     let mut streams = Vec::new();
     for _ in 0..2 {
         let ask = call("2025-11-25", "note", json!({})).within(&ada);
@@ -351,7 +403,11 @@ async fn se_08_and_se_09_event_ids_are_good_for_their_stream_and_session_only() 
     for (n, events) in streams.iter().enumerate() {
         let ask = get("2025-11-25", &ada).header("last-event-id", &events[1].id());
         let rest = Events::open(&live, &ask).await.rest().await;
-        assert_eq!(rest, events[2..], "SE-08: stream {n} has only its own events");
+        assert_eq!(
+            rest,
+            events[2..],
+            "SE-08: stream {n} has only its own events"
+        );
     }
     let known = streams[0][0].id();
     let stream = known.split_once('.').unwrap().0;
@@ -363,14 +419,21 @@ async fn se_08_and_se_09_event_ids_are_good_for_their_stream_and_session_only() 
         ("SE-09 a path", &ada, "0/../../1".into()),
         ("never sent", &ada, format!("{stream}.7")),
         ("a sign", &ada, format!("{stream}.+1")),
-        ("too large a number", &ada, format!("{stream}.99999999999999999999")),
+        (
+            "too large a number",
+            &ada,
+            format!("{stream}.99999999999999999999"),
+        ),
         ("no number", &ada, format!("{stream}.")),
         ("empty", &ada, String::new()),
     ] {
         let ask = get("2025-11-25", session).header("last-event-id", &id);
         let got = live.exchange(&ask.bytes()).await;
         assert_eq!(status(&got), 400, "{what}: {got:.400}");
-        assert!(got.contains("Last-Event-ID"), "{what}: says what to do: {got}");
+        assert!(
+            got.contains("Last-Event-ID"),
+            "{what}: says what to do: {got}"
+        );
     }
     live.stop().await;
 }
@@ -381,7 +444,8 @@ async fn a_call_without_its_client_is_ended_by_cancellation_or_with_its_session(
         let (server, gate) = server();
         let live = Live::start(server.build().unwrap()).await;
         let id = session(&live, "2025-11-25").await;
-        let mut events = Events::open(&live, &call("2025-11-25", "talk", json!({})).within(&id)).await;
+        let mut events =
+            Events::open(&live, &call("2025-11-25", "talk", json!({})).within(&id)).await;
         events.next().await.unwrap();
         passed(&gate.entered).await;
         let end = if how == "cancelled" {
@@ -394,7 +458,11 @@ async fn a_call_without_its_client_is_ended_by_cancellation_or_with_its_session(
         assert!([202, 204].contains(&status(&answer)), "{how}: {answer}");
         passed(&gate.dropped).await;
         let rest = events.rest().await;
-        assert_eq!(texts(&rest), ["one"], "{how}: the stream ends without an answer");
+        assert_eq!(
+            texts(&rest),
+            ["one"],
+            "{how}: the stream ends without an answer"
+        );
     }
 }
 
@@ -428,7 +496,11 @@ async fn a_tool_sends_its_client_away_until_the_answer_is_there() {
     gate.open.add_permits(1);
     let old = session(&live, "2025-06-18").await;
     let mut events = Events::open(&live, &call("2025-06-18", "away", json!({})).within(&old)).await;
-    let body = if events.is_stream() { texts(&events.rest().await) } else { vec!["back".into()] };
+    let body = if events.is_stream() {
+        texts(&events.rest().await)
+    } else {
+        vec!["back".into()]
+    };
     assert_eq!(body, ["back"]);
     live.stop().await;
 }
@@ -438,7 +510,10 @@ async fn a_stream_is_kept_for_a_minute_after_its_end() {
     let clock = crate::clock();
     let live = Live::start(server().0.clock(clock.clone()).build().unwrap()).await;
     let id = session(&live, "2025-11-25").await;
-    let all = Events::open(&live, &call("2025-11-25", "note", json!({})).within(&id)).await.rest().await;
+    let all = Events::open(&live, &call("2025-11-25", "note", json!({})).within(&id))
+        .await
+        .rest()
+        .await;
     for (later, expected) in [(59, 200), (2 * 60, 400)] {
         clock.advance(Duration::from_secs(later));
         let ask = get("2025-11-25", &id).header("last-event-id", &all[0].id());
@@ -470,6 +545,46 @@ async fn more_streams_than_a_session_may_keep_are_served_all_the_same() {
     let ask = call("2025-11-25", "note", json!({})).within(&id);
     let all = Events::open(&live, &ask).await.rest().await;
     assert!(all[0].get("retry").is_some(), "{all:?}");
+    live.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_changes_goes_on_after_the_last_that_was_heard() {
+    let service = server().0.build().unwrap();
+    let changes = service.changes().clone();
+    let live = Live::start(service).await;
+    let id = session(&live, "2025-11-25").await;
+    let mut feed = Events::open(&live, &get("2025-11-25", &id)).await;
+    let mut ids = vec![feed.next().await.unwrap().id()];
+    for _ in 0..3 {
+        changes.tools();
+        ids.push(feed.next().await.unwrap().id());
+    }
+    drop(feed);
+    // Often, and more often than a session keeps streams.
+    for _ in 0..20 {
+        let ask = get("2025-11-25", &id).header("last-event-id", &ids[1]);
+        let mut again = Events::open(&live, &ask).await;
+        for expected in &ids[2..] {
+            assert_eq!(&again.next().await.unwrap().id(), expected);
+        }
+        changes.prompts();
+        let new = again.next().await.unwrap();
+        assert_eq!(
+            new.message()["method"],
+            "notifications/prompts/list_changed"
+        );
+        ids.push(new.id());
+    }
+    for _ in 0..20 {
+        let mut feed = Events::open(&live, &get("2025-11-25", &id)).await;
+        assert!(
+            feed.next().await.unwrap().get("retry").is_some(),
+            "there is room for another"
+        );
+        drop(feed);
+        changes.tools();
+    }
     live.stop().await;
 }
 
