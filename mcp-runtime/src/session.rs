@@ -728,6 +728,64 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn sessions() -> Sessions {
+        Sessions::new(SessionLimits::default(), Clock::system(), None)
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_its_client_has_left_hears_nothing() {
+        let (sessions, changes) = (sessions(), Changes::default());
+        let session = sessions
+            .open(&Caller::anonymous(), Client::default())
+            .await
+            .unwrap();
+        let [first, second] = [(); 2].map(|()| Arc::new(Outbox::feed()));
+        session.attach(&changes, Arc::clone(&first));
+        session.attach(&changes, Arc::clone(&second));
+        sessions.joined(&session);
+        let reader = second.read();
+        // Leaving the first, which has fallen silent, does not end the second.
+        sessions.joined(&session);
+        sessions.left(&session, &first.read(), true);
+        changes.tools();
+        assert_eq!(
+            (first.has_said(), second.try_next().is_some()),
+            (false, true)
+        );
+        sessions.left(&session, &reader, true);
+        changes.tools();
+        assert!(!second.has_said());
+        assert!(lock(&session.listening).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_all_streams_keep_together_is_bounded_and_the_oldest_goes_first() {
+        let sessions = sessions();
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            let session = sessions
+                .open(&Caller::anonymous(), Client::default())
+                .await
+                .unwrap();
+            for _ in 0..10 {
+                let outbox = Arc::new(Outbox::default());
+                assert!(sessions.keeper.admit(&session, &outbox));
+                assert!(outbox.finish(vec![b'x'; 4 << 20]));
+                sessions.keeper.is_over(&session, &outbox);
+                let stream = outbox.stream().unwrap().to_owned();
+                kept.push((Arc::clone(&session), stream));
+            }
+        }
+        let (streams, bytes) = sessions.keeper.taken();
+        assert_eq!((streams, bytes), (16, 64 << 20));
+        let found: Vec<bool> = kept
+            .iter()
+            .map(|(session, stream)| session.resume(stream, 0).is_some())
+            .collect();
+        let expected: Vec<bool> = (0..30).map(|n| n >= 14).collect();
+        assert_eq!(found, expected);
+    }
+
     #[test]
     fn a_session_is_small() {
         let size = size_of::<Session>();
