@@ -494,7 +494,8 @@ async fn another_instance_goes_on_with_a_session_of_a_shared_store() {
 
 #[tokio::test]
 async fn an_answer_that_arrives_elsewhere_reaches_who_asked() {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 1000));
+    // Room for two sessions and one question: what nobody asked for has none.
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 3));
     let one = Live::start(server().0.store(Arc::clone(&store)).build().unwrap()).await;
     let other = Live::start(server().0.store(Arc::clone(&store)).build().unwrap()).await;
     let id = session(&one, REVISION).await;
