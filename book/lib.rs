@@ -28,6 +28,7 @@ pages! {
     "src/skills.md" => skills,
     "src/conversation.md" => conversation,
     "src/confirmation.md" => confirmation,
+    "src/streams.md" => streams,
     "src/serving.md" => serving,
     "src/testing.md" => testing,
 }

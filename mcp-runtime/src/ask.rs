@@ -188,7 +188,7 @@ impl Call {
         }
         match &self.inner().back {
             BackChannel::None => Err(ToolError::new(
-                "This needs to ask the client something, and this connection cannot: use a client that keeps a session.",
+                "This needs to ask the client something, and this connection cannot: it takes a client that keeps a session and accepts text/event-stream, and a server that streams.",
             )
             .code("no_back_channel")),
             BackChannel::Session(session) => {

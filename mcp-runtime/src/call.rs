@@ -29,6 +29,7 @@ use crate::policy::{self, Allowed, Variables};
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::switches::Switches;
+use crate::wire::revision::Revision;
 
 /// Answers one call of a function. Nothing runs without an [`Allowed`]; arguments are read only for
 /// those who may call.
@@ -248,6 +249,18 @@ impl Call {
     /// Whether a question of this call waits for its client.
     fn is_asking(&self) -> bool {
         self.0.asking.load(Ordering::Relaxed) > 0
+    }
+
+    /// Ends the stream of events while the call goes on: the client comes back for the rest, after
+    /// the pause that the stream told it (SEP-1699). Good before a long wait, for connections are
+    /// dear and proxies cut them.
+    ///
+    /// Only a client of 2025-11-25 with a session over HTTP can do that; elsewhere nothing happens.
+    pub fn close_stream(&self) {
+        let resumes = matches!(self.0.back, BackChannel::Session(_));
+        if resumes && self.0.reach.revision >= Revision::V2025_11_25 {
+            self.0.outbox.hang_up();
+        }
     }
 
     /// Who calls.

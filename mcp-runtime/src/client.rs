@@ -1,12 +1,14 @@
 //! What is known of the client of a request.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::json::{Node, Object};
 use crate::wire::revision::Revision;
 
 /// What a client declared that it can do, and what it asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Client {
     pub(crate) elicit_form: bool,
     pub(crate) elicit_url: bool,
@@ -14,6 +16,8 @@ pub(crate) struct Client {
     pub(crate) sampling_tools: bool,
     pub(crate) roots: bool,
     pub(crate) tasks: bool,
+    /// Of the request; a session has its own.
+    #[serde(skip)]
     pub(crate) log_level: Option<LogLevel>,
 }
 

@@ -21,11 +21,13 @@ use crate::clock::Clock;
 use crate::confirm;
 use crate::confirmation::{self, Desk};
 use crate::error::{BootError, Result};
+use crate::http::accept::Replies;
 use crate::http::app::{App, AuthMode};
 use crate::http::challenge::{Challenges, StepUp};
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
 use crate::http::resource_metadata::ResourceMetadata;
+use crate::http::stream::EndEvent;
 use crate::icon::{self, Icons};
 use crate::keys::Keys;
 use crate::policy::Policy;
@@ -87,6 +89,10 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    replies: Replies,
+    strict_accept: bool,
+    end_event: EndEvent,
+    session_limits: SessionLimits,
     store: Option<Arc<dyn Store>>,
     keys: Option<Keys>,
     confirm_life: Duration,
@@ -131,6 +137,10 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            replies: Replies::default(),
+            strict_accept: false,
+            end_event: EndEvent::default(),
+            session_limits: SessionLimits::default(),
             store: None,
             keys: None,
             confirm_life: confirmation::LIFE,
@@ -170,6 +180,45 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn sessions(mut self, mode: SessionMode) -> Self {
         self.modes.sessions = mode;
+        self
+    }
+
+    /// How many sessions there may be, and for how long.
+    #[must_use]
+    pub fn session_limits(mut self, limits: SessionLimits) -> Self {
+        self.session_limits = limits;
+        self
+    }
+
+    /// Where the server keeps what several instances of it share, or what outlives its process.
+    /// With it, any instance goes on with a session that another one has opened; without, sessions
+    /// are in memory alone.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The form of answers over HTTP, for clients that accept both; negotiated unless said
+    /// otherwise.
+    #[must_use]
+    pub fn replies(mut self, replies: Replies) -> Self {
+        self.replies = replies;
+        self
+    }
+
+    /// Refuses messages over HTTP whose `Accept` does not list both `application/json` and
+    /// `text/event-stream`, as the letter of MCP has it (406).
+    #[must_use]
+    pub fn strict_accept(mut self) -> Self {
+        self.strict_accept = true;
+        self
+    }
+
+    /// What a stream says after its answer; nothing unless said otherwise.
+    #[must_use]
+    pub fn sse_end_event(mut self, event: EndEvent) -> Self {
+        self.end_event = event;
         self
     }
 
@@ -334,15 +383,6 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
-    /// Where the server remembers what must be remembered across calls, such as which
-    /// confirmations are used up; in memory unless said otherwise. Several instances of a server
-    /// share one store.
-    #[must_use]
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
     /// The secret that the keys of the server come from. Several instances of a server share it;
     /// without one, each process makes its own keys.
     #[must_use]
@@ -421,6 +461,8 @@ impl<S: Send + Sync + 'static> Server<S> {
                 url.escape_debug()
             ));
         }
+        // Sessions are shared where there is something to share them in.
+        let shared = self.store.clone();
         let store = self
             .store
             .unwrap_or_else(|| Arc::new(MemoryStore::new(self.clock.clone(), STORE_CAPACITY)));
@@ -503,7 +545,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             self.clock.clone(),
             &self.identity,
             self.modes,
-            Sessions::new(SessionLimits::default(), self.clock),
+            Sessions::new(self.session_limits, self.clock, shared),
             Changes::default(),
         );
         if let Some(keys) = &self.keys {
@@ -522,6 +564,9 @@ impl<S: Send + Sync + 'static> Server<S> {
                 guard,
                 path,
                 max_body: self.max_body,
+                replies: self.replies,
+                strict_accept: self.strict_accept,
+                end_event: self.end_event,
                 service,
                 version: self.identity.version,
                 stopping: AtomicBool::new(false),
@@ -634,7 +679,10 @@ impl Service {
             )));
         }
         tracing::info!(target: "mcp::http", %address, url = self.url(address), tools = self.tools().count(), "serving");
+        let engine = Arc::clone(&self.app.engine);
         listener::serve(listener, self.app, self.limits, stop).await?;
+        // Calls that go on without their clients do not outlive the server.
+        engine.sessions.stop();
         tracing::info!(target: "mcp::http", "stopped");
         Ok(())
     }

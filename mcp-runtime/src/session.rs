@@ -1,14 +1,19 @@
 //! Sessions of the revisions before 2026-07-28: a record, not a task.
 //!
 //! A session remembers what its client declared, and which of our questions it has not answered
-//! yet. It is bound to its caller: to everybody else it does not exist.
+//! yet. It is bound to its caller: to everybody else it does not exist. Where the server has a
+//! store, the record is kept there, and any instance that shares the store goes on with it.
+
+mod shared;
+mod streams;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -17,19 +22,58 @@ use crate::caller::Caller;
 use crate::changes::{Changes, Filter, Listening};
 use crate::client::{Client, LogLevel};
 use crate::clock::Clock;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Reader};
+use crate::store::Store;
 use crate::wire::message::Id;
 
-/// Resources that one session may watch.
-const MAX_SUBSCRIPTIONS: usize = 100;
+use shared::{Record, Shared};
+pub(crate) use streams::Keeper;
 
-/// How many sessions there may be, and for how long.
+/// Resources that one session may watch, and the bytes of their URIs.
+const MAX_SUBSCRIPTIONS: usize = 100;
+const MAX_SUBSCRIPTION_BYTES: usize = 64 << 10;
+/// Ours have 64 characters.
+const MAX_ID: usize = 128;
+/// How often sessions that are over are looked for, when there is no room.
+const SWEEP_MS: i64 = 1000;
+
+/// How many sessions of the revisions before 2026-07-28 one instance of a server holds, and for
+/// how long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SessionLimits {
+#[must_use = "give them to `Server::session_limits`"]
+pub struct SessionLimits {
     pub(crate) total: usize,
     pub(crate) per_caller: usize,
     pub(crate) idle: Duration,
     pub(crate) life: Duration,
+}
+
+impl SessionLimits {
+    /// Sessions at once, of all callers; 10,000 unless said otherwise. Callers without a token
+    /// cannot be told apart, and get half of them together.
+    pub fn total(mut self, sessions: usize) -> Self {
+        self.total = sessions;
+        self
+    }
+
+    /// Sessions at once of one caller with a token; 100 unless said otherwise.
+    pub fn per_caller(mut self, sessions: usize) -> Self {
+        self.per_caller = sessions;
+        self
+    }
+
+    /// How long a session lives without a request, a running call or an open stream; 30 minutes
+    /// unless said otherwise.
+    pub fn idle(mut self, time: Duration) -> Self {
+        self.idle = time;
+        self
+    }
+
+    /// How long a session lives at most; 24 hours unless said otherwise.
+    pub fn life(mut self, time: Duration) -> Self {
+        self.life = time;
+        self
+    }
 }
 
 impl Default for SessionLimits {
@@ -43,98 +87,216 @@ impl Default for SessionLimits {
     }
 }
 
+/// Why there is no session to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSession {
+    /// There is none of this id for this caller.
+    Unknown,
+    TooMany,
+    /// The store does not say.
+    Unavailable,
+}
+
+/// What a session remembers of its client.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Facts {
+    client: Client,
+    log_level: Option<String>,
+    /// URIs about whose changes the client wants to hear.
+    subscriptions: BTreeSet<String>,
+}
+
 /// One client of an earlier revision.
 pub(crate) struct Session {
-    pub(crate) id: String,
-    owner: String,
-    client: Mutex<Client>,
-    log_level: Mutex<Option<LogLevel>>,
-    /// URIs about whose changes the client wants to hear.
-    subscriptions: Mutex<BTreeSet<String>>,
+    pub(crate) id: Arc<str>,
+    owner: Box<str>,
+    facts: Mutex<Facts>,
     /// There while a stream is open for what belongs to no request.
-    listening: Mutex<Option<Listening>>,
+    listening: Mutex<Option<(Arc<Outbox>, Listening)>>,
+    /// Streams that can be resumed.
+    streams: Mutex<Vec<Arc<Outbox>>>,
     /// Requests under way, by their id, to be cancelled.
     running: Mutex<HashMap<Id<'static>, Vec<(u64, CancellationToken)>>>,
-    next_question: AtomicU64,
+    next_number: AtomicU64,
     questions: Mutex<HashMap<u64, oneshot::Sender<Result<Value, Value>>>>,
+    /// Cancelled when the session ends; made when somebody waits for that.
+    ended: OnceLock<CancellationToken>,
+    is_ended: AtomicBool,
+    /// Opened for a stream, by a client that may never use its id.
+    provisional: AtomicBool,
+    readers: AtomicU64,
     created_ms: i64,
     used_ms: AtomicI64,
+    shared: Option<Arc<Shared>>,
 }
 
 impl Session {
     pub(crate) fn new(id: String, owner: String, client: Client, now: Timestamp) -> Self {
+        let facts = Facts {
+            client,
+            ..Facts::default()
+        };
+        Self::with(id.into(), owner.into(), facts, now.as_millisecond(), None)
+    }
+
+    fn with(
+        id: Arc<str>,
+        owner: Box<str>,
+        facts: Facts,
+        now_ms: i64,
+        shared: Option<Arc<Shared>>,
+    ) -> Self {
         Self {
             id,
             owner,
-            client: Mutex::new(client),
-            log_level: Mutex::default(),
-            subscriptions: Mutex::default(),
+            facts: Mutex::new(facts),
             listening: Mutex::default(),
+            streams: Mutex::default(),
             running: Mutex::default(),
-            next_question: AtomicU64::new(1),
+            next_number: AtomicU64::new(1),
             questions: Mutex::default(),
-            created_ms: now.as_millisecond(),
-            used_ms: AtomicI64::new(now.as_millisecond()),
+            ended: OnceLock::new(),
+            is_ended: AtomicBool::new(false),
+            provisional: AtomicBool::new(false),
+            readers: AtomicU64::new(0),
+            created_ms: now_ms,
+            used_ms: AtomicI64::new(now_ms),
+            shared,
         }
     }
 
     /// What the client declared.
     pub(crate) fn client(&self) -> Client {
-        lock(&self.client).clone()
+        lock(&self.facts).client.clone()
     }
 
     /// Learns what the client declared, on a connection that is its own session.
     pub(crate) fn introduce(&self, client: Client) {
-        *lock(&self.client) = client;
+        lock(&self.facts).client = client;
     }
 
     pub(crate) fn log_level(&self) -> Option<LogLevel> {
-        *lock(&self.log_level)
+        LogLevel::parse(lock(&self.facts).log_level.as_deref()?)
     }
 
-    pub(crate) fn set_log_level(&self, level: LogLevel) {
-        *lock(&self.log_level) = Some(level);
+    pub(crate) async fn set_log_level(&self, level: LogLevel) -> Result<(), NoSession> {
+        let name = level.as_str();
+        self.change(|facts| {
+            facts.log_level = Some(name.to_owned());
+            true
+        })
+        .await
+        .map(|_| ())
     }
 
     /// Hears of the changes of a resource, or no longer. `false` when there are too many.
-    pub(crate) fn subscribe(&self, uri: &str, on: bool) -> bool {
-        let mut subscriptions = lock(&self.subscriptions);
-        if on && subscriptions.len() >= MAX_SUBSCRIPTIONS {
-            return false;
-        }
-        if on {
-            subscriptions.insert(uri.to_owned());
-        } else {
+    pub(crate) async fn subscribe(&self, uri: &str, on: bool) -> Result<bool, NoSession> {
+        self.change(|facts| {
+            let subscriptions = &mut facts.subscriptions;
+            if on {
+                let bytes: usize = subscriptions.iter().map(String::len).sum();
+                let fits = subscriptions.len() < MAX_SUBSCRIPTIONS
+                    && bytes + uri.len() <= MAX_SUBSCRIPTION_BYTES;
+                return subscriptions.contains(uri) || fits && subscriptions.insert(uri.to_owned());
+            }
             subscriptions.remove(uri);
+            true
+        })
+        .await
+    }
+
+    /// Changes what is remembered, here and in the store; `false` when `change` says so.
+    async fn change(
+        &self,
+        change: impl Fn(&mut Facts) -> bool + Send + Sync,
+    ) -> Result<bool, NoSession> {
+        let Some(shared) = &self.shared else {
+            let mut facts = self.facts();
+            if !change(&mut facts) {
+                return Ok(false);
+            }
+            self.learn(facts);
+            return Ok(true);
+        };
+        let Some(record) = shared.change(&self.id, change).await? else {
+            return Ok(false);
+        };
+        self.learn(record.facts);
+        Ok(true)
+    }
+
+    fn facts(&self) -> Facts {
+        lock(&self.facts).clone()
+    }
+
+    /// Takes over what is remembered, and listens accordingly.
+    fn learn(&self, facts: Facts) {
+        let before = std::mem::replace(&mut *lock(&self.facts), facts.clone());
+        if before.subscriptions != facts.subscriptions
+            && let Some((_, listening)) = &*lock(&self.listening)
+        {
+            let (before, after) = (&before.subscriptions, &facts.subscriptions);
+            before
+                .difference(after)
+                .for_each(|uri| listening.watch(uri, false));
+            after
+                .difference(before)
+                .for_each(|uri| listening.watch(uri, true));
         }
-        if let Some(listening) = &*lock(&self.listening) {
-            listening.watch(uri, on);
-        }
-        true
     }
 
     /// Sends what belongs to no request to `outbox` from now on; an earlier stream falls silent.
     /// It hears of what `caller` may see.
     pub(crate) fn attach(&self, changes: &Changes, outbox: Arc<Outbox>, caller: Arc<Caller>) {
-        let uris = lock(&self.subscriptions).clone();
         let filter = Filter {
             tools: true,
             prompts: true,
             resources: true,
-            uris,
+            uris: self.facts().subscriptions,
             caller,
         };
-        *lock(&self.listening) = Some(changes.listen(outbox, filter, None));
+        let listening = changes.listen(Arc::clone(&outbox), filter, None);
+        *lock(&self.listening) = Some((outbox, listening));
+    }
+
+    /// Whether this is where the session sends what belongs to no request, or did.
+    fn detach(&self, outbox: &Arc<Outbox>) {
+        let mut listening = lock(&self.listening);
+        if listening
+            .as_ref()
+            .is_some_and(|(current, _)| Arc::ptr_eq(current, outbox))
+        {
+            *listening = None;
+        }
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Vec<Arc<Outbox>>> {
+        lock(&self.streams)
+    }
+
+    /// The stream that an event belongs to, read from the next event on. Streams of others, and
+    /// events that were never sent, are not found.
+    pub(crate) fn resume(&self, stream: &str, after: u64) -> Option<Reader> {
+        let found = self
+            .streams()
+            .iter()
+            .find(|known| known.stream() == Some(stream))
+            .cloned();
+        found?.resume(after)
     }
 
     /// Notes that a request is under way; the token says when its client has cancelled it.
     pub(crate) fn begin(&self, id: &Id<'_>) -> Running<'_> {
-        let number = self.next_question.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let (id, token) = (id.clone().into_owned(), CancellationToken::new());
         lock(&self.running)
             .entry(id.clone())
             .or_default()
             .push((number, token.clone()));
+        if self.has_ended() {
+            token.cancel();
+        }
         Running {
             session: self,
             id,
@@ -160,30 +322,90 @@ impl Session {
         method: &str,
         params: &Value,
     ) -> Option<Result<Value, Value>> {
-        let id = self.next_question.fetch_add(1, Ordering::Relaxed);
+        let id = match &self.shared {
+            None => self.next_number.fetch_add(1, Ordering::Relaxed),
+            // Unique among all instances, and a number that JavaScript can hold.
+            Some(_) => rand::random::<u64>() >> 12,
+        };
         let (answer, answered) = oneshot::channel();
         lock(&self.questions).insert(id, answer);
         // However the wait ends, the question is closed.
         let _closed = Closes { session: self, id };
+        let question = match &self.shared {
+            None => None,
+            Some(shared) => Some(shared.ask(&self.id, id).await.ok()?),
+        };
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         if !outbox.push(message.to_string().into_bytes()) {
             return None;
         }
-        answered.await.ok()
+        match question {
+            None => answered.await.ok(),
+            Some(question) => {
+                let answer = tokio::select! {
+                    answer = answered => answer.ok(),
+                    answer = question.answered() => answer,
+                };
+                question.close().await;
+                answer
+            }
+        }
     }
 
     /// Takes the answer of the client to one of our questions. Unknown ids are ignored: the
     /// question may have been given up.
-    pub(crate) fn answered(&self, id: u64, answer: Result<Value, Value>) {
-        if let Some(question) = lock(&self.questions).remove(&id) {
-            let _ = question.send(answer);
+    pub(crate) async fn answered(
+        &self,
+        id: u64,
+        answer: Result<Value, Value>,
+    ) -> Result<(), NoSession> {
+        let question = lock(&self.questions).remove(&id);
+        match (question, &self.shared) {
+            (Some(question), _) => {
+                let _ = question.send(answer);
+                Ok(())
+            }
+            // Asked by another instance, perhaps.
+            (None, Some(shared)) => shared.answer(&self.id, id, &answer).await,
+            (None, None) => Ok(()),
         }
+    }
+
+    /// Ends what goes on in the session.
+    fn end(&self) {
+        self.is_ended.store(true, Ordering::Release);
+        if let Some(ended) = self.ended.get() {
+            ended.cancel();
+        }
+        let running = std::mem::take(&mut *lock(&self.running));
+        running
+            .into_values()
+            .flatten()
+            .for_each(|(_, token)| token.cancel());
+        *lock(&self.listening) = None;
+        let streams = std::mem::take(&mut *self.streams());
+        for stream in streams {
+            stream.finish(Vec::new());
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Acquire)
+    }
+
+    async fn ended(&self) {
+        let ended = self.ended.get_or_init(CancellationToken::new);
+        if self.has_ended() {
+            ended.cancel();
+        }
+        ended.cancelled().await;
     }
 
     fn is_over(&self, now_ms: i64, limits: &SessionLimits) -> bool {
         let since = |ms: i64| u128::try_from(now_ms.saturating_sub(ms)).unwrap_or(0);
+        let busy = || self.readers.load(Ordering::Relaxed) > 0 || !lock(&self.running).is_empty();
         since(self.created_ms) >= limits.life.as_millis()
-            || since(self.used_ms.load(Ordering::Relaxed)) >= limits.idle.as_millis()
+            || since(self.used_ms.load(Ordering::Relaxed)) >= limits.idle.as_millis() && !busy()
     }
 }
 
@@ -220,82 +442,355 @@ impl Drop for Closes<'_> {
 
 /// All sessions of a server.
 pub(crate) struct Sessions {
-    pub(crate) limits: SessionLimits,
+    limits: SessionLimits,
     clock: Clock,
-    open: Mutex<HashMap<String, Arc<Session>>>,
+    open: Mutex<Open>,
+    pub(crate) keeper: Arc<Keeper>,
+    shared: Option<Arc<Shared>>,
+}
+
+#[derive(Default)]
+struct Open {
+    sessions: HashMap<Arc<str>, Arc<Session>>,
+    /// How many each caller has.
+    of: HashMap<Box<str>, usize>,
+    swept_ms: i64,
 }
 
 impl Sessions {
-    pub(crate) fn new(limits: SessionLimits, clock: Clock) -> Self {
+    pub(crate) fn new(limits: SessionLimits, clock: Clock, store: Option<Arc<dyn Store>>) -> Self {
         Self {
             limits,
+            keeper: Arc::new(Keeper::new(clock.clone())),
+            shared: store.map(|store| Arc::new(Shared::new(store, clock.clone(), limits))),
             clock,
             open: Mutex::default(),
         }
     }
 
-    /// Opens a session; `None` when there are too many.
-    pub(crate) fn open(&self, caller: &Caller, client: Client) -> Option<Arc<Session>> {
-        let now = self.clock.now();
-        let owner = caller.owner();
-        let mut open = lock(&self.open);
-        if !self.has_room(&open, caller, &owner) {
-            open.retain(|_, session| !session.is_over(now.as_millisecond(), &self.limits));
-            if !self.has_room(&open, caller, &owner) {
-                return None;
-            }
-        }
+    /// Opens a session.
+    pub(crate) async fn open(
+        &self,
+        caller: &Caller,
+        client: Client,
+    ) -> Result<Arc<Session>, NoSession> {
         // 256 random bits: whoever has the id is not thereby its owner, but nobody guesses it.
         let id = format!(
             "{:032x}{:032x}",
             rand::random::<u128>(),
             rand::random::<u128>()
         );
-        let session = Arc::new(Session::new(id.clone(), owner, client, now));
-        open.insert(id, Arc::clone(&session));
-        Some(session)
+        let session = Session::with(
+            id.into(),
+            caller.owner().into(),
+            Facts {
+                client,
+                ..Facts::default()
+            },
+            self.clock.now().as_millisecond(),
+            self.shared.clone(),
+        );
+        let session = self.admit(caller, session)?;
+        if let Some(shared) = &self.shared {
+            let record = Record::of(&session);
+            if let Err(error) = shared.create(&session.id, &record).await {
+                self.drop_session(&session.id);
+                return Err(error);
+            }
+        }
+        Ok(session)
     }
 
-    fn has_room(&self, open: &HashMap<String, Arc<Session>>, caller: &Caller, owner: &str) -> bool {
+    /// Opens a session for a stream of its own; it ends with the stream, unless it is used.
+    pub(crate) async fn open_for_stream(&self, caller: &Caller) -> Result<Arc<Session>, NoSession> {
+        let session = self.open(caller, Client::default()).await?;
+        session.provisional.store(true, Ordering::Relaxed);
+        Ok(session)
+    }
+
+    /// Adds a session, if there is room. One of the same id that is there already stays.
+    fn admit(&self, caller: &Caller, session: Session) -> Result<Arc<Session>, NoSession> {
+        let mut open = lock(&self.open);
+        if let Some(known) = open.sessions.get(&session.id) {
+            return Ok(Arc::clone(known));
+        }
+        let mut over = Vec::new();
+        if !self.has_room(&open, caller, &session.owner) {
+            over = self.sweep(&mut open);
+            if !self.has_room(&open, caller, &session.owner) {
+                drop(open);
+                over.iter().for_each(|session| session.end());
+                return Err(NoSession::TooMany);
+            }
+        }
+        let session = Arc::new(session);
+        *open.of.entry(session.owner.clone()).or_default() += 1;
+        open.sessions
+            .insert(Arc::clone(&session.id), Arc::clone(&session));
+        drop(open);
+        over.iter().for_each(|session| session.end());
+        Ok(session)
+    }
+
+    fn has_room(&self, open: &Open, caller: &Caller, owner: &str) -> bool {
         // Callers without a token cannot be told apart: together they get half of all sessions.
         let share = if caller.is_anonymous() {
             self.limits.total / 2
         } else {
             self.limits.per_caller
         };
-        // Counting is only worth it where a caller could have that many.
-        open.len() < self.limits.total
-            && (open.len() < share
-                || open
-                    .values()
-                    .filter(|session| session.owner == owner)
-                    .count()
-                    < share)
+        open.sessions.len() < self.limits.total
+            && open.of.get(owner).copied().unwrap_or_default() < share
+    }
+
+    /// Takes out the sessions that are over. Not more often than it is worth: who is refused asks
+    /// again.
+    fn sweep(&self, open: &mut Open) -> Vec<Arc<Session>> {
+        let now_ms = self.clock.now().as_millisecond();
+        if now_ms.abs_diff(open.swept_ms) < SWEEP_MS.unsigned_abs() {
+            return Vec::new();
+        }
+        open.swept_ms = now_ms;
+        let over: Vec<_> = open
+            .sessions
+            .values()
+            .filter(|session| session.is_over(now_ms, &self.limits))
+            .cloned()
+            .collect();
+        over.iter().for_each(|session| open.remove(&session.id));
+        over
     }
 
     /// The session of this id, if it is this caller's.
-    pub(crate) fn find(&self, id: &str, caller: &Caller) -> Option<Arc<Session>> {
-        let now = self.clock.now().as_millisecond();
-        let mut open = lock(&self.open);
-        let session = Arc::clone(open.get(id)?);
-        if session.is_over(now, &self.limits) {
-            open.remove(id);
-            return None;
+    pub(crate) async fn find(&self, id: &str, caller: &Caller) -> Result<Arc<Session>, NoSession> {
+        if id.len() > MAX_ID {
+            return Err(NoSession::Unknown);
         }
-        if session.owner != caller.owner() {
-            tracing::warn!(target: "mcp::session", caller = %caller, outcome = "session_principal_mismatch", "request refused");
-            return None;
+        self.keeper.sweep();
+        let found = lock(&self.open).sessions.get(id).cloned();
+        if let Some(session) = &found {
+            check_owner(&session.owner, caller)?;
         }
-        session.used_ms.store(now, Ordering::Relaxed);
-        Some(session)
+        let now_ms = self.clock.now().as_millisecond();
+        let session = match &self.shared {
+            None => {
+                let session = found.ok_or(NoSession::Unknown)?;
+                if session.is_over(now_ms, &self.limits) {
+                    self.drop_session(id);
+                    return Err(NoSession::Unknown);
+                }
+                session
+            }
+            Some(shared) => self.find_shared(shared, id, caller, found).await?,
+        };
+        session.used_ms.store(now_ms, Ordering::Relaxed);
+        session.provisional.store(false, Ordering::Relaxed);
+        Ok(session)
     }
 
-    /// Ends a session of this caller. `false` when there is none.
-    pub(crate) fn close(&self, id: &str, caller: &Caller) -> bool {
-        self.find(id, caller).is_some() && lock(&self.open).remove(id).is_some()
+    /// The store says whether a session lives, whatever is in memory.
+    async fn find_shared(
+        &self,
+        shared: &Arc<Shared>,
+        id: &str,
+        caller: &Caller,
+        found: Option<Arc<Session>>,
+    ) -> Result<Arc<Session>, NoSession> {
+        let record = match shared.look(id).await {
+            Ok(record) => record,
+            Err(error) => {
+                if error == NoSession::Unknown {
+                    self.drop_session(id);
+                }
+                return Err(error);
+            }
+        };
+        check_owner(&record.owner, caller)?;
+        let session = match found {
+            Some(session) => {
+                session.learn(record.facts);
+                session
+            }
+            None => {
+                let session = Session::with(
+                    id.into(),
+                    record.owner.into(),
+                    record.facts,
+                    record.created,
+                    Some(Arc::clone(shared)),
+                );
+                self.admit(caller, session)?
+            }
+        };
+        Ok(session)
     }
+
+    /// Ends a session of this caller.
+    pub(crate) async fn close(&self, id: &str, caller: &Caller) -> Result<(), NoSession> {
+        self.find(id, caller).await?;
+        if let Some(shared) = &self.shared {
+            shared.remove(id).await?;
+        }
+        self.drop_session(id);
+        Ok(())
+    }
+
+    /// A client has left a stream. What nobody will come back for ends with it.
+    pub(crate) fn left(&self, session: &Arc<Session>, reader: &Reader, is_feed: bool) {
+        session.readers.fetch_sub(1, Ordering::Relaxed);
+        let now_ms = self.clock.now().as_millisecond();
+        session.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        let ended = reader.leave();
+        if is_feed {
+            session.detach(&reader.outbox);
+        }
+        if is_feed && session.provisional.load(Ordering::Relaxed) {
+            self.drop_session(&session.id);
+            if let (Some(shared), Ok(runtime)) =
+                (&self.shared, tokio::runtime::Handle::try_current())
+            {
+                let (shared, id) = (Arc::clone(shared), Arc::clone(&session.id));
+                // Should that fail, the record expires by itself.
+                runtime.spawn(async move { shared.remove(&id).await });
+            }
+        } else if reader.outbox.stream().is_some() && (is_feed || ended) {
+            self.keeper.is_over(session, &reader.outbox);
+        }
+    }
+
+    /// A client reads a stream.
+    pub(crate) fn joined(&self, session: &Session) {
+        session.readers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ready when the session has ended, here or elsewhere, or its time has come.
+    pub(crate) async fn over(&self, session: &Session) {
+        let pause = Duration::from_secs(if self.shared.is_some() { 2 } else { 60 });
+        loop {
+            tokio::select! {
+                () = session.ended() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            let gone = match &self.shared {
+                None => session.is_over(self.clock.now().as_millisecond(), &self.limits),
+                Some(shared) => matches!(shared.look(&session.id).await, Err(NoSession::Unknown)),
+            };
+            if gone {
+                self.drop_session(&session.id);
+                return;
+            }
+        }
+    }
+
+    /// Ends all sessions here: the server has stopped. Those in a store live on.
+    pub(crate) fn stop(&self) {
+        let open = std::mem::take(&mut *lock(&self.open));
+        open.sessions.values().for_each(|session| session.end());
+    }
+
+    fn drop_session(&self, id: &str) {
+        let session = {
+            let mut open = lock(&self.open);
+            let session = open.sessions.get(id).cloned();
+            open.remove(id);
+            session
+        };
+        session.into_iter().for_each(|session| session.end());
+    }
+}
+
+impl Open {
+    fn remove(&mut self, id: &str) {
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        if let Some(count) = self.of.get_mut(&session.owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.of.remove(&session.owner);
+            }
+        }
+    }
+}
+
+/// A session of somebody else is answered like one that is not there.
+fn check_owner(owner: &str, caller: &Caller) -> Result<(), NoSession> {
+    if owner == caller.owner() {
+        return Ok(());
+    }
+    tracing::warn!(target: "mcp::session", caller = %caller, outcome = "session_principal_mismatch", "request refused");
+    Err(NoSession::Unknown)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions() -> Sessions {
+        Sessions::new(SessionLimits::default(), Clock::system(), None)
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_its_client_has_left_hears_nothing() {
+        let (sessions, changes) = (sessions(), Changes::default());
+        let session = sessions
+            .open(&Caller::anonymous(), Client::default())
+            .await
+            .unwrap();
+        let [first, second] = [(); 2].map(|()| Arc::new(Outbox::feed()));
+        session.attach(&changes, Arc::clone(&first), Arc::default());
+        session.attach(&changes, Arc::clone(&second), Arc::default());
+        sessions.joined(&session);
+        let reader = second.read();
+        // Leaving the first, which has fallen silent, does not end the second.
+        sessions.joined(&session);
+        sessions.left(&session, &first.read(), true);
+        changes.tools();
+        assert_eq!(
+            (first.has_said(), second.try_next().is_some()),
+            (false, true)
+        );
+        sessions.left(&session, &reader, true);
+        changes.tools();
+        assert!(!second.has_said());
+        assert!(lock(&session.listening).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_all_streams_keep_together_is_bounded_and_the_oldest_goes_first() {
+        let sessions = sessions();
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            let session = sessions
+                .open(&Caller::anonymous(), Client::default())
+                .await
+                .unwrap();
+            for _ in 0..10 {
+                let outbox = Arc::new(Outbox::default());
+                assert!(sessions.keeper.admit(&session, &outbox));
+                assert!(outbox.finish(vec![b'x'; 4 << 20]));
+                sessions.keeper.is_over(&session, &outbox);
+                let stream = outbox.stream().unwrap().to_owned();
+                kept.push((Arc::clone(&session), stream));
+            }
+        }
+        let (streams, bytes) = sessions.keeper.taken();
+        assert_eq!((streams, bytes), (16, 64 << 20));
+        let found: Vec<bool> = kept
+            .iter()
+            .map(|(session, stream)| session.resume(stream, 0).is_some())
+            .collect();
+        let expected: Vec<bool> = (0..30).map(|n| n >= 14).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_session_is_small() {
+        let size = size_of::<Session>();
+        assert!(size <= 768, "{size} bytes");
+    }
 }

@@ -135,7 +135,9 @@ fn messages(bytes: &[u8]) -> Vec<Value> {
     }
     let text = String::from_utf8_lossy(bytes);
     let events: Vec<Value> = text
-        .lines()
+        .split("\n\n")
+        .filter(|event| event.lines().any(|line| line == "event: message"))
+        .flat_map(str::lines)
         .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
         .collect();
     if events.is_empty() && !text.is_empty() {

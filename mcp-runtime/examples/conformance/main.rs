@@ -18,11 +18,12 @@ mod prompts;
 mod apps;
 
 use mcp_runtime::prelude::*;
-use mcp_runtime::{SessionMode, told_to_stop};
+use mcp_runtime::{Replies, SessionMode, told_to_stop};
 use tokio::net::TcpListener;
 
-const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful]\n\
-    ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful unless said otherwise.";
+const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful] [--replies negotiate|json|sse]\n\
+    ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful and replies negotiated \
+    unless said otherwise.";
 
 /// Where the skills are, whatever directory the server is started in.
 const SKILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/conformance/skills");
@@ -32,18 +33,22 @@ async fn main() -> mcp_runtime::Result {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     // The suite declares nothing to the server and still checks sessions: it needs them always.
-    let (address, sessions) = match args[..] {
-        [address] => (address, "stateful"),
-        [address, "--sessions", sessions] => (address, sessions),
-        _ => fail(),
+    let (mut sessions, mut replies) = (SessionMode::Stateful, Replies::Negotiate);
+    let [address, options @ ..] = &args[..] else {
+        fail()
     };
-    let sessions = match sessions {
-        "auto" => SessionMode::Auto,
-        "stateless" => SessionMode::Stateless,
-        "stateful" => SessionMode::Stateful,
-        _ => fail(),
-    };
-    let service = server().sessions(sessions).build()?;
+    for option in options.chunks(2) {
+        match option {
+            ["--sessions", "auto"] => sessions = SessionMode::Auto,
+            ["--sessions", "stateless"] => sessions = SessionMode::Stateless,
+            ["--sessions", "stateful"] => sessions = SessionMode::Stateful,
+            ["--replies", "negotiate"] => replies = Replies::Negotiate,
+            ["--replies", "json"] => replies = Replies::Json,
+            ["--replies", "sse"] => replies = Replies::Sse,
+            _ => fail(),
+        }
+    }
+    let service = server().sessions(sessions).replies(replies).build()?;
     let listener = TcpListener::bind(address).await?;
     println!("{}", service.url(listener.local_addr()?));
     service.serve_with(listener, told_to_stop()).await

@@ -57,9 +57,10 @@ fn test_logging_tool(call: &Call) -> &'static str {
     "Logged a message, if it was wanted."
 }
 
-/// Takes longer than a client may want to keep its connection.
+/// Takes longer than a client may want to keep its connection: it is to come back for the answer.
 #[mcp_tool(public, read_only)]
-async fn test_reconnection() -> &'static str {
+async fn test_reconnection(call: &Call) -> &'static str {
+    call.close_stream();
     sleep(2 * PAUSE).await;
     "Reconnection test completed."
 }

@@ -11,21 +11,21 @@ use hyper::body::Body;
 
 use crate::auth::{AuthError, Authenticate};
 use crate::caller::Caller;
-use crate::http::accept::{self, Form};
+use crate::http::accept::{self, Accepted, Replies};
 use crate::http::body::{self, BodyError};
 use crate::http::challenge::Challenges;
+use crate::http::feed;
 use crate::http::guard::{Guard, Outside};
 use crate::http::resource_metadata::ResourceMetadata;
-use crate::http::stream::{AnswerBody, Events, event};
+use crate::http::stream::{AnswerBody, EndEvent, Events, Running, Seat};
 use crate::outbox::Outbox;
 use crate::session::Session;
-use crate::wire::engine::{Engine, Link, SessionMode};
-use crate::wire::headers::Routing;
+use crate::wire::engine::{Engine, Link};
+use crate::wire::message;
 use crate::wire::reply::{Challenge, Reply, code};
-use crate::wire::revision::Revision;
 
 /// Which session of the earlier revisions a request belongs to.
-const SESSION: &str = "mcp-session-id";
+pub(super) const SESSION: &str = "mcp-session-id";
 
 /// Nothing here takes a query; clients that send one put little into it.
 const MAX_QUERY: usize = 8 << 10;
@@ -41,6 +41,9 @@ pub(crate) struct App {
     /// Where messages are posted, without a slash at its end.
     pub(crate) path: String,
     pub(crate) max_body: usize,
+    pub(crate) replies: Replies,
+    pub(crate) strict_accept: bool,
+    pub(crate) end_event: EndEvent,
     pub(crate) service: String,
     pub(crate) version: String,
     /// Set while the server drains: load balancers are to look elsewhere.
@@ -112,10 +115,13 @@ impl App {
         };
         let mut answer = match head.method {
             Method::POST => self.post(head, body).await,
-            Method::OPTIONS => preflight(origin.is_some()),
+            Method::OPTIONS => preflight(origin.is_some(), self.has_sessions()),
             Method::GET if self.has_sessions() => self.feed(&head).await,
+            Method::HEAD if self.has_sessions() && head.headers.contains_key(SESSION) => {
+                self.head(&head).await
+            }
             Method::DELETE if self.has_sessions() => self.end_session(&head).await,
-            _ => not_allowed(),
+            _ => not_allowed(self.has_sessions() && !feed::is_modern(&head.headers)),
         };
         if let Some(origin) = origin {
             share_with(origin, answer.headers_mut());
@@ -130,20 +136,21 @@ impl App {
                 "Send a JSON-RPC message with Content-Type: application/json\n",
             );
         }
-        let Some(accepted) = accept::accepted(&head.headers) else {
+        let Some(accepted) = accept::accepted(&head.headers, self.strict_accept) else {
             return plain(
                 StatusCode::NOT_ACCEPTABLE,
-                "Accept application/json, text/event-stream, or both\n",
+                if self.strict_accept {
+                    "Accept application/json and text/event-stream, both\n"
+                } else {
+                    "Accept application/json, text/event-stream, or both\n"
+                },
             );
         };
         let caller = match self.caller(&head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };
-        let session = match self.session(&head.headers, &caller) {
-            Ok(session) => session,
-            Err(answer) => return answer,
-        };
+        let session = self.session(&head.headers, &caller).await;
         let bytes = match body::read(&head.headers, body, self.max_body).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLarge) => return close(self.too_large()),
@@ -151,118 +158,76 @@ impl App {
                 return close(plain(StatusCode::BAD_REQUEST, "The body ended early\n"));
             }
         };
+        let session = match session {
+            Ok(session) => session,
+            // Whoever begins anew need not know that the old one is gone.
+            Err(_) if message::is_initialize(&bytes) => None,
+            Err(answer) => return answer,
+        };
+        let listens = self.replies == Replies::Json && listens(&head.headers);
+        let form = accepted.form(self.replies, listens);
         let outbox = Arc::new(Outbox::default());
         let link = Link {
             caller,
             outbox: Arc::clone(&outbox),
-            streams: accepted.events,
-            session,
+            streams: form != Replies::Json,
+            session: session.clone(),
             opens_sessions: true,
         };
         let in_body = self.challenges.in_body(&head.headers);
         let engine = Arc::clone(&self.engine);
+        let primes = session.is_some() && feed::primes(feed::version(&head.headers));
         let headers = head.headers;
-        let mut running =
+        let mut running: Running =
             Box::pin(async move { engine.handle(&bytes, Some(&headers), &link).await });
-        // An answer that comes before anything else is said is one body; else it ends a stream.
-        let first = std::future::poll_fn(|context| {
-            if let Poll::Ready(reply) = running.as_mut().poll(context) {
-                return Poll::Ready(Some(reply));
-            }
-            if accepted.events {
-                return outbox.poll_ready(context).map(|()| None);
-            }
-            Poll::Pending
-        })
-        .await;
+        let mut first = first(&mut running, &outbox, form).await;
+        if in_body && let Some(reply) = &mut first {
+            Challenges::move_into_body(reply);
+        }
         match first {
-            // What was said and never read: the client takes no events, or the call was too quick.
-            Some(reply) if accepted.events && outbox.has_any() => {
-                streaming(Events::body(Box::pin(std::future::ready(reply)), outbox))
-            }
+            Some(reply) if is_whole(&reply, accepted, form, &outbox) => self.respond(reply),
             Some(mut reply) => {
-                if in_body {
-                    Challenges::move_into_body(&mut reply);
-                }
-                self.respond(reply, accepted.form)
+                let message = std::mem::take(&mut reply.body);
+                let of_session = session.filter(|_| reply.status == 200);
+                let answer = self.stream(of_session, Call::Over(message), outbox, primes);
+                self.challenged(reply.challenge.take(), dress(answer, reply))
             }
-            None => streaming(Events::body(running, outbox)),
+            None => self.stream(session, Call::Running(running), outbox, primes),
         }
     }
 
-    fn has_sessions(&self) -> bool {
-        self.engine.modes.sessions != SessionMode::Stateless
-    }
-
-    /// The session that a request names, where that means something: not since 2026-07-28, and not
-    /// where there are none.
-    #[expect(clippy::result_large_err, reason = "an answer is made once, and sent")]
-    fn session(
+    /// The stream of a call. In a session the call does not depend on it: a client that loses the
+    /// connection can come back for the rest.
+    fn stream(
         &self,
-        headers: &HeaderMap,
-        caller: &Caller,
-    ) -> Result<Option<Arc<Session>>, Answer> {
-        let Some(id) = headers.get(SESSION) else {
-            return Ok(None);
+        session: Option<Arc<Session>>,
+        call: Call,
+        outbox: Arc<Outbox>,
+        primes: bool,
+    ) -> Answer {
+        let Some(session) = session else {
+            return streaming(Events::of_call(call.running(), outbox, self.end_event));
         };
-        let version = Routing(headers)
-            .version()
-            .ok()
-            .flatten()
-            .and_then(Revision::parse);
-        if !self.has_sessions() || version.is_some_and(Revision::is_modern) {
-            return Ok(None);
+        if !self.engine.sessions.keeper.admit(&session, &outbox) {
+            let body = Events::of_call(call.running(), outbox, self.end_event);
+            return feed::in_session(&session, body);
         }
-        let session = id
-            .to_str()
-            .ok()
-            .and_then(|id| self.engine.sessions.find(id, caller));
-        session.map(Some).ok_or_else(no_session)
-    }
-
-    /// The caller of a request without a body, and the session that it names.
-    async fn named_session(
-        &self,
-        head: &http::request::Parts,
-    ) -> Result<(Arc<Caller>, Arc<Session>), Answer> {
-        let caller = self.caller(head).await?;
-        let session = self.session(&head.headers, &caller)?;
-        session
-            .map(|session| (caller, session))
-            .ok_or_else(not_allowed)
-    }
-
-    /// The stream of what belongs to no request of a session.
-    async fn feed(&self, head: &http::request::Parts) -> Answer {
-        let (caller, session) = match self.named_session(head).await {
-            Ok(named) => named,
-            Err(answer) => return answer,
-        };
-        let outbox = Arc::new(Outbox::default());
-        let changes = self.engine.changes.clone();
-        session.attach(&changes, Arc::clone(&outbox), caller);
-        let open = async move {
-            // Kept alive by its stream, and the stream by the server.
-            let _session = session;
-            changes.closed().await;
-            Reply::accepted()
-        };
-        streaming(Events::body(Box::pin(open), outbox))
-    }
-
-    async fn end_session(&self, head: &http::request::Parts) -> Answer {
-        let (caller, session) = match self.named_session(head).await {
-            Ok(named) => named,
-            Err(answer) => return answer,
-        };
-        self.engine.sessions.close(&session.id, &caller);
-        let mut answer = Response::new(AnswerBody::default());
-        *answer.status_mut() = StatusCode::NO_CONTENT;
-        answer
+        let seat = Seat::of_call(&self.engine, &session, outbox.read());
+        match call {
+            Call::Over(message) => {
+                outbox.finish(message);
+            }
+            Call::Running(running) => {
+                let (engine, session) = (Arc::clone(&self.engine), Arc::clone(&session));
+                tokio::spawn(finish(engine, session, running, outbox));
+            }
+        }
+        let body = Events::of_session(seat, primes, self.end_event);
+        feed::in_session(&session, body)
     }
 
     /// Who sends this request. A token that is not good is refused, never overlooked.
-    async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
+    pub(super) async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
         // Put there by code of this process: a test, or the middleware of a larger application.
         if let Some(caller) = head.extensions.get::<Arc<Caller>>() {
             return Ok(Arc::clone(caller));
@@ -312,13 +277,15 @@ impl App {
             error,
             scope: String::new(),
         });
-        self.respond(reply, Form::Json)
+        self.respond(reply)
     }
 
     /// Puts a reply into HTTP, with the challenge that it carries.
-    fn respond(&self, mut reply: Reply, form: Form) -> Answer {
-        let challenge = reply.challenge.take();
-        let mut answer = respond(reply, form);
+    fn respond(&self, mut reply: Reply) -> Answer {
+        self.challenged(reply.challenge.take(), respond(reply))
+    }
+
+    fn challenged(&self, challenge: Option<Challenge>, mut answer: Answer) -> Answer {
         if let Some(value) = challenge.and_then(|it| self.challenges.header(&it)) {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }
@@ -333,7 +300,7 @@ impl App {
         let mut answer = match *method {
             Method::GET => json(StatusCode::OK, metadata.body.clone()),
             Method::HEAD => json(StatusCode::OK, Bytes::new()),
-            Method::OPTIONS => preflight(true),
+            Method::OPTIONS => preflight(true, false),
             _ => plain(StatusCode::METHOD_NOT_ALLOWED, ""),
         };
         let headers = answer.headers_mut();
@@ -359,7 +326,7 @@ impl App {
             &format!("The message is larger than {} bytes", self.max_body),
         );
         reply.status = 413;
-        respond(reply, Form::Json)
+        respond(reply)
     }
 
     fn health(&self, method: &Method, well: bool) -> Answer {
@@ -412,21 +379,114 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
-/// Puts a reply into HTTP.
-fn respond(reply: Reply, form: Form) -> Answer {
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut answer = match (reply.body.is_empty(), form) {
-        (true, _) => Response::new(AnswerBody::default()),
-        (_, Form::Json) => json(status, reply.body.into()),
-        (_, Form::Sse) => one_event(&reply.body),
+/// Waits for the answer, or for a reason to begin a stream before it: `None`.
+async fn first(running: &mut Running, outbox: &Outbox, form: Replies) -> Option<Reply> {
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(reply) = running.as_mut().poll(context) {
+            return Poll::Ready(Some(reply));
+        }
+        match form {
+            Replies::Json => Poll::Pending,
+            Replies::Sse if outbox.has_begun() => Poll::Ready(None),
+            _ => outbox.poll_said(context).map(|()| None),
+        }
+    })
+    .await
+}
+
+/// Whether an answer that came at once is one body.
+fn is_whole(reply: &Reply, accepted: Accepted, form: Replies, outbox: &Outbox) -> bool {
+    let only_events = accepted == Accepted::Events;
+    reply.body.is_empty()
+        // A stream has begun well; an error of HTTP has not.
+        || reply.status != 200 && !only_events
+        || match form {
+            Replies::Json => true,
+            Replies::Sse => false,
+            Replies::Negotiate => !outbox.has_said(),
+        }
+}
+
+/// A call whose answer is a stream.
+enum Call {
+    /// With the last message, before which others may wait.
+    Over(Vec<u8>),
+    Running(Running),
+}
+
+impl Call {
+    fn running(self) -> Running {
+        match self {
+            Self::Over(body) => Box::pin(std::future::ready(Reply {
+                body,
+                ..Reply::accepted()
+            })),
+            Self::Running(running) => running,
+        }
+    }
+}
+
+/// Runs a call of a session to its end, whoever reads its stream.
+async fn finish(engine: Arc<Engine>, session: Arc<Session>, running: Running, outbox: Arc<Outbox>) {
+    // Readers must not wait for what never comes, whatever happens to the call.
+    let ends = Ends(&outbox);
+    let message = tokio::select! {
+        biased;
+        reply = running => reply.body,
+        () = engine.sessions.over(&session) => Vec::new(),
     };
+    if outbox.finish(message) {
+        engine.sessions.keeper.is_over(&session, &outbox);
+    }
+    drop(ends);
+}
+
+struct Ends<'outbox>(&'outbox Outbox);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.finish(Vec::new());
+    }
+}
+
+/// Whether a request is for a stream. Its header is compared with the body where it counts.
+fn listens(headers: &HeaderMap) -> bool {
+    headers
+        .get("mcp-method")
+        .is_some_and(|method| method == "subscriptions/listen")
+}
+
+/// Puts a reply into HTTP.
+pub(super) fn respond(mut reply: Reply) -> Answer {
+    let body = std::mem::take(&mut reply.body);
+    let answer = if body.is_empty() {
+        Response::new(AnswerBody::default())
+    } else {
+        json(StatusCode::OK, body.into())
+    };
+    dress(answer, reply)
+}
+
+/// Gives an answer the status and the headers of a reply.
+fn dress(mut answer: Answer, reply: Reply) -> Answer {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *answer.status_mut() = status;
-    if let Some(session) = reply.session
-        && let Ok(session) = HeaderValue::try_from(session)
-    {
-        answer.headers_mut().insert(SESSION, session);
+    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    if let Some(session) = &reply.session {
+        named(&mut answer, session);
     }
     answer
+}
+
+/// Names the session of an answer.
+pub(super) fn named(answer: &mut Answer, session: &str) {
+    if let Ok(session) = HeaderValue::try_from(session) {
+        answer.headers_mut().insert(SESSION, session);
+    }
 }
 
 fn json(status: StatusCode, body: Bytes) -> Answer {
@@ -446,32 +506,22 @@ fn json(status: StatusCode, body: Bytes) -> Answer {
     answer
 }
 
-/// A stream of one event.
-fn one_event(message: &[u8]) -> Answer {
-    streaming(Full::new(event(message)).into())
-}
-
-fn streaming(body: AnswerBody) -> Answer {
+pub(super) fn streaming(body: AnswerBody) -> Answer {
     let mut answer = json(StatusCode::OK, Bytes::new());
     let headers = answer.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-store, must-revalidate, private"),
     );
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     answer.map(|_| body)
 }
 
-fn no_session() -> Answer {
-    let mut reply = Reply::malformed(
-        code::SESSION_NOT_FOUND,
-        "Session not found: begin a new one with `initialize`",
-    );
-    reply.status = 404;
-    respond(reply, Form::Json)
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Answer {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut answer = json(status, Bytes::from_static(text.as_bytes()));
     answer.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -505,26 +555,39 @@ fn refused(outside: Outside) -> Answer {
     tracing::warn!(target: "mcp::http", outcome = log, "request refused");
     let mut reply = Reply::malformed(code::FORBIDDEN, message);
     reply.status = status;
-    close(respond(reply, Form::Json))
+    close(respond(reply))
 }
 
-fn not_allowed() -> Answer {
+/// Which methods there are, with sessions and without.
+fn methods(sessions: bool) -> HeaderValue {
+    HeaderValue::from_static(if sessions {
+        "GET, POST, DELETE, OPTIONS"
+    } else {
+        "POST, OPTIONS"
+    })
+}
+
+pub(super) fn not_allowed(sessions: bool) -> Answer {
     let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "Send messages with POST\n");
     answer
         .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        .insert(header::ALLOW, methods(sessions));
     answer
 }
 
-fn preflight(from_page: bool) -> Answer {
+fn preflight(from_page: bool, sessions: bool) -> Answer {
     let mut answer = Response::new(AnswerBody::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     let headers = answer.headers_mut();
-    headers.insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+    headers.insert(header::ALLOW, methods(sessions));
     if from_page {
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("POST"),
+            HeaderValue::from_static(if sessions {
+                "GET, POST, DELETE"
+            } else {
+                "POST"
+            }),
         );
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,

@@ -1,9 +1,10 @@
 //! MCP over HTTP: one endpoint, one message per POST.
 
-mod accept;
+pub(crate) mod accept;
 pub(crate) mod app;
 mod body;
 pub(crate) mod challenge;
+mod feed;
 pub(crate) mod guard;
 pub(crate) mod listener;
 pub(crate) mod resource_metadata;

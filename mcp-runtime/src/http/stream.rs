@@ -11,11 +11,37 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Reader};
+use crate::session::Session;
+use crate::wire::engine::Engine;
 use crate::wire::reply::Reply;
 
 /// How often a silent stream says that it is alive. Proxies cut off what is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a client is to wait before it comes back to a stream, in milliseconds.
+const RETRY_MS: u32 = 3000;
+
+/// What a stream of events says after the answer, for clients that wait for more than its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndEvent {
+    /// Nothing, as MCP has it.
+    #[default]
+    None,
+    /// An event `close`, with an empty object.
+    Close,
+    /// An event `complete`, with `{"status":"success"}`.
+    Complete,
+}
+
+impl EndEvent {
+    fn bytes(self) -> Option<&'static [u8]> {
+        match self {
+            Self::None => None,
+            Self::Close => Some(b"event: close\ndata: {}\n\n"),
+            Self::Complete => Some(b"event: complete\ndata: {\"status\":\"success\"}\n\n"),
+        }
+    }
+}
 
 /// A call that goes on while its answer is being written.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -26,23 +52,112 @@ pub(crate) enum AnswerBody {
     Events(Box<Events>),
 }
 
-/// A stream of server-sent events: what a call says while it runs, and its answer at the end. The
-/// call lives in the stream, so a client that hangs up ends it.
+/// A stream of server-sent events: what a call says while it runs, and its answer at the end.
 pub(crate) struct Events {
-    running: Option<Running>,
-    outbox: Arc<Outbox>,
-    /// The last event, when the call has ended but messages still wait before it.
-    last: Option<Vec<u8>>,
+    source: Source,
+    /// What comes before all messages, after the first comment.
+    priming: Option<Bytes>,
+    end: EndEvent,
     opened: bool,
     keep_alive: Pin<Box<Sleep>>,
 }
 
+enum Source {
+    /// The call lives in the stream, so a client that hangs up ends it.
+    Call {
+        running: Option<Running>,
+        outbox: Arc<Outbox>,
+        /// The last message, when the call has ended but others still wait before it.
+        last: Option<Vec<u8>>,
+    },
+    /// The call goes on without its client, who may come back.
+    Session(Seat),
+    Over,
+}
+
+/// A client of a session that reads a stream.
+pub(crate) struct Seat {
+    engine: Arc<Engine>,
+    session: Arc<Session>,
+    reader: Reader,
+    /// Ready when a stream that belongs to no request is over. Others end by themselves.
+    feed: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Seat {
+    /// The stream of a request.
+    pub(crate) fn of_call(engine: &Arc<Engine>, session: &Arc<Session>, reader: Reader) -> Self {
+        engine.sessions.joined(session);
+        Self {
+            engine: Arc::clone(engine),
+            session: Arc::clone(session),
+            reader,
+            feed: None,
+        }
+    }
+
+    /// The stream of what belongs to no request, until the session or the server ends.
+    pub(crate) fn of_feed(engine: &Arc<Engine>, session: &Arc<Session>, reader: Reader) -> Self {
+        let (of_end, of_session) = (Arc::clone(engine), Arc::clone(session));
+        let over = async move {
+            tokio::select! {
+                () = of_end.changes.closed() => {}
+                () = of_end.sessions.over(&of_session) => {}
+            }
+        };
+        let mut seat = Self::of_call(engine, session, reader);
+        seat.feed = Some(Box::pin(over));
+        seat
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Poll::Ready(next) = self.reader.poll_next(context) {
+            let stream = self.reader.outbox.stream();
+            return Poll::Ready(next.map(|(number, message)| match stream {
+                Some(stream) => numbered(stream, number, &message),
+                None => event(&message),
+            }));
+        }
+        match &mut self.feed {
+            Some(over) => over.as_mut().poll(context).map(|()| None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let is_feed = self.feed.is_some();
+        let sessions = &self.engine.sessions;
+        sessions.left(&self.session, &self.reader, is_feed);
+    }
+}
+
 impl Events {
-    pub(crate) fn body(running: Running, outbox: Arc<Outbox>) -> AnswerBody {
-        AnswerBody::Events(Box::new(Self {
+    /// The stream of a call that ends with it.
+    pub(crate) fn of_call(running: Running, outbox: Arc<Outbox>, end: EndEvent) -> AnswerBody {
+        let source = Source::Call {
             running: Some(running),
             outbox,
             last: None,
+        };
+        Self::body(source, None, end)
+    }
+
+    /// The stream of a session. Clients since 2025-11-25 take an event without a message, which
+    /// tells them after what to come back.
+    pub(crate) fn of_session(seat: Seat, primes: bool, end: EndEvent) -> AnswerBody {
+        let stream = seat.reader.outbox.stream().filter(|_| primes);
+        let priming = stream
+            .map(|stream| Bytes::from(format!("id: {stream}.0\nretry: {RETRY_MS}\ndata:\n\n")));
+        Self::body(Source::Session(seat), priming, end)
+    }
+
+    fn body(source: Source, priming: Option<Bytes>, end: EndEvent) -> AnswerBody {
+        AnswerBody::Events(Box::new(Self {
+            source,
+            priming,
+            end,
             opened: false,
             keep_alive: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
         }))
@@ -54,20 +169,18 @@ impl Events {
             self.opened = true;
             return Poll::Ready(Some(Bytes::from_static(b": open\n\n")));
         }
-        if let Some(running) = &mut self.running
-            && let Poll::Ready(reply) = running.as_mut().poll(context)
-        {
-            self.running = None;
-            self.last = (!reply.body.is_empty()).then_some(reply.body);
+        if let Some(priming) = self.priming.take() {
+            return Poll::Ready(Some(priming));
         }
-        if let Some(message) = self.outbox.try_next() {
-            return Poll::Ready(Some(event(&message)));
-        }
-        if self.running.is_none() {
-            return Poll::Ready(self.last.take().map(|message| event(&message)));
-        }
-        if let Poll::Ready(message) = self.outbox.poll_next(context) {
-            return Poll::Ready(Some(event(&message)));
+        match self.source.poll_event(context) {
+            Poll::Ready(Some(event)) => return Poll::Ready(Some(event)),
+            Poll::Ready(None) => {
+                let answered = self.source.is_through();
+                self.source = Source::Over;
+                let end = std::mem::take(&mut self.end).bytes();
+                return Poll::Ready(end.filter(|_| answered).map(Bytes::from_static));
+            }
+            Poll::Pending => {}
         }
         if self.keep_alive.as_mut().poll(context).is_ready() {
             self.keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
@@ -77,12 +190,57 @@ impl Events {
     }
 }
 
+impl Source {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self {
+            Self::Call {
+                running,
+                outbox,
+                last,
+            } => {
+                if let Some(call) = running
+                    && let Poll::Ready(reply) = call.as_mut().poll(context)
+                {
+                    *running = None;
+                    *last = (!reply.body.is_empty()).then_some(reply.body);
+                }
+                if let Some(message) = outbox.try_next() {
+                    return Poll::Ready(Some(event(&message)));
+                }
+                if running.is_none() {
+                    return Poll::Ready(last.take().map(|message| event(&message)));
+                }
+                outbox
+                    .poll_next(context)
+                    .map(|message| Some(event(&message)))
+            }
+            Self::Session(seat) => seat.poll_event(context),
+            Self::Over => Poll::Ready(None),
+        }
+    }
+
+    /// Whether the end of the stream is the end of what there is to say to a request.
+    fn is_through(&self) -> bool {
+        match self {
+            Self::Call { .. } => true,
+            Self::Session(seat) => seat.feed.is_none() && seat.reader.is_through(),
+            Self::Over => false,
+        }
+    }
+}
+
 /// One message as an event. JSON from serde has no line breaks outside strings, and none inside
 /// them unescaped.
-pub(crate) fn event(message: &[u8]) -> Bytes {
+fn event(message: &[u8]) -> Bytes {
     [b"event: message\ndata: ".as_slice(), message, b"\n\n"]
         .concat()
         .into()
+}
+
+/// The same, with what a client needs to come back after it.
+fn numbered(stream: &str, number: u64, message: &[u8]) -> Bytes {
+    let id = format!("id: {stream}.{number}\nevent: message\ndata: ");
+    [id.as_bytes(), message, b"\n\n"].concat().into()
 }
 
 impl From<Full<Bytes>> for AnswerBody {
@@ -116,9 +274,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(body) => body.is_end_stream(),
-            Self::Events(events) => {
-                events.running.is_none() && events.last.is_none() && events.opened
-            }
+            Self::Events(events) => matches!(events.source, Source::Over),
         }
     }
 

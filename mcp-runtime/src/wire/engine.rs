@@ -15,7 +15,7 @@ use crate::json::{Node, Object};
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
-use crate::session::{Session, Sessions};
+use crate::session::{NoSession, Session, Sessions};
 use crate::skills::BoundSkills;
 use crate::tool_set::Tools;
 use crate::ui;
@@ -245,10 +245,10 @@ impl Engine {
                 Reply::accepted()
             }
             Ok(Message::Response { id, answer }) => match &link.session {
-                Some(session) => {
-                    session.answered(id, answer);
-                    Reply::accepted()
-                }
+                Some(session) => match session.answered(id, answer).await {
+                    Ok(()) => Reply::accepted(),
+                    Err(error) => no_session(error),
+                },
                 None => Reply::malformed(
                     code::INVALID_REQUEST,
                     "Invalid request: nothing was asked here, so there is nothing to answer",
@@ -262,6 +262,7 @@ impl Engine {
     async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         match &link.session {
             Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
+                link.outbox.begin();
                 let running = session.begin(&request.id);
                 let token = running.token.clone();
                 tokio::select! {
@@ -277,7 +278,12 @@ impl Engine {
                 code::INVALID_REQUEST,
                 "Invalid request: send the Mcp-Session-Id that `initialize` gave you",
             ),
-            _ => self.dispatch(request, bytes, link).await,
+            _ => {
+                if is_slow(request.method) {
+                    link.outbox.begin();
+                }
+                self.dispatch(request, bytes, link).await
+            }
         }
     }
 
@@ -410,12 +416,14 @@ impl Engine {
             }
             "server/discover" if modern => Reply::result(&request.id, &self.discover),
             "subscriptions/listen" if modern => self.listen(&request, link).await,
-            "initialize" if !modern => self.initialize(&request, link),
+            "initialize" if !modern => self.initialize(&request, link).await,
             "ping" if !modern => Reply::result(&request.id, b"{}"),
-            "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link),
-            "resources/subscribe" if !modern && resources => self.subscribe(&request, link, true),
+            "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link).await,
+            "resources/subscribe" if !modern && resources => {
+                self.subscribe(&request, link, true).await
+            }
             "resources/unsubscribe" if !modern && resources => {
-                self.subscribe(&request, link, false)
+                self.subscribe(&request, link, false).await
             }
             _ => Reply::error(
                 &request.id,
@@ -426,7 +434,7 @@ impl Engine {
         }
     }
 
-    fn initialize(&self, request: &Request<'_>, link: &Link) -> Reply {
+    async fn initialize(&self, request: &Request<'_>, link: &Link) -> Reply {
         let Some(wanted) = request.params.get("protocolVersion").and_then(Node::as_str) else {
             return invalid_params(&request.id, 200, "`protocolVersion` must be a string");
         };
@@ -451,21 +459,13 @@ impl Engine {
             SessionMode::Stateful => true,
         };
         if link.opens_sessions && wants_session {
-            match self.sessions.open(&link.caller, client) {
-                Some(session) => reply.session = Some(session.id.clone()),
+            match self.sessions.open(&link.caller, client).await {
+                Ok(session) => reply.session = Some(session.id.to_string()),
                 // Better served without a back-channel than not at all.
-                None if self.modes.sessions == SessionMode::Auto => {
+                Err(NoSession::TooMany) if self.modes.sessions == SessionMode::Auto => {
                     tracing::warn!(target: "mcp::session", "too many sessions: served without one");
                 }
-                None => {
-                    tracing::warn!(target: "mcp::session", "too many sessions");
-                    reply = Reply::error(
-                        &request.id,
-                        429,
-                        code::TOO_MANY,
-                        "Too many sessions: end one, or try again later",
-                    );
-                }
+                Err(error) => reply = without_session(&request.id, error),
             }
         } else if let Some(session) = &link.session {
             session.introduce(client);
@@ -540,7 +540,7 @@ fn is_slow(method: &str) -> bool {
     )
 }
 
-fn set_level(request: &Request<'_>, link: &Link) -> Reply {
+async fn set_level(request: &Request<'_>, link: &Link) -> Reply {
     let level = request
         .params
         .get("level")
@@ -553,8 +553,10 @@ fn set_level(request: &Request<'_>, link: &Link) -> Reply {
             &format!("`level` must be one of {}", LogLevel::NAMES.join(", ")),
         ),
         (Some(level), session) => {
-            if let Some(session) = session {
-                session.set_log_level(level);
+            if let Some(session) = session
+                && let Err(error) = session.set_log_level(level).await
+            {
+                return without_session(&request.id, error);
             }
             Reply::result(&request.id, b"{}")
         }
@@ -610,6 +612,43 @@ pub(crate) fn header_mismatch(id: &Id<'_>, why: &str) -> Reply {
         code::HEADER_MISMATCH,
         &format!("Header mismatch: {why}"),
     )
+}
+
+/// Answers a request that needs a session and cannot have it.
+pub(crate) fn without_session(id: &Id<'_>, why: NoSession) -> Reply {
+    let (status, code, message) = explain(why);
+    Reply::error(id, status, code, message)
+}
+
+/// The same, where there is no request to answer.
+pub(crate) fn no_session(why: NoSession) -> Reply {
+    let (status, code, message) = explain(why);
+    let mut reply = Reply::malformed(code, message);
+    reply.status = status;
+    reply
+}
+
+fn explain(why: NoSession) -> (u16, i32, &'static str) {
+    match why {
+        NoSession::Unknown => (
+            404,
+            code::SESSION_NOT_FOUND,
+            "Session not found: begin a new one with `initialize`",
+        ),
+        NoSession::TooMany => {
+            tracing::warn!(target: "mcp::session", "too many sessions");
+            (
+                429,
+                code::TOO_MANY,
+                "Too many sessions: end one, or try again later",
+            )
+        }
+        NoSession::Unavailable => (
+            503,
+            code::UNAVAILABLE,
+            "Sessions cannot be used at the moment: try again later",
+        ),
+    }
 }
 
 fn unsupported(id: &Id<'_>, requested: &str) -> Reply {

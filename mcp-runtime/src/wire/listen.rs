@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::caller::Caller;
 use crate::changes::Filter;
 use crate::json::Node;
-use crate::wire::engine::{Engine, Link, Request, invalid_params};
+use crate::wire::engine::{Engine, Link, Request, invalid_params, without_session};
 use crate::wire::message::Id;
 use crate::wire::reply::Reply;
 
@@ -76,19 +76,21 @@ impl Engine {
 
     /// `resources/subscribe` and its opposite. Without a session there is nobody to tell later,
     /// and a client that subscribes all the same is not worse off.
-    pub(crate) fn subscribe(&self, request: &Request<'_>, link: &Link, on: bool) -> Reply {
+    pub(crate) async fn subscribe(&self, request: &Request<'_>, link: &Link, on: bool) -> Reply {
         let Some(uri) = request.params.get("uri").and_then(Node::as_str) else {
             return invalid_params(&request.id, 200, "`uri` must be a string");
         };
         if on && !self.may_watch(uri, &link.caller) {
             return invalid_params(&request.id, 200, "`uri` is not a resource of this server");
         }
-        if let Some(session) = &link.session
-            && !session.subscribe(uri, on)
-        {
-            return invalid_params(&request.id, 200, "too many subscriptions in this session");
+        let Some(session) = &link.session else {
+            return Reply::result(&request.id, b"{}");
+        };
+        match session.subscribe(uri, on).await {
+            Ok(true) => Reply::result(&request.id, b"{}"),
+            Ok(false) => invalid_params(&request.id, 200, "too many subscriptions in this session"),
+            Err(error) => without_session(&request.id, error),
         }
-        Reply::result(&request.id, b"{}")
     }
 
     /// Nobody hears of what they may not read.

@@ -98,6 +98,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
     })
 }
 
+/// Whether this is how a client of the earlier revisions begins.
+pub(crate) fn is_initialize(bytes: &[u8]) -> bool {
+    matches!(read(bytes), Ok(Message::Request { method, .. }) if method == "initialize")
+}
+
 /// A response has either a result or an error, and an id that we gave.
 fn response(message: &mut Object<'_>) -> Option<Message<'static>> {
     let answer = match (message.take("result"), message.take("error")) {

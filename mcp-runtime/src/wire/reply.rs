@@ -26,6 +26,7 @@ pub(crate) mod code {
     pub(crate) const UNSUPPORTED_VERSION: i32 = -32022;
     /// Of our own, outside the range that JSON-RPC reserves; the same numbers as in HTTP.
     pub(crate) const TOO_MANY: i32 = 429;
+    pub(crate) const UNAVAILABLE: i32 = 503;
     pub(crate) const UNAUTHENTICATED: i32 = 401;
     pub(crate) const FORBIDDEN: i32 = 403;
 }

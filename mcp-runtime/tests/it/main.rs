@@ -36,6 +36,10 @@ mod skills;
 #[cfg(feature = "testing")]
 mod stdio;
 #[cfg(feature = "testing")]
+mod sessions;
+#[cfg(feature = "testing")]
+mod streams;
+#[cfg(feature = "testing")]
 mod wire;
 
 #[cfg(feature = "testing")]
@@ -44,6 +48,8 @@ mod ask;
 mod confirm_tool;
 #[cfg(feature = "testing")]
 mod keys;
+#[cfg(feature = "testing")]
+mod events;
 #[cfg(feature = "testing")]
 mod live;
 #[cfg(feature = "testing")]

@@ -816,7 +816,7 @@ async fn media_types() {
         let reply = good().header("accept", accept).send(&server).await;
         assert_eq!(
             header(&reply, "content-type"),
-            Some("text/event-stream"),
+            Some("text/event-stream; charset=utf-8"),
             "TR-10: {accept} takes no JSON"
         );
         assert_eq!(header(&reply, "x-accel-buffering"), Some("no"), "TR-46");
@@ -961,7 +961,7 @@ async fn pages_elsewhere() {
     for ask in [
         Ask::modern("tools/list", json!({})),
         Ask::raw("{bad"),
-        Ask::raw("").method("GET"),
+        Ask::raw("").method("PUT"),
     ] {
         let reply = ask.header("origin", page).send(&server).await;
         assert_eq!(
@@ -983,7 +983,10 @@ async fn pages_elsewhere() {
         (reply.status, header(&reply, "access-control-allow-origin")),
         (204, Some(page))
     );
-    assert_eq!(header(&reply, "access-control-allow-methods"), Some("POST"));
+    assert_eq!(
+        header(&reply, "access-control-allow-methods"),
+        Some("GET, POST, DELETE")
+    );
     let allowed = header(&reply, "access-control-allow-headers").unwrap();
     for name in [
         "authorization",
@@ -1012,7 +1015,7 @@ async fn pages_elsewhere() {
     let reply = Ask::raw("").method("OPTIONS").send(&server).await;
     assert_eq!(
         (reply.status, header(&reply, "allow")),
-        (204, Some("POST, OPTIONS")),
+        (204, Some("GET, POST, DELETE, OPTIONS")),
         "protocol-4.1-14"
     );
 }
