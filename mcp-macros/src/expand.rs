@@ -12,7 +12,7 @@ use syn::{Attribute, Expr, FnArg, ItemFn, Path, ReturnType, Type};
 
 use crate::check::Checked;
 use crate::literal::typed;
-use crate::model::{Bounds, Doc, DocPiece, Kind, Offer, Parameter, Preset, Who};
+use crate::model::{Bounds, Doc, DocPiece, Kind, Offer, Parameter, Preset, When, Who};
 use crate::types::{bare, is_name};
 
 pub(crate) fn offer(offer: &Checked) -> TokenStream {
@@ -220,6 +220,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let complete = offer.complete.as_ref().map(complete);
     let effects = &offer.effects;
     let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
+    let task = offer.task.as_ref().map(|task| task_method(task.when));
+    let task = task.iter();
     quote! {
         #about {
             #private::#begin
@@ -229,9 +231,19 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 #(.mime(#mime))*
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
+                #(.#task())*
                 #complete
         }
     }
+}
+
+fn task_method(when: When) -> Ident {
+    let name = match when {
+        When::AtOnce => "task",
+        When::Required => "task_required",
+        When::OnDetach => "task_on_detach",
+    };
+    Ident::new(name, Span::call_site())
 }
 
 /// A function that does not suggest is reported where it is named.
@@ -431,6 +443,7 @@ fn run(offer: &Checked) -> TokenStream {
     let callee = callee(offer, &locals);
     let borrow = borrow(offer, &locals);
     let guard = offer.guard.as_ref().map(|expr| guard(offer, expr, &locals));
+    let detach = detach(offer, &locals);
     let call = call(offer, &locals);
     // A future that is not `Send` is reported where it begins: at the name of the function.
     let span = offer.function.sig.ident.span();
@@ -442,6 +455,7 @@ fn run(offer: &Checked) -> TokenStream {
         };
         #borrow
         #guard
+        #detach
         #outlet.finish(#call)
     };
     let body = quote_spanned!(span=> async move { #body });
@@ -506,6 +520,24 @@ fn guard(offer: &Offer, expr: &Expr, locals: &Locals) -> TokenStream {
             return #outlet.refuse(#refusal);
         }
     }
+}
+
+/// Whoever is refused is refused before there is a task.
+fn detach(offer: &Offer, locals: &Locals) -> Option<TokenStream> {
+    let Locals {
+        outlet,
+        lend,
+        refusal,
+        ..
+    } = locals;
+    let task = offer.task.as_ref()?;
+    (task.when != When::OnDetach).then(|| {
+        quote! {
+            if let ::core::result::Result::Err(#refusal) = #lend.detach().await {
+                return #outlet.refuse(#refusal);
+            }
+        }
+    })
 }
 
 fn call(offer: &Offer, locals: &Locals) -> TokenStream {

@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
+use crate::output::{GuardRefusal, Outcome};
 
 /// What a server with state `S` can lend to a tool that takes it by reference.
 ///
@@ -80,6 +81,12 @@ impl<'call, S: Send + Sync + 'static> Lender<'call, S> {
         S: Lends<T>,
     {
         self.state.as_ref().lend(self.call)
+    }
+
+    /// Makes a task of the call, where its client knows tasks. Called by expansions.
+    pub async fn detach(&self) -> Result<(), GuardRefusal> {
+        let detached = self.call.detach_at_once().await;
+        detached.map_err(|error| GuardRefusal(Outcome::Error(error)))
     }
 
     /// Runs `work` on a thread where blocking is allowed. It goes on after a deadline or a client

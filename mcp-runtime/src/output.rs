@@ -324,7 +324,7 @@ impl<R> Outlet<R> {
 }
 
 /// What a guard that says no says.
-pub struct GuardRefusal(Outcome);
+pub struct GuardRefusal(pub(crate) Outcome);
 
 /// Judges what the expression of a guard came to. Called by expansions.
 pub fn guard<'call, G: Guard<'call, Kind>, Kind>(expression: G) -> Judging<'call> {

@@ -24,6 +24,7 @@ use crate::http::listener::{self, Limits};
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
+use crate::tasks::TaskLimits;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
@@ -65,6 +66,7 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    tasks: TaskLimits,
 }
 
 impl Server<()> {
@@ -98,6 +100,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            tasks: TaskLimits::default(),
         }
     }
 
@@ -120,6 +123,13 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn sessions(mut self, mode: SessionMode) -> Self {
         self.modes.sessions = mode;
+        self
+    }
+
+    /// How many tasks there may be, and for how long.
+    #[must_use]
+    pub fn tasks(mut self, limits: TaskLimits) -> Self {
+        self.tasks = limits;
         self
     }
 
@@ -265,6 +275,7 @@ impl<S: Send + Sync + 'static> Server<S> {
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
+        problems.extend(self.tasks.problem().map(str::to_owned));
         BootError::collect(problems)?;
         let service = self
             .identity
@@ -283,6 +294,7 @@ impl<S: Send + Sync + 'static> Server<S> {
                     self.modes,
                     Sessions::new(SessionLimits::default(), self.clock),
                     Changes::default(),
+                    self.tasks,
                 )),
                 auth: self.auth,
                 guard,

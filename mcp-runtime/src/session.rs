@@ -121,6 +121,7 @@ impl Session {
             prompts: true,
             resources: true,
             uris,
+            ..Filter::default()
         };
         *lock(&self.listening) = Some(changes.listen(outbox, filter, None));
     }

@@ -14,6 +14,7 @@ use crate::input::{InputSpec, Problem};
 use crate::json::Object;
 use crate::output::{Outcome, OutputType, ToolOutput};
 use crate::policy::{Allowed, Policy};
+use crate::tasks::TaskMode;
 
 /// The deadline of a tool that names none.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,7 +27,9 @@ pub struct Tool {
     pub(crate) description: Cow<'static, str>,
     pub(crate) policy: Option<Policy>,
     pub(crate) effects: Effects,
-    pub(crate) timeout: Duration,
+    /// As the author gave it.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) task: Option<TaskMode>,
     pub(crate) at: (&'static str, u32),
 }
 
@@ -60,7 +63,8 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         description: Cow::Borrowed(""),
         policy: None,
         effects: Effects::default(),
-        timeout: DEFAULT_TIMEOUT,
+        timeout: None,
+        task: None,
         at: (file, line),
     }
 }
@@ -151,10 +155,33 @@ impl Tool {
         self
     }
 
-    /// How long a call may take, in milliseconds.
+    /// How long a call may take, in milliseconds; also as a task.
     #[must_use]
     pub fn timeout_ms(mut self, milliseconds: u64) -> Self {
-        self.timeout = Duration::from_millis(milliseconds);
+        self.timeout = Some(Duration::from_millis(milliseconds));
+        self
+    }
+
+    /// A call becomes a task for a client that knows tasks: it is answered at once, and goes on by
+    /// itself. For all other clients it stays an ordinary call.
+    #[must_use]
+    pub fn task(mut self) -> Self {
+        self.task = Some(TaskMode::AtOnce);
+        self
+    }
+
+    /// A call becomes a task, and clients that do not know tasks are refused.
+    #[must_use]
+    pub fn task_required(mut self) -> Self {
+        self.task = Some(TaskMode::Required);
+        self
+    }
+
+    /// A call becomes a task where its function says [`Call::detach`], for a client that knows
+    /// tasks.
+    #[must_use]
+    pub fn task_on_detach(mut self) -> Self {
+        self.task = Some(TaskMode::OnDetach);
         self
     }
 
@@ -173,9 +200,9 @@ impl Tool {
         self.effects
     }
 
-    /// How long a call may take.
+    /// How long a call may take while its client waits.
     pub fn timeout(&self) -> Duration {
-        self.timeout
+        self.timeout.unwrap_or(DEFAULT_TIMEOUT)
     }
 
     /// Who may call.
@@ -211,7 +238,7 @@ impl<H> DynamicTool<H> {
         self
     }
 
-    /// Changes what the tool says about itself: title, effects, timeout.
+    /// Changes what the tool says about itself: title, effects, timeout, whether it is a task.
     #[must_use]
     pub fn map(mut self, change: impl FnOnce(Tool) -> Tool) -> Self {
         self.tool = change(self.tool);
@@ -261,7 +288,17 @@ impl Runnable for Handler {
             .iter()
             .map(|(name, value)| (name.as_ref().to_owned(), value.to_value()))
             .collect();
-        Ok((self.0)(call.clone(), Value::Object(arguments)))
+        let arguments = Value::Object(arguments);
+        if !call.detaches_at_once() {
+            return Ok((self.0)(call.clone(), arguments));
+        }
+        // Nothing of the handler runs before the call is a task.
+        Ok(Box::pin(async move {
+            match call.detach_at_once().await {
+                Ok(()) => (self.0)(call.clone(), arguments).await,
+                Err(error) => Outcome::Error(error),
+            }
+        }))
     }
 
     fn inputs(&self) -> Vec<&InputSpec> {

@@ -12,6 +12,7 @@ mod content;
 mod running;
 mod questions;
 mod rounds;
+mod tasks;
 mod schemas;
 mod resources;
 mod prompts;
@@ -56,7 +57,8 @@ fn server() -> Server {
         + running::tools()
         + schemas::tools()
         + questions::tools()
-        + rounds::tools();
+        + rounds::tools()
+        + tasks::tools();
     Server::new(tools)
         .resources(resources::resources())
         .prompts(prompts::prompts())

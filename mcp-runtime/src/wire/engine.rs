@@ -15,12 +15,14 @@ use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
 use crate::session::{Session, Sessions};
+use crate::tasks::{TaskLimits, Tasks};
 use crate::tool_set::Tools;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
 use crate::wire::reply::{Reply, code};
 use crate::wire::revision::Revision;
+use crate::wire::tasks::EXTENSION;
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -36,6 +38,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
+    /// There when a tool may become one.
+    pub(crate) tasks: Option<Arc<Tasks>>,
     pub(crate) seal: Seal,
     pub(crate) modes: Modes,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
@@ -109,6 +113,7 @@ impl Engine {
         modes: Modes,
         sessions: Sessions,
         changes: Changes,
+        task_limits: TaskLimits,
     ) -> Self {
         let Offers {
             tools,
@@ -142,6 +147,12 @@ impl Engine {
         if modes.logging {
             capabilities.insert("logging".into(), json!({}));
         }
+        // An extension of 2026-07-28, which clients that initialize never see.
+        let mut modern_capabilities = capabilities.clone();
+        if tools.have_tasks() {
+            modern_capabilities.insert("extensions".into(), json!({ EXTENSION: {} }));
+        }
+        let modern_capabilities = Value::Object(modern_capabilities);
         let capabilities = Value::Object(capabilities);
         let instructions = identity
             .instructions
@@ -155,10 +166,19 @@ impl Engine {
             .map(|revision| revision.as_str())
             .collect();
         let discover = format!(
-            "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{capabilities}{instructions},\
+            "{{\"resultType\":\"complete\",\"supportedVersions\":{},\"capabilities\":{modern_capabilities}{instructions},\
              \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{meta}}}",
             json!(versions)
         );
+        let tasks = tools.have_tasks().then(|| {
+            let meta = meta.clone().into_bytes();
+            Arc::new(Tasks::new(
+                task_limits,
+                clock.clone(),
+                changes.clone(),
+                meta,
+            ))
+        });
         Self {
             tools,
             resources,
@@ -166,6 +186,7 @@ impl Engine {
             clock,
             changes,
             sessions,
+            tasks,
             seal: Seal::random(),
             modes,
             initialize_tail: format!(
@@ -174,6 +195,14 @@ impl Engine {
             discover: discover.into_bytes(),
             meta: meta.into_bytes(),
         }
+    }
+
+    /// The server stops: tasks and subscriptions end.
+    pub(crate) fn close(&self) {
+        if let Some(tasks) = &self.tasks {
+            tasks.close();
+        }
+        self.changes.close();
     }
 
     /// Answers one message. `headers` are those of HTTP; other transports have none.
@@ -320,6 +349,9 @@ impl Engine {
                 let name = match method {
                     "tools/call" | "prompts/get" => params.get("name"),
                     "resources/read" => params.get("uri"),
+                    "tasks/get" | "tasks/update" | "tasks/cancel" if self.tasks.is_some() => {
+                        params.get("taskId")
+                    }
                     _ => None,
                 };
                 routing
@@ -358,6 +390,9 @@ impl Engine {
             }
             "server/discover" if modern => Reply::result(&request.id, &self.discover),
             "subscriptions/listen" if modern => self.listen(&request, link).await,
+            "tasks/get" if modern && self.tasks.is_some() => self.get_task(&request, link),
+            "tasks/update" if modern && self.tasks.is_some() => self.update_task(request, link),
+            "tasks/cancel" if modern && self.tasks.is_some() => self.cancel_task(&request, link),
             "initialize" if !modern => self.initialize(&request, link),
             "ping" if !modern => Reply::result(&request.id, b"{}"),
             "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link),

@@ -9,3 +9,4 @@ mod offers;
 pub(crate) mod param_headers;
 pub(crate) mod reply;
 pub(crate) mod revision;
+pub(crate) mod tasks;
