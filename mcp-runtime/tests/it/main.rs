@@ -30,6 +30,8 @@ mod schema;
 #[cfg(feature = "testing")]
 mod stdio;
 #[cfg(feature = "testing")]
+mod tasks;
+#[cfg(feature = "testing")]
 mod wire;
 
 #[cfg(feature = "testing")]
