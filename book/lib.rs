@@ -25,6 +25,7 @@ pages! {
     "src/results.md" => results,
     "src/offers.md" => offers,
     "src/conversation.md" => conversation,
+    "src/tasks.md" => tasks,
     "src/serving.md" => serving,
     "src/testing.md" => testing,
 }

@@ -461,6 +461,7 @@ async fn a_task_is_its_owners_and_nobody_elses() {
     let (server, world) = server();
     let ada = knows(&server, "ada");
     let created = ada.call("wait", json!({})).await;
+    until("it runs", || world.begun.load(Ordering::SeqCst) == 1).await;
     let id = created.task_id();
     let others = [
         ("another user", knows(&server, "bob")),
@@ -747,19 +748,22 @@ async fn there_are_only_so_many() {
         ("ended, of all", limits.total(4), "add", 4, None),
         (
             "the requests of one caller",
-            limits.bytes(8_000),
-            "wait",
+            limits.bytes(200_000),
+            "never",
             2,
             Some("eve"),
         ),
-        ("the requests of all", limits.bytes(900), "wait", 0, None),
+        ("the requests of all", limits.bytes(20_000), "never", 0, None),
     ];
     for (what, limits, tool, room, stranger) in cases {
         let (server, _) = app();
         let server = TestServer::new(server.tasks(limits)).unwrap();
         let ada = knows(&server, "ada");
-        let arguments = json!({ "a": 1, "b": 2 });
-        let arguments = if tool == "add" { arguments } else { json!({}) };
+        let arguments = match tool {
+            "add" => json!({ "a": 1, "b": 2 }),
+            "never" => json!({ "then": "x".repeat(10_000) }),
+            _ => json!({}),
+        };
         let mut made = Vec::new();
         for number in 0..room {
             let created = ada.call(tool, arguments.clone()).await;
@@ -788,7 +792,7 @@ async fn there_are_only_so_many() {
                 "{what}: of {stranger}"
             );
         }
-        if let (Some(first), "wait") = (made.first(), tool) {
+        if let (Some(first), "wait" | "never") = (made.first(), tool) {
             // A cancelled task counts as kept, but runs no more and holds nothing.
             cancel(&ada, first).await;
             let again = ada.call(tool, arguments).await;
