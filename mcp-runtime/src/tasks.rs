@@ -520,13 +520,15 @@ impl Task {
         let (key, answer) = self.open(key, request)?;
         // However the wait ends, the question is closed.
         let _closed = Closes { task: self, key };
-        answer
-            .await
-            .map_err(|_| ToolError::new("The task has ended.").code("task_ended"))
+        answer.await.map_err(|_| ended())
     }
 
     fn open(&self, key: &str, request: Value) -> ToolResult<(String, oneshot::Receiver<Value>)> {
         let mut state = lock(&self.state);
+        if !matches!(state.phase, Phase::Running) {
+            // Asked by work that outlives its function.
+            return Err(ended());
+        }
         if state.used.len() >= MAX_QUESTIONS {
             return Err(
                 ToolError::new("The task asks more questions than one task may.")
@@ -688,6 +690,10 @@ impl Drop for Closes<'_> {
             self.task.changed(&mut state);
         }
     }
+}
+
+fn ended() -> ToolError {
+    ToolError::new("The task has ended.").code("task_ended")
 }
 
 fn milliseconds(duration: Duration) -> i64 {

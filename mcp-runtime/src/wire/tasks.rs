@@ -51,8 +51,8 @@ impl Engine {
             answered = &mut run => return Ran::Here(answered),
             () = channel.wanted() => {}
         }
-        // The message, and the arguments that were read from it.
-        let size = 2 * bytes;
+        // The message, and what was read from it: values take several times the room of their text.
+        let size = 8 * bytes;
         let bound = Arc::clone(&found.bound);
         let made = tasks.create(call.caller(), bound, channel.limit, size);
         channel.decide(made.clone());

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::Notify;
 
+use crate::live::Live;
+
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const ANSWERS: &str = "every call of these tests ends";
 
@@ -145,6 +147,36 @@ async fn hasty() -> &'static str {
     "a minute later"
 }
 
+/// Leave work behind that asks when the function is long over.
+#[mcp_tool(public, task)]
+async fn leave(call: &Call, world: &Arc<World>) -> &'static str {
+    let (call, world) = (call.clone(), Arc::clone(world));
+    tokio::spawn(async move {
+        call.cancelled().await;
+        world.go.notified().await;
+        if call.elicit::<Name>("Still there?").await.is_err() {
+            world.dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    "left"
+}
+
+/// Ask on and on.
+#[mcp_tool(public, task)]
+async fn pester(call: &Call) -> ToolResult<u32> {
+    let mut asked = 0;
+    while call
+        .elicit::<Name>("Now?")
+        .key("now")
+        .await?
+        .accepted()
+        .is_some()
+    {
+        asked += 1;
+    }
+    Ok(asked)
+}
+
 /// As many bytes as that.
 #[mcp_tool(public, task)]
 async fn fill(bytes: usize) -> String {
@@ -165,7 +197,8 @@ fn set() -> ToolSet<App> {
         })
         .map(Tool::task);
     tools![
-        add, wait, never, guarded, secret, both, survey, staged, slow, minute, hasty, fill, plain
+        add, wait, never, guarded, secret, both, survey, staged, slow, minute, hasty, leave,
+        pester, fill, plain
     ]
     .with(echo)
 }
@@ -648,6 +681,39 @@ async fn questions_wait_in_the_task() {
 }
 
 #[tokio::test]
+async fn a_task_does_not_ask_for_ever() {
+    let (server, _) = server();
+    let ada = knows(&server, "ada");
+    let created = ada.call("pester", json!({})).await;
+    let mut keys = std::collections::BTreeSet::new();
+    loop {
+        let now = ada.await_task(&created).await;
+        if now.result()["status"] == "completed" {
+            let code = &now.result()["result"]["structuredContent"]["code"];
+            assert_eq!((code, keys.len()), (&json!("too_many_questions"), 64));
+            break;
+        }
+        for key in asked(&now) {
+            update(&ada, &created, json!({ key.as_str(): named("Ada") })).await;
+            assert!(keys.insert(key), "a key twice");
+        }
+    }
+
+    let (server, world) = self::server();
+    let ada = knows(&server, "ada");
+    let created = ada.call("leave", json!({})).await;
+    ada.await_task(&created).await;
+    world.go.notify_one();
+    until("a question too late", || {
+        world.dropped.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    let done = get(&ada, &created).await;
+    assert_eq!(done.result()["status"], "completed");
+    assert!(done.result().get("inputRequests").is_none());
+}
+
+#[tokio::test]
 async fn every_kind_of_question_can_be_asked_in_a_task() {
     let (server, _) = server();
     let ada = knows(&server, "ada");
@@ -748,12 +814,18 @@ async fn there_are_only_so_many() {
         ("ended, of all", limits.total(4), "add", 4, None),
         (
             "the requests of one caller",
-            limits.bytes(200_000),
+            limits.bytes(800_000),
             "never",
             2,
             Some("eve"),
         ),
-        ("the requests of all", limits.bytes(20_000), "never", 0, None),
+        (
+            "the requests of all",
+            limits.bytes(20_000),
+            "never",
+            0,
+            None,
+        ),
     ];
     for (what, limits, tool, room, stranger) in cases {
         let (server, _) = app();
@@ -1224,6 +1296,22 @@ async fn a_server_that_stops_ends_its_tasks() {
         "too_many_tasks",
         "a stopping server begins none"
     );
+}
+
+#[tokio::test]
+async fn a_listener_that_stops_ends_the_tasks_of_its_server() {
+    let (server, world) = app();
+    let service = server.build().unwrap();
+    let live = Live::start(service.clone()).await;
+    let ada = knows(&TestServer::over(service), "ada");
+    let created = ada.call("wait", json!({})).await;
+    until("it runs", || world.begun.load(Ordering::SeqCst) == 1).await;
+    live.stop().await;
+    assert_eq!(get(&ada, &created).await.result()["status"], "failed");
+    until("the call is dropped", || {
+        world.dropped.load(Ordering::SeqCst) == 1
+    })
+    .await;
 }
 
 #[tokio::test]
