@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ use crate::rounds::Rounds;
 const MAX_QUESTIONS: usize = 64;
 /// Characters of what a task says about its progress.
 const MAX_SAID: usize = 1000;
+/// The least time between two notes on the progress of one task.
+const SAY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// When a call of a tool becomes a task, for a client that knows tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,6 +303,7 @@ impl Tasks {
                 phase: Phase::Running,
                 updated: now,
                 said: None,
+                told: None,
                 open: Vec::new(),
                 used: HashSet::new(),
                 run: None,
@@ -486,6 +489,8 @@ struct State {
     updated: Timestamp,
     /// What the tool said last about its progress.
     said: Option<String>,
+    /// When that was told to listeners.
+    told: Option<Instant>,
     /// In the order in which they were asked.
     open: Vec<Question>,
     /// All keys that questions ever had.
@@ -571,7 +576,13 @@ impl Task {
         let mut state = lock(&self.state);
         if matches!(state.phase, Phase::Running) {
             state.said = Some(text.chars().take(MAX_SAID).collect());
-            self.changed(&mut state);
+            // Listeners that are told of every step would miss the end.
+            if state.told.is_none_or(|told| told.elapsed() >= SAY_INTERVAL) {
+                state.told = Some(Instant::now());
+                self.changed(&mut state);
+            } else {
+                state.updated = self.clock.now();
+            }
         }
     }
 

@@ -175,6 +175,7 @@ impl Engine {
 /// Lets a call go on by itself, and keeps what it comes to.
 fn go_on(tasks: &Arc<Tasks>, task: &Arc<Task>, channel: &Channel, call: Call, run: Run) {
     let life = tasks.life(channel.limit);
+    tracing::info!(target: "mcp::task", request_id = call.request_id(), tool = &*task.bound.name, caller = %call.caller(), "a call goes on as a task");
     // A server that is gone has nobody to tell.
     let (tasks, of_run) = (Arc::downgrade(tasks), Arc::clone(task));
     let running = tokio::spawn(async move {

@@ -177,6 +177,16 @@ async fn pester(call: &Call) -> ToolResult<u32> {
     Ok(asked)
 }
 
+/// Talk a lot once it may, then end.
+#[mcp_tool(public, task)]
+async fn chatter(call: &Call, world: &Arc<World>) -> &'static str {
+    world.go.notified().await;
+    for step in 0..2000 {
+        call.progress(f64::from(step), None, Some(&format!("step {step}")));
+    }
+    "done"
+}
+
 /// As many bytes as that.
 #[mcp_tool(public, task)]
 async fn fill(bytes: usize) -> String {
@@ -198,7 +208,7 @@ fn set() -> ToolSet<App> {
         .map(Tool::task);
     tools![
         add, wait, never, guarded, secret, both, survey, staged, slow, minute, hasty, leave,
-        pester, fill, plain
+        pester, chatter, fill, plain
     ]
     .with(echo)
 }
@@ -1245,6 +1255,23 @@ async fn whoever_listens_hears_how_their_tasks_are() {
         }
     }
     assert_eq!(statuses, ["working", "completed"]);
+}
+
+#[tokio::test]
+async fn a_tool_that_talks_a_lot_does_not_drown_its_end() {
+    let mut pipe = Pipe::open();
+    let chatter = json!({ "name": "chatter", "arguments": {} });
+    let created = pipe.modern("tools/call", chatter).await;
+    let wanted =
+        json!({ "notifications": { "taskIds": [created["result"]["taskId"]] }, "_meta": meta() });
+    pipe.send("subscriptions/listen", wanted).await;
+    pipe.next().await;
+    pipe.world.go.notify_one();
+    let mut notes = 0;
+    while pipe.next().await["params"]["status"] != "completed" {
+        notes += 1;
+    }
+    assert!((1..100).contains(&notes), "{notes} notes");
 }
 
 #[tokio::test]
