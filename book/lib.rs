@@ -29,6 +29,7 @@ pages! {
     "src/conversation.md" => conversation,
     "src/confirmation.md" => confirmation,
     "src/streams.md" => streams,
+    "src/tasks.md" => tasks,
     "src/serving.md" => serving,
     "src/testing.md" => testing,
 }

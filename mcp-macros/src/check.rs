@@ -52,6 +52,8 @@ pub(crate) fn offer(
         roles_need_a_caller,
         effects_agree,
         blocking_is_sync,
+        detaching_is_async,
+        detaching_takes_a_call,
         name_fits_the_wire,
         title_says_something,
         result_is_awaitable,

@@ -12,7 +12,7 @@ use syn::{Attribute, Expr, FnArg, ItemFn, Path, ReturnType, Type};
 
 use crate::check::Checked;
 use crate::literal::typed;
-use crate::model::{Bounds, Doc, DocPiece, Kind, Offer, Parameter, Preset, Who};
+use crate::model::{Bounds, Doc, DocPiece, Kind, Offer, Parameter, Preset, When, Who};
 use crate::types::{bare, is_name};
 
 pub(crate) fn offer(offer: &Checked) -> TokenStream {
@@ -223,6 +223,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let effects = &offer.effects;
     let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
     let confirm = offer.confirm.iter();
+    let task = offer.task.as_ref().map(|task| task_method(task.when));
+    let task = task.iter();
     quote! {
         #about {
             #private::#begin
@@ -237,6 +239,7 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
                 #(.confirm(#confirm))*
+                #(.#task())*
                 #complete
         }
     }
@@ -255,6 +258,15 @@ fn visibility(offer: &Checked) -> Option<TokenStream> {
         _ => quote!(App),
     };
     Some(quote!(.ui_visibility(#krate::Visibility::#to)))
+}
+
+fn task_method(when: When) -> Ident {
+    let name = match when {
+        When::AtOnce => "task",
+        When::Required => "task_required",
+        When::OnDetach => "task_on_detach",
+    };
+    Ident::new(name, Span::call_site())
 }
 
 /// A function that does not suggest is reported where it is named.
@@ -455,6 +467,7 @@ fn run(offer: &Checked) -> TokenStream {
     let borrow = borrow(offer, &locals);
     let guard = offer.guard.as_ref().map(|expr| guard(offer, expr, &locals));
     let confirm = offer.confirm.as_ref().map(|_| confirm(&locals));
+    let detach = detach(offer, &locals);
     let call = call(offer, &locals);
     // A future that is not `Send` is reported where it begins: at the name of the function.
     let span = offer.function.sig.ident.span();
@@ -467,6 +480,7 @@ fn run(offer: &Checked) -> TokenStream {
         #borrow
         #guard
         #confirm
+        #detach
         #outlet.finish(#call)
     };
     let body = quote_spanned!(span=> async move { #body });
@@ -546,6 +560,24 @@ fn confirm(locals: &Locals) -> TokenStream {
             return #outlet.refuse(#refusal);
         }
     }
+}
+
+/// Whoever is refused is refused before there is a task.
+fn detach(offer: &Offer, locals: &Locals) -> Option<TokenStream> {
+    let Locals {
+        outlet,
+        lend,
+        refusal,
+        ..
+    } = locals;
+    let task = offer.task.as_ref()?;
+    (task.when != When::OnDetach).then(|| {
+        quote! {
+            if let ::core::result::Result::Err(#refusal) = #lend.detach().await {
+                return #outlet.refuse(#refusal);
+            }
+        }
+    })
 }
 
 fn call(offer: &Offer, locals: &Locals) -> TokenStream {

@@ -78,6 +78,9 @@ use crate::model::Kind;
 ///   it. Who can be asked is asked; a client that cannot gets the question and a `confirm_token`,
 ///   with which the same call runs, once. `{{` and `}}` are braces.
 /// * `timeout = "60s"`: in `ms`, `s`, `m` or `h`; 30 seconds unless said otherwise.
+/// * `task`: for a client that knows tasks, a call is answered at once and goes on by itself, for as
+///   long as `timeout` says, or for an hour; all other clients wait. `task = "required"` refuses
+///   them, `task = "detach"` leaves it to the function: it becomes a task at `call.detach().await`.
 /// * `blocking`: runs a plain `fn` on a thread where it may block.
 /// * `name = "…"`, `title = "…"`: instead of the name of the function, and for people.
 /// * `icon = "…"`: an `https://` URL or a `data:image/…` URI.

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::{
     Attribute, Expr, ExprLit, ExprRange, Ident, ItemFn, Lit, LitStr, Pat, Path, RangeLimits, Type,
@@ -51,6 +52,7 @@ pub(crate) struct Offer {
     /// What a person is asked before the body runs.
     pub(crate) confirm: Option<LitStr>,
     pub(crate) blocking: Option<Ident>,
+    pub(crate) task: Option<Task>,
     pub(crate) parameters: Vec<Parameter>,
     /// Something in the attribute was meant to say who may call, or may have been.
     pub(crate) access_attempted: bool,
@@ -75,6 +77,23 @@ pub(crate) struct Roles {
 
 pub(crate) struct Timeout {
     pub(crate) milliseconds: u64,
+}
+
+/// When a call becomes a task.
+pub(crate) struct Task {
+    pub(crate) when: When,
+    /// The key, or its value.
+    pub(crate) written: TokenStream,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Where the client knows tasks.
+    AtOnce,
+    /// Always.
+    Required,
+    /// Where the function says so.
+    OnDetach,
 }
 
 /// A parameter with a plain name.
@@ -154,6 +173,7 @@ const HOW: &[Shape] = &[
 ];
 
 const CONFIRM: &[Shape] = &[("confirm", "confirm = \"Delete {hostname}?\"")];
+const TASK: &[Shape] = &[("task", "task")];
 
 const MIME: &[Shape] = &[("mime", "mime = \"text/markdown\"")];
 
@@ -172,7 +192,16 @@ const CRATE: &[Shape] = &[("crate", "crate = my_mcp_runtime")];
 
 const TOOL_KEYS: Keys = Keys {
     of: "#[mcp_tool]",
-    shapes: &[ACCESS, EFFECTS, CONFIRM, HOW, ICON, APP_OF_TOOL, CRATE],
+    shapes: &[
+        ACCESS,
+        EFFECTS,
+        CONFIRM,
+        HOW,
+        TASK,
+        ICON,
+        APP_OF_TOOL,
+        CRATE,
+    ],
 };
 
 const RESOURCE_KEYS: Keys = Keys {
@@ -270,6 +299,7 @@ impl Offer {
             timeout: None,
             confirm: None,
             blocking: None,
+            task: None,
             parameters: parameters
                 .into_iter()
                 .filter_map(|p| Parameter::new(kind, p, errors))
@@ -318,6 +348,7 @@ impl Offer {
             }
             "confirm" => self.confirm = said.text(errors),
             "blocking" => self.blocking = said.alone(errors),
+            "task" => self.task = said.task(errors),
             "name" => self.name = said.text(errors),
             "title" => self.title = said.text(errors),
             "mime" => self.mime = said.text(errors),
@@ -511,6 +542,16 @@ impl Timeout {
     }
 }
 
+impl When {
+    fn of(value: &str) -> Option<Self> {
+        match value {
+            "required" => Some(Self::Required),
+            "detach" => Some(Self::OnDetach),
+            _ => None,
+        }
+    }
+}
+
 /// Reads `500ms`, `60s`, `2m` or `1h`.
 fn milliseconds(text: &str) -> Result<u64, String> {
     let shape =
@@ -621,6 +662,10 @@ impl Keys {
     }
 
     fn unknown(&self, key: &str) -> String {
+        if key == "task" && (self.of == RESOURCE_KEYS.of || self.of == PROMPT_KEYS.of) {
+            return "only the call of a tool becomes a task: remove `task`, or make it a tool"
+                .into();
+        }
         let known: Vec<_> = self.shapes().map(|(key, _)| *key).collect();
         unknown_key(self.of, key, &known)
     }
@@ -690,6 +735,36 @@ impl Said {
             _ => return self.misshapen(errors),
         };
         Some((self.entry.key.clone(), names))
+    }
+
+    /// `task`, `task = "required"` or `task = "detach"`.
+    fn task(&mut self, errors: &mut Errors) -> Option<Task> {
+        let key = &self.entry.key;
+        let (when, written) = match &self.entry.given {
+            Given::Alone => (Some(When::AtOnce), key.to_token_stream()),
+            Given::Value(value) => {
+                let when = match ungroup(value) {
+                    Expr::Lit(ExprLit {
+                        lit: Lit::Str(text),
+                        ..
+                    }) => When::of(&text.value()),
+                    _ => None,
+                };
+                (when, value.to_token_stream())
+            }
+            Given::List(_) => (None, key.to_token_stream()),
+        };
+        if when.is_none() {
+            errors.at(
+                &written,
+                "write `task`, `task = \"required\"` (no call without one) or `task = \"detach\"` (where the \
+                 function says `call.detach().await`)",
+            );
+        }
+        Some(Task {
+            when: when?,
+            written,
+        })
     }
 
     /// `crate = path` or `crate = "path"`.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::call::{BackChannel, Call};
 use crate::client::Needed;
 use crate::error::{ToolError, ToolResult};
+use crate::rounds::Rounds;
 use crate::schema;
 
 /// How long a client over a session has for its answer.
@@ -202,13 +203,14 @@ impl Call {
                     None => Err(ToolError::new("The client does not answer.").code("client_unreachable")),
                 }
             }
-            BackChannel::Rounds(rounds) => {
-                match rounds.answer(key, || json!({ "method": method, "params": params })) {
-                    Some(answer) => Ok(answer),
-                    // The supervisor of the call sees the open question and ends this run.
-                    None => std::future::pending().await,
+            BackChannel::Rounds(rounds) => in_rounds(rounds, key, method, params).await,
+            BackChannel::Task(channel) => match channel.task() {
+                Some(task) => {
+                    let _waiting = Waiting::begin(&self.inner().asking);
+                    task.ask(key, json!({ "method": method, "params": params })).await
                 }
-            }
+                None => in_rounds(&channel.rounds, key, method, params).await,
+            },
         }
     }
 
@@ -221,10 +223,21 @@ impl Call {
             )
             .code("unusable_answer"));
         }
-        if let BackChannel::Rounds(rounds) = &self.inner().back {
-            rounds.forget(key);
+        match &self.inner().back {
+            BackChannel::Rounds(rounds) => rounds.forget(key),
+            BackChannel::Task(channel) => channel.rounds.forget(key),
+            BackChannel::None | BackChannel::Session(_) => {}
         }
         Ok(())
+    }
+}
+
+/// The answer that came with the request, or none in this run.
+async fn in_rounds(rounds: &Rounds, key: &str, method: &str, params: &Value) -> ToolResult<Value> {
+    match rounds.answer(key, || json!({ "method": method, "params": params })) {
+        Some(answer) => Ok(answer),
+        // The supervisor of the call sees the open question and ends this run.
+        None => std::future::pending().await,
     }
 }
 

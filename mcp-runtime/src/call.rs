@@ -20,7 +20,7 @@ use crate::changes::Changes;
 use crate::client::{LogLevel, Reach};
 use crate::clock::Clock;
 use crate::confirmation::{Confirmation, Pending};
-use crate::error::Refusal;
+use crate::error::{Refusal, ToolResult};
 use crate::function::Running;
 use crate::json::{self, Node, Object};
 use crate::outbox::Outbox;
@@ -29,6 +29,7 @@ use crate::policy::{self, Allowed, Variables};
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::switches::Switches;
+use crate::tasks::{Channel, Task, TaskMode};
 use crate::wire::revision::Revision;
 
 /// Answers one call of a function. Nothing runs without an [`Allowed`]; arguments are read only for
@@ -92,18 +93,26 @@ fn start<'call>(
 /// Runs a call under its deadline, and survives its panics. A call that is ready at once, as most
 /// are, never touches a timer. One that waits for its client, where the client is only reached by
 /// an answer, ends here with its questions.
-async fn supervise(mut running: Running<'_>, timeout: Duration, call: &Call) -> Outcome {
+async fn supervise(mut running: Running<'_>, mut timeout: Duration, call: &Call) -> Outcome {
     let mut deadline: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    let mut detached = false;
     std::future::poll_fn(move |context| {
         match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
             Ok(Poll::Ready(outcome)) => return Poll::Ready(outcome),
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(Outcome::Refused(Refusal::Panicked)),
         }
-        if let BackChannel::Rounds(rounds) = &call.0.back
+        if let Some(rounds) = call.0.back.rounds()
             && let Some((questions, answers)) = rounds.take_open()
         {
             return Poll::Ready(Outcome::Ask(questions, answers));
+        }
+        if !detached
+            && let BackChannel::Task(channel) = &call.0.back
+            && channel.task().is_some()
+        {
+            // Nobody waits on a connection any more: time begins anew, and there is more of it.
+            (detached, timeout, deadline) = (true, channel.limit, None);
         }
         let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         while deadline.as_mut().poll(context).is_ready() {
@@ -129,6 +138,19 @@ pub(crate) enum BackChannel {
     Session(Arc<Session>),
     /// As the end of the call, answered by the next one.
     Rounds(Rounds),
+    /// As the end of the call, until the call is a task; then as something that the task waits for.
+    Task(Box<Channel>),
+}
+
+impl BackChannel {
+    /// The rounds, where questions end the call.
+    fn rounds(&self) -> Option<&Rounds> {
+        match self {
+            Self::Rounds(rounds) => Some(rounds),
+            Self::Task(channel) if channel.task().is_none() => Some(&channel.rounds),
+            _ => None,
+        }
+    }
 }
 
 /// The call in progress. Tools borrow it as `&Call`; a clone may leave the function, for work that
@@ -195,8 +217,12 @@ impl Call {
     }
 
     /// Tells a client that asked for it how far the call is: `done` of `total`, in any unit. What
-    /// does not go forward, or comes too fast, is left out.
+    /// does not go forward, or comes too fast, is left out. Of a task, the message becomes what its
+    /// status says.
     pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
+        if let Some(task) = self.task() {
+            return message.map_or((), |message| task.say(message));
+        }
         let Some(token) = &self.0.reach.progress_token else {
             return;
         };
@@ -226,7 +252,7 @@ impl Call {
     }
 
     /// Sends a log message to a client that wants to hear of this severity. For the client, not
-    /// for the operator: those use `tracing`.
+    /// for the operator: those use `tracing`. A task has no client that listens, and says nothing.
     pub fn log(&self, level: LogLevel, logger: &str, data: impl Serialize) {
         let wanted = match (&self.0.back, self.0.reach.client.log_level) {
             (BackChannel::Session(session), _) => session.log_level().or(Some(LogLevel::Info)),
@@ -241,9 +267,53 @@ impl Call {
     }
 
     fn notify(&self, method: &str, params: &str) {
+        // Whoever made the request of a task has its answer.
+        if self.is_task() {
+            return;
+        }
         let message =
             format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{params}}}");
         self.0.outbox.push(message.into_bytes());
+    }
+
+    /// Lets go of the client: it is answered with a task, and the call goes on by itself. `false`
+    /// where the client waits all the same, because it does not know tasks, or the tool is none of
+    /// those that may become one: `#[mcp_tool(task = "detach")]`.
+    ///
+    /// Questions before this point come out as the result of the request, and the function runs
+    /// again with their answers; those behind it wait in the task, and the function with them.
+    ///
+    /// # Errors
+    /// `too_many_tasks`, when the caller or the server has as many as there may be.
+    pub async fn detach(&self) -> ToolResult<bool> {
+        match &self.0.back {
+            BackChannel::Task(channel) => channel.detach().await.map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Lets go of the client where the tool says so for every call.
+    pub(crate) async fn detach_at_once(&self) -> ToolResult<()> {
+        match &self.0.back {
+            BackChannel::Task(channel) if self.detaches_at_once() => channel.detach().await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn detaches_at_once(&self) -> bool {
+        matches!(&self.0.back, BackChannel::Task(channel) if channel.mode != TaskMode::OnDetach)
+    }
+
+    /// Whether the call goes on as a task, and its client is told its result when it asks.
+    pub fn is_task(&self) -> bool {
+        self.task().is_some()
+    }
+
+    fn task(&self) -> Option<&Arc<Task>> {
+        match &self.0.back {
+            BackChannel::Task(channel) => channel.task(),
+            _ => None,
+        }
     }
 
     /// Whether a question of this call waits for its client.

@@ -49,6 +49,8 @@ pub(crate) struct Filter {
     pub(crate) resources: bool,
     pub(crate) uris: BTreeSet<String>,
     pub(crate) caller: Arc<Caller>,
+    /// The ids of tasks.
+    pub(crate) tasks: BTreeSet<String>,
 }
 
 struct Listener {
@@ -123,6 +125,27 @@ impl Changes {
         self.0.offered.get()
     }
 
+    /// A task has changed; `members` writes it, if anybody wants to know.
+    pub(crate) fn task(&self, id: &str, members: impl FnOnce() -> String) {
+        let listeners = self
+            .0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = listeners
+            .open
+            .values()
+            .filter(|listener| listener.filter.tasks.contains(id))
+            .peekable();
+        if wanted.peek().is_some() {
+            let members = members();
+            for listener in wanted {
+                let note = task_note(&members, listener.tag.as_ref());
+                listener.outbox.push(note);
+            }
+        }
+    }
+
     pub(crate) fn listen(
         &self,
         outbox: Arc<Outbox>,
@@ -184,6 +207,17 @@ impl Changes {
             listener.outbox.push(message.to_string().into_bytes());
         }
     }
+}
+
+/// The message about a task with these members.
+pub(crate) fn task_note(members: &str, tag: Option<&Value>) -> Vec<u8> {
+    let tag = tag.map_or(String::new(), |tag| {
+        format!(",\"_meta\":{{\"io.modelcontextprotocol/subscriptionId\":{tag}}}")
+    });
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tasks\",\"params\":{{{members}{tag}}}}}"
+    )
+    .into_bytes()
 }
 
 impl Listening {

@@ -56,6 +56,10 @@ impl Client {
                 json!({ "sampling": { "tools": {} } }),
             ),
             Needed::Roots => (self.roots, json!({ "roots": {} })),
+            Needed::Tasks => (
+                self.tasks,
+                json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } }),
+            ),
         };
         (!has).then_some(object)
     }
@@ -69,6 +73,7 @@ pub(crate) enum Needed {
     Sampling,
     SamplingTools,
     Roots,
+    Tasks,
 }
 
 /// The severities of MCP logging, least first.

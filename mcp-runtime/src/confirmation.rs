@@ -71,7 +71,9 @@ pub(crate) async fn confirmed(call: &Call) -> ToolResult<()> {
     let back = &call.inner().back;
     let rounds = match back {
         BackChannel::Rounds(rounds) => Some(rounds),
-        _ => None,
+        // Confirmed before it becomes a task.
+        BackChannel::Task(channel) => Some(&channel.rounds),
+        BackChannel::Session(_) | BackChannel::None => None,
     };
     // The function runs again from its beginning: somebody may have agreed in an earlier round.
     if let Some(rounds) = rounds

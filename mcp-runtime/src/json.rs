@@ -88,11 +88,7 @@ impl<'a> Node<'a> {
             Self::Number(n) => Node::Number(n),
             Self::String(s) => Node::String(Cow::Owned(s.into_owned())),
             Self::Array(items) => Node::Array(items.into_iter().map(Self::into_owned).collect()),
-            Self::Object(o) => Node::Object(Object(
-                o.0.into_iter()
-                    .map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned()))
-                    .collect(),
-            )),
+            Self::Object(o) => Node::Object(o.into_owned()),
         }
     }
 
@@ -113,6 +109,15 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Object<'a> {
+    pub(crate) fn into_owned(self) -> Object<'static> {
+        let members = self.0.into_iter();
+        Object(
+            members
+                .map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned()))
+                .collect(),
+        )
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Node<'a>> {
         self.0
             .iter()

@@ -102,6 +102,12 @@ impl<'call, S: Send + Sync + 'static> Lender<'call, S> {
             .map_err(|error| GuardRefusal(Outcome::Error(error)))
     }
 
+    /// Makes a task of the call, where its client knows tasks. Called by expansions.
+    pub async fn detach(&self) -> Result<(), GuardRefusal> {
+        let detached = self.call.detach_at_once().await;
+        detached.map_err(|error| GuardRefusal(Outcome::Error(error)))
+    }
+
     /// Runs `work` on a thread where blocking is allowed. It goes on after a deadline or a client
     /// that hung up, because a thread cannot be stopped from outside; long work asks
     /// [`Call::is_cancelled`].

@@ -40,6 +40,7 @@ use crate::skills::{self, Skills};
 use crate::stdio;
 use crate::store::{MemoryStore, Store};
 use crate::switches::Switches;
+use crate::tasks::TaskLimits;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::ui;
@@ -96,6 +97,7 @@ pub struct Server<S = ()> {
     store: Option<Arc<dyn Store>>,
     keys: Option<Keys>,
     confirm_life: Duration,
+    tasks: TaskLimits,
 }
 
 impl Server<()> {
@@ -144,6 +146,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             store: None,
             keys: None,
             confirm_life: confirmation::LIFE,
+            tasks: TaskLimits::default(),
         }
     }
 
@@ -190,9 +193,9 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
-    /// Where the server keeps what several instances of it share, or what outlives its process.
-    /// With it, any instance goes on with a session that another one has opened; without, sessions
-    /// are in memory alone.
+    /// Where the server keeps what several instances of it share, or what outlives its process:
+    /// sessions, and which confirmations are used up. With it, any instance goes on with a session
+    /// that another one has opened; without, everything is in memory.
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
@@ -219,6 +222,13 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn sse_end_event(mut self, event: EndEvent) -> Self {
         self.end_event = event;
+        self
+    }
+
+    /// How many tasks there may be, and for how long.
+    #[must_use]
+    pub fn tasks(mut self, limits: TaskLimits) -> Self {
+        self.tasks = limits;
         self
     }
 
@@ -521,6 +531,7 @@ impl<S: Send + Sync + 'static> Server<S> {
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
+        problems.extend(self.tasks.problem().map(str::to_owned));
         BootError::collect(problems)?;
         let service = self
             .identity
@@ -547,6 +558,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             self.modes,
             Sessions::new(self.session_limits, self.clock, shared),
             Changes::default(),
+            self.tasks,
         );
         if let Some(keys) = &self.keys {
             engine.seal = Seal::of(keys);

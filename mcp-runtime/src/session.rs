@@ -255,6 +255,7 @@ impl Session {
             resources: true,
             uris: self.facts().subscriptions,
             caller,
+            ..Filter::default()
         };
         let listening = changes.listen(Arc::clone(&outbox), filter, None);
         *lock(&self.listening) = Some((outbox, listening));

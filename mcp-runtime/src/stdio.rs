@@ -132,7 +132,7 @@ pub(crate) async fn serve(
             }
         }
     };
-    engine.changes.close();
+    engine.close();
     feeder.abort();
     tasks.close();
     let _ = tokio::time::timeout(GRACE, tasks.wait()).await;

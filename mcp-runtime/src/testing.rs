@@ -182,6 +182,37 @@ impl TestClient {
         self
     }
 
+    /// Declares tasks, beside what is declared already: calls of tools with `task` are answered
+    /// with a task.
+    #[must_use]
+    pub fn declares_tasks(mut self) -> Self {
+        self.capabilities["extensions"]["io.modelcontextprotocol/tasks"] = json!({});
+        self
+    }
+
+    /// Asks about a task until it is not `working` any more: it has ended, or asks something.
+    ///
+    /// # Panics
+    /// When the answer to `created` is not a task, and when the task still works after ten seconds.
+    pub async fn await_task(&self, created: &TestReply) -> TestReply {
+        let id = created.task_id();
+        let patience = std::time::Duration::from_secs(10);
+        let settled = async {
+            loop {
+                let reply = self.request("tasks/get", json!({ "taskId": id })).await;
+                let status = reply.body.pointer("/result/status");
+                if status.and_then(Value::as_str) != Some("working") {
+                    return reply;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        match tokio::time::timeout(patience, settled).await {
+            Ok(reply) => reply,
+            Err(_) => panic!("the task still works: {}", created.body),
+        }
+    }
+
     /// Calls a tool.
     pub async fn call(&self, tool: &str, arguments: Value) -> TestReply {
         self.request(
@@ -222,11 +253,11 @@ impl TestClient {
             params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
                 self.capabilities.clone();
             request = request.header("mcp-method", method);
-            // What a request is about: the tool or the prompt, or the resource.
-            let name = if method == "resources/read" {
-                &params["uri"]
-            } else {
-                &params["name"]
+            // What a request is about: the tool or the prompt, the resource, or the task.
+            let name = match method {
+                "resources/read" => &params["uri"],
+                "tasks/get" | "tasks/update" | "tasks/cancel" => &params["taskId"],
+                _ => &params["name"],
             };
             if let Some(name) = name.as_str() {
                 request = request.header("mcp-name", name);
@@ -268,6 +299,19 @@ impl TestReply {
         self.body
             .get("error")
             .unwrap_or_else(|| panic!("no error, but {}: {}", self.status, self.body))
+    }
+
+    /// The id of the task that a call has become.
+    ///
+    /// # Panics
+    /// When the answer is something else.
+    #[track_caller]
+    pub fn task_id(&self) -> &str {
+        let result = self.result();
+        assert_eq!(result["resultType"], json!("task"), "no task: {result}");
+        result["taskId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no task id: {result}"))
     }
 
     /// The structured content of a call that went well.

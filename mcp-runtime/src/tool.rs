@@ -16,6 +16,7 @@ use crate::input::{InputSpec, Problem};
 use crate::json::Object;
 use crate::output::{Outcome, OutputType, ToolOutput};
 use crate::policy::{Allowed, Policy};
+use crate::tasks::TaskMode;
 use crate::ui::Visibility;
 
 /// The deadline of a tool that names none.
@@ -29,7 +30,9 @@ pub struct Tool {
     pub(crate) description: Cow<'static, str>,
     pub(crate) policy: Option<Policy>,
     pub(crate) effects: Effects,
-    pub(crate) timeout: Duration,
+    /// As the author gave it.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) task: Option<TaskMode>,
     pub(crate) icons: Icons,
     /// The URI of the app that shows its results.
     pub(crate) ui: Option<Cow<'static, str>>,
@@ -68,7 +71,8 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         description: Cow::Borrowed(""),
         policy: None,
         effects: Effects::default(),
-        timeout: DEFAULT_TIMEOUT,
+        timeout: None,
+        task: None,
         icons: Icons::new(),
         ui: None,
         ui_visibility: None,
@@ -187,10 +191,33 @@ impl Tool {
         self
     }
 
-    /// How long a call may take, in milliseconds.
+    /// How long a call may take, in milliseconds; also as a task.
     #[must_use]
     pub fn timeout_ms(mut self, milliseconds: u64) -> Self {
-        self.timeout = Duration::from_millis(milliseconds);
+        self.timeout = Some(Duration::from_millis(milliseconds));
+        self
+    }
+
+    /// A call becomes a task for a client that knows tasks: it is answered at once, and goes on by
+    /// itself. For all other clients it stays an ordinary call.
+    #[must_use]
+    pub fn task(mut self) -> Self {
+        self.task = Some(TaskMode::AtOnce);
+        self
+    }
+
+    /// A call becomes a task, and clients that do not know tasks are refused.
+    #[must_use]
+    pub fn task_required(mut self) -> Self {
+        self.task = Some(TaskMode::Required);
+        self
+    }
+
+    /// A call becomes a task where its function says [`Call::detach`], for a client that knows
+    /// tasks.
+    #[must_use]
+    pub fn task_on_detach(mut self) -> Self {
+        self.task = Some(TaskMode::OnDetach);
         self
     }
 
@@ -218,9 +245,9 @@ impl Tool {
         self.effects
     }
 
-    /// How long a call may take.
+    /// How long a call may take while its client waits.
     pub fn timeout(&self) -> Duration {
-        self.timeout
+        self.timeout.unwrap_or(DEFAULT_TIMEOUT)
     }
 
     /// Who may call.
@@ -263,7 +290,7 @@ impl<H> DynamicTool<H> {
         self.map(|tool| tool.confirm(question))
     }
 
-    /// Changes what the tool says about itself: title, effects, timeout.
+    /// Changes what the tool says about itself: title, effects, timeout, whether it is a task.
     #[must_use]
     pub fn map(mut self, change: impl FnOnce(Tool) -> Tool) -> Self {
         self.tool = change(self.tool);
@@ -314,11 +341,19 @@ impl Runnable for Handler {
             .map(|(name, value)| (name.as_ref().to_owned(), value.to_value()))
             .collect();
         let arguments = Value::Object(arguments);
-        if call.inner().confirmation.get().is_none() {
+        let asks = call.inner().confirmation.get().is_some();
+        if !asks && !call.detaches_at_once() {
             return Ok((self.0)(call.clone(), arguments));
         }
+        // Nothing of the handler runs before somebody agreed, nor before the call is a task.
         Ok(Box::pin(async move {
-            match confirmation::confirmed(call).await {
+            let ready = async {
+                if asks {
+                    confirmation::confirmed(call).await?;
+                }
+                call.detach_at_once().await
+            };
+            match ready.await {
                 Ok(()) => (self.0)(call.clone(), arguments).await,
                 Err(error) => Outcome::Error(error),
             }

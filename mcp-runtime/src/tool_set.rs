@@ -175,7 +175,7 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
                 name: tool.name.clone(),
                 description: &tool.description,
                 policy: tool.policy.clone(),
-                timeout: tool.timeout,
+                timeout: tool.timeout(),
                 raw,
             };
             match bound::bind(entry, said, Arc::clone(state)) {
@@ -188,7 +188,7 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
                             listed.push(list_entry(&tool, &published, on.clone()));
                             tools.push(BoundTool {
                                 tool,
-                                bound,
+                                bound: Arc::new(bound),
                                 headers,
                                 on,
                             });
@@ -216,7 +216,7 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
 /// A tool of a running server.
 pub(crate) struct BoundTool {
     pub(crate) tool: Tool,
-    pub(crate) bound: Bound,
+    pub(crate) bound: Arc<Bound>,
     pub(crate) headers: ParamHeaders,
     pub(crate) on: On,
 }
@@ -369,6 +369,11 @@ impl Tools {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Tool> {
         self.tools.iter().map(|bound| &bound.tool)
+    }
+
+    /// Whether a call of any of them may become a task.
+    pub(crate) fn have_tasks(&self) -> bool {
+        self.iter().any(|tool| tool.task.is_some())
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {

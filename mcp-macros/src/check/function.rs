@@ -6,7 +6,7 @@ use syn::{GenericParam, ReturnType, Safety, Type, TypeParamBound};
 
 use super::unfit;
 use crate::errors::Errors;
-use crate::model::{Kind, Offer, Who};
+use crate::model::{Kind, Offer, Parameter, Task, When, Who};
 use crate::types::{arguments, bare, is_name, last_segment};
 
 pub(super) fn free_function(offer: &Offer, errors: &mut Errors) {
@@ -194,6 +194,37 @@ pub(super) fn blocking_is_sync(offer: &Offer, errors: &mut Errors) {
             "`blocking` moves a plain `fn` to a thread of its own: remove it, or remove `async`",
         );
     }
+}
+
+pub(super) fn detaching_is_async(offer: &Offer, errors: &mut Errors) {
+    if let Some(task) = detaching(offer)
+        && offer.function.sig.asyncness.is_none()
+    {
+        errors.at(
+            &task.written,
+            "a function that says when it becomes a task awaits that: make it an `async fn`, or write `task` alone",
+        );
+    }
+}
+
+/// What is lent may go by any name, but somewhere among it has to be the call.
+pub(super) fn detaching_takes_a_call(offer: &Offer, errors: &mut Errors) {
+    if let Some(task) = detaching(offer)
+        && offer.function.sig.asyncness.is_some()
+        && !offer.parameters.iter().any(Parameter::is_lent)
+    {
+        errors.at(
+            &task.written,
+            "the function becomes a task with `call.detach().await`: take `call: &Call`, or write `task` alone",
+        );
+    }
+}
+
+fn detaching(offer: &Offer) -> Option<&Task> {
+    offer
+        .task
+        .as_ref()
+        .filter(|task| task.when == When::OnDetach)
 }
 
 pub(super) fn name_fits_the_wire(offer: &Offer, errors: &mut Errors) {

@@ -12,6 +12,7 @@ mod content;
 mod running;
 mod questions;
 mod rounds;
+mod tasks;
 mod schemas;
 mod resources;
 mod prompts;
@@ -66,7 +67,8 @@ fn server() -> Server {
         + schemas::tools()
         + questions::tools()
         + rounds::tools()
-        + apps::tools();
+        + apps::tools()
+        + tasks::tools();
     Server::new(tools)
         .resources(resources::resources() + apps::resources())
         .prompts(prompts::prompts())

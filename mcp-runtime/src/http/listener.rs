@@ -86,7 +86,7 @@ pub(crate) async fn serve(
         });
     }
     app.stopping.store(true, Ordering::Relaxed);
-    app.engine.changes.close();
+    app.engine.close();
     drop(listener);
     open.enter_stage(Stage::Draining);
     connections.close();

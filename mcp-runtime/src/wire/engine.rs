@@ -17,6 +17,7 @@ use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
 use crate::session::{NoSession, Session, Sessions};
 use crate::skills::BoundSkills;
+use crate::tasks::{TaskLimits, Tasks};
 use crate::tool_set::Tools;
 use crate::ui;
 use crate::wire::headers::Routing;
@@ -24,6 +25,7 @@ use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
 use crate::wire::reply::{Reply, code};
 use crate::wire::revision::Revision;
+use crate::wire::tasks;
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -42,6 +44,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
+    /// There when a tool may become one.
+    pub(crate) tasks: Option<Arc<Tasks>>,
     pub(crate) seal: Seal,
     pub(crate) modes: Modes,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
@@ -121,6 +125,7 @@ impl Engine {
         modes: Modes,
         sessions: Sessions,
         changes: Changes,
+        task_limits: TaskLimits,
     ) -> Self {
         let Offers {
             tools,
@@ -172,9 +177,13 @@ impl Engine {
             capabilities.insert("extensions".into(), json!(extensions));
         }
         let legacy_capabilities = Value::Object(capabilities.clone());
-        // Skills build on what there is since 2026-07-28; to earlier clients they are resources.
+        // Skills and tasks build on what there is since 2026-07-28, which clients that initialize
+        // never see; to those, skills are resources.
         if !skills.is_empty() {
             extensions.insert(SKILLS.into(), json!({ "directoryRead": true }));
+        }
+        if tools.have_tasks() {
+            extensions.insert(tasks::EXTENSION.into(), json!({}));
         }
         if !extensions.is_empty() {
             capabilities.insert("extensions".into(), Value::Object(extensions));
@@ -198,6 +207,15 @@ impl Engine {
              \"ttlMs\":{DISCOVER_TTL_MS},\"cacheScope\":\"public\",{full_meta}}}",
             json!(versions)
         );
+        let tasks = tools.have_tasks().then(|| {
+            let meta = meta.clone().into_bytes();
+            Arc::new(Tasks::new(
+                task_limits,
+                clock.clone(),
+                changes.clone(),
+                meta,
+            ))
+        });
         let (tools, resources, prompts) = (Arc::new(tools), Arc::new(resources), Arc::new(prompts));
         changes.offer(Offered {
             tools: Arc::clone(&tools),
@@ -212,6 +230,7 @@ impl Engine {
             clock,
             changes,
             sessions,
+            tasks,
             seal: Seal::random(),
             modes,
             initialize_tail: format!(
@@ -220,6 +239,14 @@ impl Engine {
             discover: discover.into_bytes(),
             meta: meta.into_bytes(),
         }
+    }
+
+    /// The server stops: tasks and subscriptions end.
+    pub(crate) fn close(&self) {
+        if let Some(tasks) = &self.tasks {
+            tasks.close();
+        }
+        self.changes.close();
     }
 
     /// Answers one message. `headers` are those of HTTP; other transports have none.
@@ -372,6 +399,9 @@ impl Engine {
                 let name = match method {
                     "tools/call" | "prompts/get" => params.get("name"),
                     "resources/read" => params.get("uri"),
+                    "tasks/get" | "tasks/update" | "tasks/cancel" if self.tasks.is_some() => {
+                        params.get("taskId")
+                    }
                     _ => None,
                 };
                 routing
@@ -416,6 +446,9 @@ impl Engine {
             }
             "server/discover" if modern => Reply::result(&request.id, &self.discover),
             "subscriptions/listen" if modern => self.listen(&request, link).await,
+            "tasks/get" if modern && self.tasks.is_some() => self.get_task(&request, link),
+            "tasks/update" if modern && self.tasks.is_some() => self.update_task(request, link),
+            "tasks/cancel" if modern && self.tasks.is_some() => self.cancel_task(&request, link),
             "initialize" if !modern => self.initialize(&request, link).await,
             "ping" if !modern => Reply::result(&request.id, b"{}"),
             "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link).await,

@@ -13,6 +13,8 @@ use crate::wire::reply::Reply;
 
 /// URIs that one subscription may watch.
 const MAX_URIS: usize = 100;
+/// Tasks that one subscription may watch.
+const MAX_TASKS: usize = 100;
 
 impl Engine {
     /// Acknowledges what will be heard, then is heard until the client goes or the server stops.
@@ -37,6 +39,24 @@ impl Engine {
                 );
             }
         };
+        let task_ids = match wanted.and_then(|wanted| wanted.get("taskIds")) {
+            None | Some(Node::Null) => Vec::new(),
+            Some(Node::Array(ids)) if ids.len() <= MAX_TASKS => {
+                if self.tasks.is_some()
+                    && let Err(reply) = self.knows_tasks(request, link)
+                {
+                    return reply;
+                }
+                ids.iter().filter_map(Node::as_str).collect()
+            }
+            Some(_) => {
+                return invalid_params(
+                    &request.id,
+                    200,
+                    "`taskIds` must be a list of at most 100 ids",
+                );
+            }
+        };
         if !link.streams {
             return invalid_params(
                 &request.id,
@@ -44,6 +64,7 @@ impl Engine {
                 "listening needs a client that accepts text/event-stream",
             );
         }
+        let tasks = self.own_tasks(task_ids.into_iter(), link);
         let filter = Filter {
             tools: asks("toolsListChanged") && !self.tools.is_empty(),
             prompts: asks("promptsListChanged") && !self.prompts.is_empty(),
@@ -53,6 +74,7 @@ impl Engine {
                 .filter(|uri| self.may_watch(uri, &link.caller))
                 .collect(),
             caller: Arc::clone(&link.caller),
+            tasks: tasks.iter().map(|task| task.id.clone()).collect(),
         };
         let tag = json_of(&request.id);
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": tag });
@@ -64,7 +86,11 @@ impl Engine {
         link.outbox.push(acknowledged.to_string().into_bytes());
         let _listening = self
             .changes
-            .listen(Arc::clone(&link.outbox), filter, Some(tag));
+            .listen(Arc::clone(&link.outbox), filter, Some(tag.clone()));
+        // What a task has become before anybody listened would never be told.
+        for task in tasks {
+            task.tell(&link.outbox, &tag);
+        }
         self.changes.closed().await;
         Reply::result(
             &request.id,
@@ -113,6 +139,9 @@ fn accepted(filter: &Filter) -> Value {
     }
     if !filter.uris.is_empty() {
         accepted.insert("resourceSubscriptions".to_owned(), json!(filter.uris));
+    }
+    if !filter.tasks.is_empty() {
+        accepted.insert("taskIds".to_owned(), json!(filter.tasks));
     }
     Value::Object(accepted)
 }

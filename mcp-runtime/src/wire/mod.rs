@@ -10,3 +10,4 @@ pub(crate) mod param_headers;
 pub(crate) mod reply;
 pub(crate) mod revision;
 mod skills;
+pub(crate) mod tasks;

@@ -16,9 +16,12 @@ use crate::json::{Node, Object};
 use crate::output::Outcome;
 use crate::policy;
 use crate::rounds::{self, Rounds};
+use crate::tasks::{Channel, TaskMode};
+use crate::tool::Tool;
 use crate::tool_set::BoundTool;
 use crate::wire::engine::{Engine, Link, Request, header_mismatch, invalid_params};
 use crate::wire::reply::{Reply, Results};
+use crate::wire::tasks::Ran;
 
 /// Longer suggestions are asked for by nobody.
 const MAX_TYPED: usize = 4096;
@@ -38,14 +41,17 @@ impl Engine {
         let Some(Node::String(name)) = request.params.take("name") else {
             return invalid_params(&request.id, 200, "`name` must be the name of a tool");
         };
-        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link) {
+        let found = self.tools.find(&name);
+        let tool = found.map(|found| &found.tool);
+        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link, tool) {
             Ok(opened) => opened,
             Err(reply) => return reply,
         };
         let results = self.results(&request, &call);
-        let Some(BoundTool { bound, headers, .. }) = self.tools.find(&name) else {
+        let Some(found) = found else {
             return results.refusal(&request.id, &Refusal::Unknown);
         };
+        let BoundTool { bound, headers, .. } = found;
         // Whoever may not call hears that, and nothing of the headers.
         if let Some(routing) = request.routing
             && !headers.is_empty()
@@ -54,7 +60,19 @@ impl Engine {
         {
             return header_mismatch(&request.id, &why);
         }
-        match call::answer(bound, arguments, &call, &|_| None).await {
+        let answered = match (&call.inner().back, found.tool.task) {
+            (BackChannel::Task(_), _) => {
+                // In a box of its own, so that calls of other tools do not carry its state.
+                let run = self.run_detachable(found, arguments, &call, bytes.len());
+                match Box::pin(run).await {
+                    Ran::Here(answered) => answered,
+                    Ran::On(task) => return self.created(&request.id, &task),
+                }
+            }
+            (_, Some(TaskMode::Required)) => self.without_task(found, &call),
+            _ => call::answer(bound, arguments, &call, &|_| None).await,
+        };
+        match answered {
             Ok(Outcome::Ask(questions, answers)) => {
                 let state = self.seal.seal(answers, &context.bytes(), self.clock.now());
                 results.ask(&request.id, &questions, state)
@@ -76,10 +94,11 @@ impl Engine {
         let Some(Node::String(uri)) = request.params.take("uri") else {
             return invalid_params(&request.id, 200, "`uri` must be a string");
         };
-        let (call, context) = match self.open(&mut request, &uri, &Object::default(), bytes, link) {
-            Ok(opened) => opened,
-            Err(reply) => return reply,
-        };
+        let (call, context) =
+            match self.open(&mut request, &uri, &Object::default(), bytes, link, None) {
+                Ok(opened) => opened,
+                Err(reply) => return reply,
+            };
         let results = self.results(&request, &call);
         match self.skills.file(&uri, call.caller()) {
             Ok(None) => {}
@@ -129,7 +148,7 @@ impl Engine {
             Some(Node::Object(arguments)) => arguments,
             Some(_) => return invalid_params(&request.id, 200, "`arguments` must be an object"),
         };
-        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link) {
+        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link, None) {
             Ok(opened) => opened,
             Err(reply) => return reply,
         };
@@ -231,7 +250,13 @@ impl Engine {
         let total = values.len();
         values.truncate(MAX_VALUES);
         let result = json!({ "completion": { "values": values, "total": total, "hasMore": total > MAX_VALUES } });
-        let call = Call::new(
+        self.results(request, &self.bare_call(request, link))
+            .finish(&request.id, &result, None)
+    }
+
+    /// A call that runs nothing, for answers that name one.
+    pub(crate) fn bare_call(&self, request: &Request<'_>, link: &Link) -> Call {
+        Call::new(
             Arc::clone(&link.caller),
             self.clock.clone(),
             Bytes::new(),
@@ -239,9 +264,7 @@ impl Engine {
             Arc::clone(&link.outbox),
             BackChannel::None,
             self.changes.clone(),
-        );
-        self.results(request, &call)
-            .finish(&request.id, &result, None)
+        )
     }
 
     pub(crate) fn results<'a>(&'a self, request: &Request<'_>, call: &'a Call) -> Results<'a> {
@@ -260,6 +283,7 @@ impl Engine {
         arguments: &Object<'_>,
         bytes: &Bytes,
         link: &Link,
+        tool: Option<&Tool>,
     ) -> Result<(Call, Context<'a>), Reply> {
         let reach = self.reach(request, link);
         let modern = request.revision.is_modern();
@@ -269,12 +293,21 @@ impl Engine {
             name,
             arguments: None,
         };
-        let back = if modern && reach.client.has_back_channel() {
-            context.owner = Some(link.caller.owner());
-            context.arguments = Some(of_arguments(arguments));
-            BackChannel::Rounds(self.rounds(request, &context)?)
-        } else if modern {
-            BackChannel::Rounds(Rounds::default())
+        let back = if modern {
+            let rounds = if reach.client.has_back_channel() {
+                context.owner = Some(link.caller.owner());
+                context.arguments = Some(of_arguments(arguments));
+                self.rounds(request, &context)?
+            } else {
+                Rounds::default()
+            };
+            match (tool.and_then(|tool| tool.task), &self.tasks) {
+                (Some(mode), Some(tasks)) if reach.client.tasks => {
+                    let limit = tasks.limit(tool.and_then(|tool| tool.timeout));
+                    BackChannel::Task(Box::new(Channel::new(rounds, mode, limit)))
+                }
+                _ => BackChannel::Rounds(rounds),
+            }
         } else {
             match &link.session {
                 Some(session) if link.streams => BackChannel::Session(Arc::clone(session)),

@@ -72,7 +72,7 @@ impl Engine {
         link: &Link,
         refusal: &Refusal,
     ) -> Reply {
-        match self.open(&mut request, uri, &Object::default(), bytes, link) {
+        match self.open(&mut request, uri, &Object::default(), bytes, link, None) {
             Ok((call, _)) => {
                 log_refused(&call, uri, refusal);
                 self.results(&request, &call)

@@ -40,6 +40,8 @@ mod sessions;
 #[cfg(feature = "testing")]
 mod streams;
 #[cfg(feature = "testing")]
+mod tasks;
+#[cfg(feature = "testing")]
 mod wire;
 
 #[cfg(feature = "testing")]

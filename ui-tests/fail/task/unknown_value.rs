@@ -1,0 +1,10 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+/// Count the stars.
+#[mcp_tool(public, task = "optional")] //~
+async fn count() -> u32 {
+    1
+}
+
+fn main() {}
