@@ -56,6 +56,7 @@ mod rounds;
 mod session;
 mod wire;
 mod http;
+mod connection;
 mod stdio;
 mod server;
 mod auth;

@@ -20,7 +20,10 @@ use crate::clock::Clock;
 use crate::error::{BootError, Result};
 use crate::http::app::App;
 use crate::http::guard::Guard;
+use crate::http::legacy_sse::Streams;
 use crate::http::listener::{self, Limits};
+use crate::http::peers::Peers;
+use crate::http::ways::Ways;
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
@@ -65,6 +68,7 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    ways: Ways,
 }
 
 impl Server<()> {
@@ -98,6 +102,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            ways: Ways::default(),
         }
     }
 
@@ -127,6 +132,40 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn logging(mut self) -> Self {
         self.modes.logging = true;
+        self
+    }
+
+    /// Also speaks WebSocket, at the path of the endpoint with `/ws` after it (`/mcp/ws`): the
+    /// sub-protocol `mcp`, one message in each text frame, tokens in the `Authorization` header
+    /// like everywhere. A connection is its own session.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn websocket(mut self) -> Self {
+        self.ways.websocket = true;
+        self
+    }
+
+    /// Also serves clients of 2024-11-05 that know no other way over HTTP: a stream of events at
+    /// `/sse`, messages posted to `/messages/`.
+    #[must_use]
+    pub fn legacy_sse(mut self) -> Self {
+        self.ways.legacy_sse = true;
+        self
+    }
+
+    /// Also takes messages at `/rpc`, where every answer is JSON whatever the client accepts, and
+    /// where there are neither sessions nor streams.
+    #[must_use]
+    pub fn rpc_alias(mut self) -> Self {
+        self.ways.rpc = true;
+        self
+    }
+
+    /// Answers `shutdown`, which some hosts send although MCP does not have it: with an empty
+    /// result, after which the session ends, and over a pipe the server. Otherwise it is unknown.
+    #[must_use]
+    pub fn answer_shutdown(mut self) -> Self {
+        self.modes.shutdown = true;
         self
     }
 
@@ -177,7 +216,8 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
-    /// One more origin whose pages may call (`https://app.example.com`), beside loopback.
+    /// One more origin whose pages may call (`https://app.example.com`), beside loopback. `*`
+    /// stands for every page there is: only for servers that hold nothing back from anybody.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
@@ -262,6 +302,11 @@ impl<S: Send + Sync + 'static> Server<S> {
                 .iter()
                 .filter_map(|origin| guard.allow_origin(origin).err()),
         );
+        if self.ways.paths("").contains(&path) {
+            problems.push(format!(
+                "the endpoint and another way to the server both lie at `{path}`: give `public_url` another path"
+            ));
+        }
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
@@ -288,6 +333,9 @@ impl<S: Send + Sync + 'static> Server<S> {
                 guard,
                 path,
                 max_body: self.max_body,
+                ways: self.ways,
+                peers: Arc::<Peers>::default(),
+                streams: Arc::<Streams>::default(),
                 service,
                 version: self.identity.version,
                 stopping: AtomicBool::new(false),
@@ -433,7 +481,11 @@ impl Service {
             async move { app.answer(request).await.map(axum::body::Body::new) }
         });
         let path = &self.app.path;
-        Router::new()
+        let ways = self.app.ways.paths(path);
+        ways.iter()
+            .fold(Router::new(), |router, way| {
+                router.route(way, answer.clone())
+            })
             .route(path, answer.clone())
             .route(&format!("{path}/"), answer.clone())
             .route("/api/v1/health", answer.clone())

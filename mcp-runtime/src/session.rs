@@ -19,6 +19,7 @@ use crate::client::{Client, LogLevel};
 use crate::clock::Clock;
 use crate::outbox::Outbox;
 use crate::wire::message::Id;
+use crate::wire::revision::Revision;
 
 /// Resources that one session may watch.
 const MAX_SUBSCRIPTIONS: usize = 100;
@@ -48,6 +49,9 @@ pub(crate) struct Session {
     pub(crate) id: String,
     owner: String,
     client: Mutex<Client>,
+    /// What `initialize` agreed on.
+    revision: Mutex<Option<Revision>>,
+    ended: CancellationToken,
     log_level: Mutex<Option<LogLevel>>,
     /// URIs about whose changes the client wants to hear.
     subscriptions: Mutex<BTreeSet<String>>,
@@ -67,6 +71,8 @@ impl Session {
             id,
             owner,
             client: Mutex::new(client),
+            revision: Mutex::default(),
+            ended: CancellationToken::new(),
             log_level: Mutex::default(),
             subscriptions: Mutex::default(),
             listening: Mutex::default(),
@@ -86,6 +92,24 @@ impl Session {
     /// Learns what the client declared, on a connection that is its own session.
     pub(crate) fn introduce(&self, client: Client) {
         *lock(&self.client) = client;
+    }
+
+    /// The revision that `initialize` agreed on; `None` before it.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        *lock(&self.revision)
+    }
+
+    pub(crate) fn agree_on(&self, revision: Revision) {
+        *lock(&self.revision) = Some(revision);
+    }
+
+    /// Ends what waits for the end of the session.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     pub(crate) fn log_level(&self) -> Option<LogLevel> {

@@ -14,7 +14,10 @@ use crate::caller::Caller;
 use crate::http::accept::{self, Form};
 use crate::http::body::{self, BodyError};
 use crate::http::guard::{Guard, Outside};
+use crate::http::legacy_sse::Streams;
+use crate::http::peers::Peers;
 use crate::http::stream::{AnswerBody, Events, event};
+use crate::http::ways::{Way, Ways, preflight};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::wire::engine::{Engine, Link, SessionMode};
@@ -23,7 +26,7 @@ use crate::wire::reply::{Challenge, Reply, code};
 use crate::wire::revision::Revision;
 
 /// Which session of the earlier revisions a request belongs to.
-const SESSION: &str = "mcp-session-id";
+pub(super) const SESSION: &str = "mcp-session-id";
 
 /// Nothing here takes a query; clients that send one put little into it.
 const MAX_QUERY: usize = 8 << 10;
@@ -38,6 +41,10 @@ pub(crate) struct App {
     pub(crate) max_body: usize,
     pub(crate) service: String,
     pub(crate) version: String,
+    pub(crate) ways: Ways,
+    /// Connections that outlive their request.
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) streams: Arc<Streams>,
     /// Set while the server drains: load balancers are to look elsewhere.
     pub(crate) stopping: AtomicBool,
 }
@@ -48,6 +55,8 @@ pub(crate) type Answer = Response<AnswerBody>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Endpoint,
+    /// Another way to the same server.
+    Way(Way),
     Health,
     Ready,
     Elsewhere,
@@ -62,7 +71,10 @@ impl App {
             _ if endpoint => Place::Endpoint,
             "/api/v1/health" => Place::Health,
             "/api/v1/ready" => Place::Ready,
-            _ => Place::Elsewhere,
+            _ => self
+                .ways
+                .find(path, &self.path)
+                .map_or(Place::Elsewhere, Place::Way),
         }
     }
 
@@ -75,7 +87,8 @@ impl App {
             return close(plain(StatusCode::URI_TOO_LONG, "The URI is too long\n"));
         }
         match self.place(request.uri().path()) {
-            Place::Endpoint => self.endpoint(request).await,
+            Place::Endpoint => self.endpoint(None, request).await,
+            Place::Way(way) => self.endpoint(Some(way), request).await,
             Place::Health => self.health(request.method(), true),
             Place::Ready => self.health(request.method(), !self.stopping.load(Ordering::Relaxed)),
             Place::Elsewhere => plain(StatusCode::NOT_FOUND, "Not found\n"),
@@ -84,15 +97,27 @@ impl App {
 
     /// The checks in their order: name and origin before anything is known of the caller, the
     /// caller before anything is read of the body.
-    async fn endpoint<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
+    async fn endpoint<B: Body<Data = Bytes>>(
+        &self,
+        way: Option<Way>,
+        request: Request<B>,
+    ) -> Answer {
         let (head, body) = request.into_parts();
         let origin = match self.guard.check(&head.uri, &head.headers) {
             Ok(origin) => origin.cloned(),
             Err(outside) => return refused(outside),
         };
         let mut answer = match head.method {
-            Method::POST => self.post(head, body).await,
-            Method::OPTIONS => preflight(origin.is_some()),
+            _ if way.is_some() => self.go(way, head, body, origin.is_some()).await,
+            Method::POST => self.post(head, body, true).await,
+            Method::OPTIONS => {
+                let methods = if self.has_sessions() {
+                    "GET, POST, DELETE"
+                } else {
+                    "POST"
+                };
+                preflight("POST, OPTIONS", methods, &head.headers, origin.is_some())
+            }
             Method::GET if self.has_sessions() => self.feed(&head).await,
             Method::DELETE if self.has_sessions() => self.end_session(&head).await,
             _ => not_allowed(),
@@ -103,7 +128,12 @@ impl App {
         answer
     }
 
-    async fn post<B: Body<Data = Bytes>>(&self, head: http::request::Parts, body: B) -> Answer {
+    pub(super) async fn post<B: Body<Data = Bytes>>(
+        &self,
+        head: http::request::Parts,
+        body: B,
+        opens_sessions: bool,
+    ) -> Answer {
         if !is_json(&head.headers) {
             return plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -137,7 +167,7 @@ impl App {
             outbox: Arc::clone(&outbox),
             streams: accepted.events,
             session,
-            opens_sessions: true,
+            opens_sessions,
         };
         let engine = Arc::clone(&self.engine);
         let headers = head.headers;
@@ -236,7 +266,7 @@ impl App {
     }
 
     /// Who sends this request. A token that is not good is refused, never overlooked.
-    async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
+    pub(super) async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
         // Put there by code of this process: a test, or the middleware of a larger application.
         if let Some(caller) = head.extensions.get::<Arc<Caller>>() {
             return Ok(Arc::clone(caller));
@@ -277,7 +307,7 @@ impl App {
         })
     }
 
-    fn too_large(&self) -> Answer {
+    pub(super) fn too_large(&self) -> Answer {
         let mut reply = Reply::malformed(
             code::INVALID_REQUEST,
             &format!("The message is larger than {} bytes", self.max_body),
@@ -323,7 +353,7 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
@@ -337,7 +367,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Puts a reply into HTTP.
-fn respond(reply: Reply, form: Form) -> Answer {
+pub(super) fn respond(reply: Reply, form: Form) -> Answer {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = match (reply.body.is_empty(), form) {
         (true, _) => Response::new(AnswerBody::default()),
@@ -366,7 +396,7 @@ fn respond(reply: Reply, form: Form) -> Answer {
     answer
 }
 
-fn json(status: StatusCode, body: Bytes) -> Answer {
+pub(super) fn json(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body).into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -388,7 +418,7 @@ fn one_event(message: &[u8]) -> Answer {
     streaming(Full::new(event(message)).into())
 }
 
-fn streaming(body: AnswerBody) -> Answer {
+pub(super) fn streaming(body: AnswerBody) -> Answer {
     let mut answer = json(StatusCode::OK, Bytes::new());
     let headers = answer.headers_mut();
     headers.insert(
@@ -399,7 +429,7 @@ fn streaming(body: AnswerBody) -> Answer {
     answer.map(|_| body)
 }
 
-fn no_session() -> Answer {
+pub(super) fn no_session() -> Answer {
     let mut reply = Reply::malformed(
         code::SESSION_NOT_FOUND,
         "Session not found: begin a new one with `initialize`",
@@ -408,7 +438,7 @@ fn no_session() -> Answer {
     respond(reply, Form::Json)
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Answer {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut answer = json(status, Bytes::from_static(text.as_bytes()));
     answer.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -418,7 +448,7 @@ fn plain(status: StatusCode, text: &'static str) -> Answer {
 }
 
 /// The rest of a body that is not wanted is not read: the connection goes with it.
-fn close(mut answer: Answer) -> Answer {
+pub(super) fn close(mut answer: Answer) -> Answer {
     answer
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -453,36 +483,13 @@ fn not_allowed() -> Answer {
     answer
 }
 
-fn preflight(from_page: bool) -> Answer {
-    let mut answer = Response::new(AnswerBody::default());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
-    headers.insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-    if from_page {
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("POST"),
-        );
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(
-                "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, \
-                 mcp-protocol-version, mcp-session-id",
-            ),
-        );
-        headers.insert(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static("600"),
-        );
-    }
-    answer
-}
-
 fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, www-authenticate"),
+        HeaderValue::from_static(
+            "mcp-session-id, mcp-protocol-version, www-authenticate, retry-after",
+        ),
     );
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
 }

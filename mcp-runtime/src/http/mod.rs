@@ -4,5 +4,10 @@ mod accept;
 pub(crate) mod app;
 mod body;
 pub(crate) mod guard;
+pub(crate) mod legacy_sse;
 pub(crate) mod listener;
+pub(crate) mod peers;
 pub(crate) mod stream;
+pub(crate) mod ways;
+#[cfg(feature = "websocket")]
+mod websocket;

@@ -11,11 +11,12 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::http::legacy_sse::Stream;
 use crate::outbox::Outbox;
 use crate::wire::reply::Reply;
 
 /// How often a silent stream says that it is alive. Proxies cut off what is silent for longer.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A call that goes on while its answer is being written.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -24,6 +25,8 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Reply> + Send>>;
 pub(crate) enum AnswerBody {
     Whole(Full<Bytes>),
     Events(Box<Events>),
+    /// The stream of a client of 2024-11-05.
+    Legacy(Box<Stream>),
 }
 
 /// A stream of server-sent events: what a call says while it runs, and its answer at the end. The
@@ -110,6 +113,9 @@ impl Body for AnswerBody {
             Self::Events(events) => events
                 .poll_event(context)
                 .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Legacy(stream) => stream
+                .poll_event(context)
+                .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -119,13 +125,14 @@ impl Body for AnswerBody {
             Self::Events(events) => {
                 events.running.is_none() && events.last.is_none() && events.opened
             }
+            Self::Legacy(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => body.size_hint(),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Legacy(_) => SizeHint::default(),
         }
     }
 }

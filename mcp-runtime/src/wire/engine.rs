@@ -16,6 +16,7 @@ use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
 use crate::session::{Session, Sessions};
 use crate::tool_set::Tools;
+use crate::wire::batch;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
@@ -58,6 +59,8 @@ pub(crate) struct Modes {
     pub(crate) sessions: SessionMode,
     /// Whether clients may ask for log messages.
     pub(crate) logging: bool,
+    /// Whether `shutdown`, which is no method of MCP, ends a session.
+    pub(crate) shutdown: bool,
 }
 
 /// When a client of the earlier revisions gets a session.
@@ -183,6 +186,10 @@ impl Engine {
         headers: Option<&HeaderMap>,
         link: &Link,
     ) -> Reply {
+        if batch::is_array(bytes) {
+            // Boxed, so that what is rare does not make every other call larger.
+            return Box::pin(self.handle_array(bytes, headers, link)).await;
+        }
         match message::read(bytes) {
             Ok(Message::Request { id, method, params }) => {
                 match self.understand(id, &method, params, headers) {
@@ -190,30 +197,14 @@ impl Engine {
                     Err(reply) => reply,
                 }
             }
-            Ok(Message::Notification { method, params }) => {
-                if let (Some(session), "notifications/cancelled") = (&link.session, &*method)
-                    && let Some(id) = params.get("requestId").cloned().and_then(message::read_id)
-                {
-                    session.cancel(&id.into_owned());
-                }
-                Reply::accepted()
-            }
-            Ok(Message::Response { id, answer }) => match &link.session {
-                Some(session) => {
-                    session.answered(id, answer);
-                    Reply::accepted()
-                }
-                None => Reply::malformed(
-                    code::INVALID_REQUEST,
-                    "Invalid request: nothing was asked here, so there is nothing to answer",
-                ),
-            },
+            Ok(Message::Notification { method, params }) => hear(&method, &params, link),
+            Ok(Message::Response { id, answer }) => answered(id, answer, link),
             Err(reply) => reply,
         }
     }
 
     /// Answers a request, unless its client cancels it.
-    async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    pub(super) async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         match &link.session {
             Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
                 let running = session.begin(&request.id);
@@ -244,7 +235,7 @@ impl Engine {
     }
 
     /// Which revision a request speaks, and whether it says so as the revision demands.
-    fn understand<'a>(
+    pub(super) fn understand<'a>(
         &self,
         id: Id<'a>,
         method: &'a str,
@@ -360,6 +351,7 @@ impl Engine {
             "subscriptions/listen" if modern => self.listen(&request, link).await,
             "initialize" if !modern => self.initialize(&request, link),
             "ping" if !modern => Reply::result(&request.id, b"{}"),
+            "shutdown" if !modern && self.modes.shutdown => self.shut_down(&request, link),
             "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link),
             "resources/subscribe" if !modern && resources => self.subscribe(&request, link, true),
             "resources/unsubscribe" if !modern && resources => {
@@ -400,7 +392,10 @@ impl Engine {
         };
         if link.opens_sessions && wants_session {
             match self.sessions.open(&link.caller, client) {
-                Some(session) => reply.session = Some(session.id.clone()),
+                Some(session) => {
+                    session.agree_on(revision);
+                    reply.session = Some(session.id.clone());
+                }
                 // Better served without a back-channel than not at all.
                 None if self.modes.sessions == SessionMode::Auto => {
                     tracing::warn!(target: "mcp::session", "too many sessions: served without one");
@@ -417,8 +412,20 @@ impl Engine {
             }
         } else if let Some(session) = &link.session {
             session.introduce(client);
+            session.agree_on(revision);
         }
         reply
+    }
+
+    /// Ends the session after the answer: that of HTTP is gone, a connection closes.
+    fn shut_down(&self, request: &Request<'_>, link: &Link) -> Reply {
+        if let Some(session) = &link.session {
+            if link.opens_sessions {
+                self.sessions.close(&session.id, &link.caller);
+            }
+            session.end();
+        }
+        Reply::result(&request.id, b"{}")
     }
 
     fn list(&self, request: &Request<'_>, pages: &Pages) -> Reply {
@@ -477,6 +484,30 @@ impl Engine {
             client,
             progress_token,
         }
+    }
+}
+
+/// Takes a notification.
+pub(super) fn hear(method: &str, params: &Object<'_>, link: &Link) -> Reply {
+    if let (Some(session), "notifications/cancelled") = (&link.session, method)
+        && let Some(id) = params.get("requestId").cloned().and_then(message::read_id)
+    {
+        session.cancel(&id.into_owned());
+    }
+    Reply::accepted()
+}
+
+/// Takes the answer to a question of ours.
+pub(super) fn answered(id: u64, answer: Result<Value, Value>, link: &Link) -> Reply {
+    match &link.session {
+        Some(session) => {
+            session.answered(id, answer);
+            Reply::accepted()
+        }
+        None => Reply::malformed(
+            code::INVALID_REQUEST,
+            "Invalid request: nothing was asked here, so there is nothing to answer",
+        ),
     }
 }
 

@@ -65,7 +65,14 @@ impl Engine {
         let _listening = self
             .changes
             .listen(Arc::clone(&link.outbox), filter, Some(tag));
-        self.changes.closed().await;
+        match &link.session {
+            // A connection that is its own session ends by itself, too.
+            Some(session) => tokio::select! {
+                () = self.changes.closed() => {}
+                () = session.ended() => {}
+            },
+            None => self.changes.closed().await,
+        }
         Reply::result(
             &request.id,
             json!({ "resultType": "complete", "_meta": meta })
