@@ -61,7 +61,8 @@ impl Connection {
         ));
         let feed = Arc::new(Outbox::default());
         session.attach(&engine.changes, Arc::clone(&feed));
-        let feeder = tokio::spawn(feed_into(feed, frames.clone())).abort_handle();
+        let feeder = feed_into(feed, frames.clone(), Arc::clone(&session));
+        let feeder = tokio::spawn(feeder).abort_handle();
         Self {
             engine,
             caller,
@@ -177,11 +178,12 @@ impl Drop for Connection {
     }
 }
 
-/// Passes on what belongs to no request.
-async fn feed_into(feed: Arc<Outbox>, frames: mpsc::Sender<Vec<u8>>) {
+/// Passes on what belongs to no request. Only clients that began with `initialize` hear it: since
+/// 2026-07-28 they hear what they listen for.
+async fn feed_into(feed: Arc<Outbox>, frames: mpsc::Sender<Vec<u8>>, session: Arc<Session>) {
     loop {
         let note = std::future::poll_fn(|context| feed.poll_next(context)).await;
-        if frames.send(note).await.is_err() {
+        if session.revision().is_some() && frames.send(note).await.is_err() {
             return;
         }
     }

@@ -216,8 +216,7 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
-    /// One more origin whose pages may call (`https://app.example.com`), beside loopback. `*`
-    /// stands for every page there is: only for servers that hold nothing back from anybody.
+    /// One more origin whose pages may call (`https://app.example.com`), beside loopback.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());

@@ -8,9 +8,6 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 /// Names that mean this machine.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// Stands for the origin of every page. Files and frames without an origin (`null`) have none.
-const ANY: &str = "*";
-
 /// Who may reach the server, by name.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
@@ -56,12 +53,8 @@ impl Guard {
         Ok(())
     }
 
-    /// Adds an origin, `https://app.example.com`, or `*` for all of them.
+    /// Adds an origin, `https://app.example.com`.
     pub(crate) fn allow_origin(&mut self, origin: &str) -> Result<(), String> {
-        if origin == ANY {
-            self.origins.push(origin.to_owned());
-            return Ok(());
-        }
         let known = origin
             .strip_prefix("https://")
             .or_else(|| origin.strip_prefix("http://"));
@@ -117,17 +110,15 @@ impl Guard {
         if self
             .origins
             .iter()
-            .any(|known| known != ANY && known.eq_ignore_ascii_case(origin))
+            .any(|known| known.eq_ignore_ascii_case(origin))
         {
             return true;
         }
         let page = origin
             .strip_prefix("http://")
             .or_else(|| origin.strip_prefix("https://"));
-        page.and_then(split).is_some_and(|(host, _)| {
-            self.origins.iter().any(|known| known == ANY)
-                || LOOPBACK.iter().any(|l| l.eq_ignore_ascii_case(host))
-        })
+        page.and_then(split)
+            .is_some_and(|(host, _)| LOOPBACK.iter().any(|l| l.eq_ignore_ascii_case(host)))
     }
 }
 

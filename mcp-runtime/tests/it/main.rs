@@ -10,6 +10,8 @@ mod idempotency;
 mod store;
 
 #[cfg(feature = "testing")]
+mod batch;
+#[cfg(feature = "testing")]
 mod boot;
 #[cfg(feature = "testing")]
 mod foreign_client;
@@ -31,6 +33,15 @@ mod schema;
 mod stdio;
 #[cfg(feature = "testing")]
 mod wire;
+
+#[cfg(feature = "testing")]
+mod legacy_sse;
+#[cfg(feature = "testing")]
+mod rows;
+#[cfg(feature = "testing")]
+mod ways;
+#[cfg(all(feature = "testing", feature = "websocket"))]
+mod websocket;
 
 #[cfg(feature = "testing")]
 mod ask;
