@@ -26,6 +26,7 @@ pages! {
     "src/offers.md" => offers,
     "src/conversation.md" => conversation,
     "src/serving.md" => serving,
+    "src/transports.md" => transports,
     "src/testing.md" => testing,
 }
 

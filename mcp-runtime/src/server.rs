@@ -450,7 +450,7 @@ impl Service {
     /// # Errors
     /// When a pipe breaks.
     pub async fn stdio(self, caller: Caller) -> Result {
-        let served = self.pipe(caller, tokio::io::stdin(), tokio::io::stdout());
+        let served = self.pipe(caller, stdio::Input::open()?, tokio::io::stdout());
         tokio::select! {
             served = served => served,
             () = told_to_stop() => Ok(()),

@@ -1,11 +1,13 @@
 //! MCP over a pipe: one message per line, and nothing else on it.
 
-use std::io;
+use std::io::{self, Read};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::caller::Caller;
@@ -58,6 +60,61 @@ pub(crate) async fn serve(
     match tokio::time::timeout(GRACE, writer).await {
         Ok(Ok(written)) => result.and(written),
         _ => result,
+    }
+}
+
+/// Standard input, read by a thread of its own. A read that never ends must not keep the process
+/// from ending, and the threads of the runtime would: it waits for them.
+pub(crate) struct Input {
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+}
+
+impl Input {
+    pub(crate) fn open() -> io::Result<Self> {
+        let (sender, chunks) = mpsc::channel(1);
+        let read = move || {
+            let mut input = io::stdin().lock();
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                let chunk = match input.read(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(length) => Ok(Bytes::copy_from_slice(&buffer[..length])),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => Err(error),
+                };
+                let broken = chunk.is_err();
+                if sender.blocking_send(chunk).is_err() || broken {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("mcp-stdin".to_owned())
+            .spawn(read)?;
+        Ok(Self {
+            chunks,
+            rest: Bytes::new(),
+        })
+    }
+}
+
+impl AsyncRead for Input {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            match ready!(self.chunks.poll_recv(context)) {
+                Some(chunk) => self.rest = chunk?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let length = self.rest.len().min(buffer.remaining());
+        buffer.put_slice(&self.rest[..length]);
+        self.rest.advance(length);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -2,7 +2,7 @@
 //! as the authors of servers would write it. It doubles as a tour of everything MCP has.
 //!
 //! `cargo run -p mcp-runtime --example conformance -- 127.0.0.1:8000`; `cargo xtask conformance`
-//! runs the suite.
+//! runs the suite. With `--features websocket` it speaks that, too.
 #![expect(
     clippy::print_stdout,
     reason = "standard output is where the server says its URL"
@@ -39,7 +39,10 @@ async fn main() -> mcp_runtime::Result {
         "stateful" => SessionMode::Stateful,
         _ => fail(),
     };
-    let service = server().sessions(sessions).build()?;
+    let server = server().sessions(sessions);
+    #[cfg(feature = "websocket")]
+    let server = server.websocket();
+    let service = server.build()?;
     let listener = TcpListener::bind(address).await?;
     println!("{}", service.url(listener.local_addr()?));
     service.serve_with(listener, told_to_stop()).await
@@ -62,4 +65,8 @@ fn server() -> Server {
         .prompts(prompts::prompts())
         .identity("conformance-server", env!("CARGO_PKG_VERSION"))
         .logging()
+        // Every other way in. A server of one's own turns on what its clients need.
+        .rpc_alias()
+        .legacy_sse()
+        .answer_shutdown()
 }

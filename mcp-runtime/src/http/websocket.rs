@@ -154,8 +154,10 @@ struct Peer {
 
 /// Why a connection ends.
 enum End {
-    /// Its client closed it, or is gone: nobody reads what is said now.
+    /// Its client is gone: nobody reads what is said now.
     Gone,
+    /// Its client closed it, and waits for nothing but to hear that from us.
+    Closed,
     /// We close it, with a reason.
     Close(CloseCode, &'static str),
 }
@@ -175,7 +177,7 @@ impl Peer {
         let reading = async {
             let end = read(&mut stream, &connection).await;
             let grace = match end {
-                End::Gone => Duration::ZERO,
+                End::Gone | End::Closed => Duration::ZERO,
                 End::Close(..) => GRACE,
             };
             connection.finish(grace).await;
@@ -184,10 +186,16 @@ impl Peer {
             end
         };
         let (end, sink) = tokio::join!(reading, writing);
-        if let (End::Close(code, reason), Some(sink)) = (end, sink)
-            && let Ok(socket) = sink.reunite(stream)
-        {
-            goodbye(socket, code, reason).await;
+        let frame = match end {
+            End::Gone => return,
+            End::Closed => None,
+            End::Close(code, reason) => Some(CloseFrame {
+                code,
+                reason: Utf8Bytes::from_static(reason),
+            }),
+        };
+        if let Some(Ok(socket)) = sink.map(|sink| sink.reunite(stream)) {
+            goodbye(socket, frame).await;
         }
     }
 }
@@ -215,7 +223,8 @@ async fn read(stream: &mut SplitStream<Socket>, connection: &Connection) -> End 
             Some(Ok(Message::Binary(_))) => {
                 return End::Close(CloseCode::Unsupported, "send messages as text");
             }
-            Some(Ok(Message::Close(_))) | None => return End::Gone,
+            Some(Ok(Message::Close(_))) => return End::Closed,
+            None => return End::Gone,
             Some(Err(Error::Capacity(_))) => {
                 return End::Close(CloseCode::Size, "the message is too large");
             }
@@ -253,18 +262,22 @@ async fn write(
 
 /// Says why, and waits a moment for the client to hear it: a connection that is dropped with
 /// unread bytes in it takes what was said last with it.
-async fn goodbye(mut socket: Socket, code: CloseCode, reason: &'static str) {
-    let frame = CloseFrame {
-        code,
-        reason: Utf8Bytes::from_static(reason),
-    };
+async fn goodbye(mut socket: Socket, frame: Option<CloseFrame>) {
     let said = async {
-        socket.close(Some(frame)).await?;
+        let closed = match frame {
+            Some(frame) => socket.close(Some(frame)).await,
+            None => SinkExt::close(&mut socket).await,
+        };
+        match closed {
+            // The client was first; this was the answer.
+            Ok(()) | Err(Error::ConnectionClosed) => {}
+            Err(error) => return Err(error),
+        }
         let mut io = socket.into_inner();
         io.shutdown().await?;
         let mut rest = [0; 4096];
         while io.read(&mut rest).await? > 0 {}
-        Ok::<_, Error>(())
+        Ok(())
     };
     let _ = timeout(GOODBYE, said).await;
 }

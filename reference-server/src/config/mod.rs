@@ -31,10 +31,21 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
     pub toolsets: Vec<String>,
+    pub transports: Transports,
     pub log: Log,
     pub identity: Identity,
     pub backend: Backend,
     pub platform: Platform,
+}
+
+/// Ways in beside the endpoint, each off unless turned on.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transports {
+    pub websocket: bool,
+    pub rpc: bool,
+    pub sse: bool,
+    pub shutdown: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -152,6 +163,7 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             toolsets: Vec::new(),
+            transports: Transports::default(),
             log: Log::default(),
             identity: Identity::default(),
             backend: Backend::default(),
