@@ -24,8 +24,6 @@ use crate::wire::engine::{Engine, Link};
 use crate::wire::message::{self, Id, Message};
 use crate::wire::reply::Reply;
 
-/// Messages answered at the same time, and answers that wait to be written.
-pub(crate) const MAX_CONCURRENT: usize = 64;
 /// Kibibytes of messages that are under way or wait for their turn. Reading pauses only when there
 /// are so many, because a message that is not read may be the one that cancels.
 const MAX_WAITING: u32 = 4 << 10;
@@ -45,7 +43,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection to `caller` that writes to `frames`. `name` is that of its session.
+    /// A connection to `caller` that writes to `frames`, and answers as many messages at the same
+    /// time as there is room for. `name` is that of its session.
     pub(crate) fn open(
         engine: Arc<Engine>,
         caller: Arc<Caller>,
@@ -61,6 +60,7 @@ impl Connection {
         ));
         let feed = Arc::new(Outbox::default());
         session.attach(&engine.changes, Arc::clone(&feed));
+        let slots = Semaphore::new(frames.max_capacity());
         let feeder = feed_into(feed, frames.clone(), Arc::clone(&session));
         let feeder = tokio::spawn(feeder).abort_handle();
         Self {
@@ -69,7 +69,7 @@ impl Connection {
             session,
             frames,
             calls: Arc::default(),
-            slots: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            slots: Arc::new(slots),
             places: Arc::new(Semaphore::new(MAX_WAITING as usize)),
             tasks: TaskTracker::new(),
             feeder,

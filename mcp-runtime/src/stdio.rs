@@ -11,12 +11,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::caller::Caller;
-use crate::connection::{Connection, MAX_CONCURRENT};
+use crate::connection::Connection;
 use crate::wire::engine::Engine;
 use crate::wire::reply::code;
 
 /// The longest line, in bytes; the rest of a longer one is skipped.
 const MAX_LINE: usize = 4 << 20;
+/// Messages answered at the same time, and answers that wait to be written.
+const MAX_CONCURRENT: usize = 64;
 /// How long calls in flight may go on after the client has closed the pipe.
 const GRACE: Duration = Duration::from_secs(1);
 

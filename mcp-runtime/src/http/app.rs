@@ -108,7 +108,7 @@ impl App {
             Err(outside) => return refused(outside),
         };
         let mut answer = match head.method {
-            _ if way.is_some() => self.go(way, head, body, origin.is_some()).await,
+            _ if let Some(way) = way => self.go(way, head, body, origin.is_some()).await,
             Method::POST => self.post(head, body, true).await,
             Method::OPTIONS => {
                 let methods = if self.has_sessions() {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,14 +19,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use crate::caller::Caller;
-use crate::connection::{Connection, MAX_CONCURRENT};
+use crate::connection::Connection;
 use crate::http::accept::{self, Form};
 use crate::http::app::{Answer, App, close, is_json, no_session, plain, respond, streaming};
 use crate::http::body::{self, BodyError};
-use crate::http::peers::{GRACE, Seat, stopping, too_many};
+use crate::http::peers::{AT_A_TIME, GRACE, Seat, stopping, too_many};
 use crate::http::stream::{AnswerBody, KEEP_ALIVE, event};
 use crate::wire::message;
-use std::sync::atomic::Ordering;
 
 /// The streams that are open, by their id.
 #[derive(Default)]
@@ -72,7 +72,7 @@ impl App {
         };
         // 128 random bits; and whoever has them is not thereby their owner.
         let id = rand::random::<u128>();
-        let (frames, events) = mpsc::channel(MAX_CONCURRENT);
+        let (frames, events) = mpsc::channel(AT_A_TIME);
         let owner = caller.owner();
         let connection = Connection::open(Arc::clone(&self.engine), caller, "sse", frames);
         let connection = Arc::new(connection);

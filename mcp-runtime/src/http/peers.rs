@@ -20,6 +20,8 @@ use crate::wire::reply::{Reply, code};
 /// Connections at the same time, of everybody and of one caller.
 const MAX_TOTAL: usize = 1_000;
 const MAX_PER_CALLER: usize = 32;
+/// Calls of one connection at the same time, and answers of it that wait to be written.
+pub(super) const AT_A_TIME: usize = 32;
 /// How long calls in flight may go on when a connection ends and its client still reads.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 

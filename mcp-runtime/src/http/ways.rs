@@ -87,14 +87,11 @@ impl App {
     /// Answers a request at one of the other ways.
     pub(super) async fn go<B: Body<Data = Bytes>>(
         &self,
-        way: Option<Way>,
+        way: Way,
         mut head: http::request::Parts,
         body: B,
         from_page: bool,
     ) -> Answer {
-        let Some(way) = way else {
-            return plain(StatusCode::NOT_FOUND, "Not found\n");
-        };
         let post = way.method() == Method::POST;
         let (methods, allow) = if post {
             ("POST", "POST, OPTIONS")

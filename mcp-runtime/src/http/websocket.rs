@@ -24,9 +24,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::caller::Caller;
-use crate::connection::{Connection, MAX_CONCURRENT};
+use crate::connection::Connection;
 use crate::http::app::{Answer, App, plain};
-use crate::http::peers::{GRACE, Seat, stopping, too_many};
+use crate::http::peers::{AT_A_TIME, GRACE, Seat, stopping, too_many};
 use crate::http::stream::AnswerBody;
 use crate::wire::engine::Engine;
 
@@ -38,6 +38,9 @@ const PING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long a client has to answer that the connection closes.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What a connection costs while nothing happens on it.
+const READ_BUFFER: usize = 8 << 10;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -80,8 +83,9 @@ impl App {
 /// What RFC 6455 demands of a request, and our sub-protocol: the value of `Sec-WebSocket-Accept`.
 #[expect(clippy::result_large_err, reason = "an answer is made once, and sent")]
 fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Answer> {
-    let upgrades = names(headers, header::UPGRADE, "websocket")
-        && names(headers, header::CONNECTION, "upgrade");
+    let is = |wanted: &'static str| move |value: &str| value.eq_ignore_ascii_case(wanted);
+    let upgrades = names(headers, header::UPGRADE, is("websocket"))
+        && names(headers, header::CONNECTION, is("upgrade"));
     if !upgrades {
         return Err(upgrade_required("Connect with a WebSocket client\n"));
     }
@@ -93,21 +97,23 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Answer> {
     let Some(key) = key.filter(|key| STANDARD.decode(key).is_ok_and(|key| key.len() == 16)) else {
         return bad("Sec-WebSocket-Key must be 16 bytes in base64\n");
     };
-    if !names(headers, header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+    if !names(headers, header::SEC_WEBSOCKET_PROTOCOL, |name| {
+        name == PROTOCOL
+    }) {
         return bad("Ask for the sub-protocol mcp (Sec-WebSocket-Protocol: mcp)\n");
     }
     HeaderValue::try_from(derive_accept_key(key.as_bytes()))
         .or_else(|_| bad("Sec-WebSocket-Key must be 16 bytes in base64\n"))
 }
 
-/// Whether one of the values of a list is this one.
-fn names(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
+/// Whether one of the values of a list is the wanted one.
+fn names(headers: &HeaderMap, name: HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
     headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|value| value.trim().eq_ignore_ascii_case(wanted))
+        .any(|value| wanted(value.trim()))
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -166,12 +172,13 @@ impl Peer {
     /// Serves the client until one of both has enough.
     async fn attend(self, upgraded: Upgraded) {
         let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(self.max_message))
             .max_frame_size(Some(self.max_message));
         let io = TokioIo::new(upgraded);
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let (sink, mut stream) = socket.split();
-        let (frames, answers) = mpsc::channel(MAX_CONCURRENT);
+        let (frames, answers) = mpsc::channel(AT_A_TIME);
         let connection = Connection::open(self.engine, self.caller, "websocket", frames);
         let writing = write(sink, answers);
         let reading = async {

@@ -747,6 +747,73 @@ async fn protocol_4_1_17_a_server_that_stops_answers_who_listens() {
     assert!(within(pipe.end()).await.is_empty());
 }
 
+/// What is acknowledged is what will be heard: nothing that nobody here can tell.
+#[tokio::test]
+async fn protocol_4_1_16_what_is_not_accepted_is_not_acknowledged() {
+    let mut listen = listen();
+    listen["notifications"]["promptsListChanged"] = json!(true);
+    listen["notifications"]["resourceSubscriptions"] = json!(["notes://milk"]);
+    let mut pipe = Pipe::open(plain(), Caller::anonymous());
+    let acknowledged = pipe
+        .ask(request(7, "subscriptions/listen", listen.clone()))
+        .await;
+    let accepted = &acknowledged["params"]["notifications"];
+    assert_eq!(accepted, &json!({ "toolsListChanged": true }), "4.1-16");
+    let mut pipe = Pipe::open(full(), Caller::anonymous());
+    let acknowledged = pipe
+        .ask(request(7, "subscriptions/listen", listen.clone()))
+        .await;
+    let accepted = &acknowledged["params"]["notifications"];
+    assert_eq!(accepted, &listen["notifications"], "4.1-16");
+}
+
+#[tokio::test]
+async fn protocol_4_1_18_parameters_in_headers() {
+    let tool = |header: &str| {
+        Tool::dynamic("top", "The first ones.", Policy::public())
+            .input_schema(json!({
+                "type": "object",
+                "properties": { "limit": { "type": "integer", "x-mcp-header": header } },
+            }))
+            .handler(|_, _| async { Ok(1) })
+    };
+    let error = Server::new(ToolSet::new().with(tool("bad name"))).build();
+    let error = error
+        .err()
+        .expect("an annotation that no client can follow");
+    assert!(
+        error.to_string().contains("x-mcp-header"),
+        "4.1-18: {error}"
+    );
+    let service = Server::new(ToolSet::new().with(tool("Limit")))
+        .build()
+        .unwrap();
+    let http = TestServer::over(service.clone());
+    let good = || call(MODERN, "top", json!({ "limit": 42 }));
+    for (what, ask, expected) in [
+        ("the same", good().header("mcp-param-limit", "42"), (200, 0)),
+        (
+            "the same number",
+            good().header("mcp-param-limit", "42.0"),
+            (200, 0),
+        ),
+        (
+            "another",
+            good().header("mcp-param-limit", "43"),
+            (400, -32020),
+        ),
+        ("none", good(), (400, -32020)),
+    ] {
+        let reply = ask.send(&http).await;
+        let got = (reply.status, code(&reply.body));
+        assert_eq!(got, expected, "4.1-18 {what}: {}", reply.body);
+    }
+    // A pipe has no headers, so there is nothing to repeat.
+    let mut pipe = Pipe::open(service, Caller::anonymous());
+    let params = json!({ "name": "top", "arguments": { "limit": 42 }, "_meta": meta() });
+    assert_eq!(code(&pipe.ask(request(1, "tools/call", params)).await), 0);
+}
+
 /// The end of one connection is not that of the server.
 #[tokio::test]
 async fn protocol_4_1_17_who_listens_elsewhere_goes_on() {
