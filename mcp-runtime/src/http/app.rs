@@ -429,7 +429,7 @@ pub(super) fn streaming(body: AnswerBody) -> Answer {
     answer.map(|_| body)
 }
 
-pub(super) fn no_session() -> Answer {
+fn no_session() -> Answer {
     let mut reply = Reply::malformed(
         code::SESSION_NOT_FOUND,
         "Session not found: begin a new one with `initialize`",

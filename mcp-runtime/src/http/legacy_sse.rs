@@ -21,11 +21,12 @@ use tokio::time::{Instant, Sleep};
 use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::http::accept::{self, Form};
-use crate::http::app::{Answer, App, close, is_json, no_session, plain, respond, streaming};
+use crate::http::app::{Answer, App, close, is_json, plain, respond, streaming};
 use crate::http::body::{self, BodyError};
 use crate::http::peers::{AT_A_TIME, GRACE, Seat, stopping, too_many};
 use crate::http::stream::{AnswerBody, KEEP_ALIVE, event};
 use crate::wire::message;
+use crate::wire::reply::{Reply, code};
 
 /// The streams that are open, by their id.
 #[derive(Default)]
@@ -110,7 +111,7 @@ impl App {
         };
         let id = session_id(head.uri.query().unwrap_or_default());
         let Some(connection) = id.and_then(|id| self.streams.find(id, &caller)) else {
-            return close(no_session());
+            return close(no_stream());
         };
         let bytes = match body::read(&head.headers, body, self.max_body).await {
             Ok(bytes) => bytes,
@@ -130,6 +131,15 @@ impl App {
         *answer.status_mut() = StatusCode::ACCEPTED;
         answer
     }
+}
+
+fn no_stream() -> Answer {
+    let mut reply = Reply::malformed(
+        code::SESSION_NOT_FOUND,
+        "Session not found: open a new stream at /sse",
+    );
+    reply.status = 404;
+    respond(reply, Form::Json)
 }
 
 /// A place among the streams, given up when dropped.
