@@ -31,6 +31,7 @@ pages! {
     "src/streams.md" => streams,
     "src/tasks.md" => tasks,
     "src/serving.md" => serving,
+    "src/transports.md" => transports,
     "src/testing.md" => testing,
 }
 

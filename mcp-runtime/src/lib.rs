@@ -61,6 +61,7 @@ mod session;
 mod tasks;
 mod wire;
 mod http;
+mod connection;
 mod stdio;
 mod server;
 mod auth;

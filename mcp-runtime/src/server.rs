@@ -25,9 +25,12 @@ use crate::http::accept::Replies;
 use crate::http::app::{App, AuthMode};
 use crate::http::challenge::{Challenges, StepUp};
 use crate::http::guard::Guard;
+use crate::http::legacy_sse::Streams;
 use crate::http::listener::{self, Limits};
+use crate::http::peers::Peers;
 use crate::http::resource_metadata::ResourceMetadata;
 use crate::http::stream::EndEvent;
+use crate::http::ways::Ways;
 use crate::icon::{self, Icons};
 use crate::keys::Keys;
 use crate::policy::Policy;
@@ -98,6 +101,7 @@ pub struct Server<S = ()> {
     keys: Option<Keys>,
     confirm_life: Duration,
     tasks: TaskLimits,
+    ways: Ways,
 }
 
 impl Server<()> {
@@ -147,6 +151,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             keys: None,
             confirm_life: confirmation::LIFE,
             tasks: TaskLimits::default(),
+            ways: Ways::default(),
         }
     }
 
@@ -236,6 +241,40 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn logging(mut self) -> Self {
         self.modes.logging = true;
+        self
+    }
+
+    /// Also speaks WebSocket, at the path of the endpoint with `/ws` after it (`/mcp/ws`): the
+    /// sub-protocol `mcp`, one message in each text frame, tokens in the `Authorization` header
+    /// like everywhere. A connection is its own session.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn websocket(mut self) -> Self {
+        self.ways.websocket = true;
+        self
+    }
+
+    /// Also serves clients of 2024-11-05 that know no other way over HTTP: a stream of events at
+    /// `/sse`, messages posted to `/messages/`.
+    #[must_use]
+    pub fn legacy_sse(mut self) -> Self {
+        self.ways.legacy_sse = true;
+        self
+    }
+
+    /// Also takes messages at `/rpc`, where every answer is JSON whatever the client accepts, and
+    /// where there are neither sessions nor streams.
+    #[must_use]
+    pub fn rpc_alias(mut self) -> Self {
+        self.ways.rpc = true;
+        self
+    }
+
+    /// Answers `shutdown`, which some hosts send although MCP does not have it: with an empty
+    /// result, after which the session ends, and over a pipe the server. Otherwise it is unknown.
+    #[must_use]
+    pub fn answer_shutdown(mut self) -> Self {
+        self.modes.shutdown = true;
         self
     }
 
@@ -528,6 +567,11 @@ impl<S: Send + Sync + 'static> Server<S> {
                 .iter()
                 .filter_map(|origin| guard.allow_origin(origin).err()),
         );
+        if self.ways.paths("").contains(&path) {
+            problems.push(format!(
+                "the endpoint and another way to the server both lie at `{path}`: give `public_url` another path"
+            ));
+        }
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
@@ -579,6 +623,9 @@ impl<S: Send + Sync + 'static> Server<S> {
                 replies: self.replies,
                 strict_accept: self.strict_accept,
                 end_event: self.end_event,
+                ways: self.ways,
+                peers: Arc::<Peers>::default(),
+                streams: Arc::<Streams>::default(),
                 service,
                 version: self.identity.version,
                 stopping: AtomicBool::new(false),
@@ -705,7 +752,7 @@ impl Service {
     /// # Errors
     /// When a pipe breaks.
     pub async fn stdio(self, caller: Caller) -> Result {
-        let served = self.pipe(caller, tokio::io::stdin(), tokio::io::stdout());
+        let served = self.pipe(caller, stdio::Input::open()?, tokio::io::stdout());
         tokio::select! {
             served = served => served,
             () = told_to_stop() => Ok(()),
@@ -735,7 +782,11 @@ impl Service {
             async move { app.answer(request).await.map(axum::body::Body::new) }
         });
         let path = &self.app.path;
-        Router::new()
+        let ways = self.app.ways.paths(path);
+        ways.iter()
+            .fold(Router::new(), |router, way| {
+                router.route(way, answer.clone())
+            })
             .route(path, answer.clone())
             .route(&format!("{path}/"), answer.clone())
             .route("/api/v1/health", answer.clone())

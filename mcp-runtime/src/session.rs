@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::outbox::{Outbox, Reader};
 use crate::store::Store;
 use crate::wire::message::Id;
+use crate::wire::revision::Revision;
 
 use shared::{Record, Shared};
 pub(crate) use streams::Keeper;
@@ -102,6 +103,8 @@ pub(crate) enum NoSession {
 #[serde(default)]
 pub(crate) struct Facts {
     client: Client,
+    /// What `initialize` agreed on.
+    revision: Option<Revision>,
     log_level: Option<String>,
     /// URIs about whose changes the client wants to hear.
     subscriptions: BTreeSet<String>,
@@ -171,9 +174,16 @@ impl Session {
         lock(&self.facts).client.clone()
     }
 
-    /// Learns what the client declared, on a connection that is its own session.
-    pub(crate) fn introduce(&self, client: Client) {
-        lock(&self.facts).client = client;
+    /// Learns who the client is, on a connection that is its own session.
+    pub(crate) fn introduce(&self, client: Client, revision: Revision) {
+        let mut facts = lock(&self.facts);
+        facts.client = client;
+        facts.revision = Some(revision);
+    }
+
+    /// The revision that `initialize` agreed on; `None` before it.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        lock(&self.facts).revision
     }
 
     pub(crate) fn log_level(&self) -> Option<LogLevel> {
@@ -373,11 +383,16 @@ impl Session {
     }
 
     /// Ends what goes on in the session.
-    fn end(&self) {
+    /// Tells whoever waits for it that the session has ended. Calls under way may finish.
+    pub(crate) fn conclude(&self) {
         self.is_ended.store(true, Ordering::Release);
         if let Some(ended) = self.ended.get() {
             ended.cancel();
         }
+    }
+
+    fn end(&self) {
+        self.conclude();
         let running = std::mem::take(&mut *lock(&self.running));
         running
             .into_values()
@@ -394,7 +409,7 @@ impl Session {
         self.is_ended.load(Ordering::Acquire)
     }
 
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let ended = self.ended.get_or_init(CancellationToken::new);
         if self.has_ended() {
             ended.cancel();
@@ -474,6 +489,7 @@ impl Sessions {
         &self,
         caller: &Caller,
         client: Client,
+        revision: Option<Revision>,
     ) -> Result<Arc<Session>, NoSession> {
         // 256 random bits: whoever has the id is not thereby its owner, but nobody guesses it.
         let id = format!(
@@ -486,6 +502,7 @@ impl Sessions {
             caller.owner().into(),
             Facts {
                 client,
+                revision,
                 ..Facts::default()
             },
             self.clock.now().as_millisecond(),
@@ -504,7 +521,7 @@ impl Sessions {
 
     /// Opens a session for a stream of its own; it ends with the stream, unless it is used.
     pub(crate) async fn open_for_stream(&self, caller: &Caller) -> Result<Arc<Session>, NoSession> {
-        let session = self.open(caller, Client::default()).await?;
+        let session = self.open(caller, Client::default(), None).await?;
         session.provisional.store(true, Ordering::Relaxed);
         Ok(session)
     }
@@ -739,7 +756,7 @@ mod tests {
     async fn a_stream_that_its_client_has_left_hears_nothing() {
         let (sessions, changes) = (sessions(), Changes::default());
         let session = sessions
-            .open(&Caller::anonymous(), Client::default())
+            .open(&Caller::anonymous(), Client::default(), None)
             .await
             .unwrap();
         let [first, second] = [(); 2].map(|()| Arc::new(Outbox::feed()));
@@ -767,7 +784,7 @@ mod tests {
         let mut kept = Vec::new();
         for _ in 0..3 {
             let session = sessions
-                .open(&Caller::anonymous(), Client::default())
+                .open(&Caller::anonymous(), Client::default(), None)
                 .await
                 .unwrap();
             for _ in 0..10 {

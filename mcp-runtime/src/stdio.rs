@@ -1,36 +1,24 @@
 //! MCP over a pipe: one message per line, and nothing else on it.
 
-use std::collections::HashMap;
-use std::io;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::AbortHandle;
-use tokio_util::task::TaskTracker;
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::mpsc;
 
 use crate::caller::Caller;
-use crate::client::Client;
-use crate::json::Node;
-use crate::outbox::Outbox;
-use crate::session::Session;
-use crate::wire::engine::{Engine, Link};
-use crate::wire::message::{self, Id, Message};
-use crate::wire::reply::{Reply, code};
+use crate::connection::Connection;
+use crate::wire::engine::Engine;
+use crate::wire::reply::code;
 
 /// The longest line, in bytes; the rest of a longer one is skipped.
 const MAX_LINE: usize = 4 << 20;
-/// Messages answered at the same time.
+/// Messages answered at the same time, and answers that wait to be written.
 const MAX_CONCURRENT: usize = 64;
-/// Kibibytes of messages that are under way or wait for their turn. Reading pauses only when there
-/// are so many, because a line that is not read may be the one that cancels.
-const MAX_WAITING: u32 = 4 << 10;
-/// What the shortest message counts for: its task and its answer take room too.
-const MIN_WEIGHT: u32 = 4;
 /// How long calls in flight may go on after the client has closed the pipe.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -50,94 +38,26 @@ pub(crate) async fn serve(
         }
         io::Result::Ok(())
     });
-    let calls = Arc::new(Calls::default());
-    // The connection is its own session: what the client declares holds until it ends.
-    let now = engine.clock.now();
-    let session = Arc::new(Session::new(
-        "pipe".to_owned(),
-        caller.owner(),
-        Client::default(),
-        now,
-    ));
-    let feed = Arc::new(Outbox::default());
-    session.attach(&engine.changes, Arc::clone(&feed), Arc::clone(&caller));
-    let feeder = {
-        let (feed, answers) = (Arc::clone(&feed), answers.clone());
-        tokio::spawn(async move {
-            loop {
-                let note = std::future::poll_fn(|context| feed.poll_next(context)).await;
-                if answers.send(note).await.is_err() {
-                    return;
-                }
-            }
-        })
-    };
-    let slots = Arc::new(Semaphore::new(MAX_CONCURRENT));
-    let places = Arc::new(Semaphore::new(MAX_WAITING as usize));
-    let tasks = TaskTracker::new();
+    let connection = Connection::open(engine, caller, "pipe", answers);
     let mut reader = Lines::default();
     let result = loop {
         let line = tokio::select! {
             line = reader.next(&mut input) => line,
-            // Nobody reads the answers any more.
-            () = answers.closed() => break Ok(()),
+            () = connection.unread() => break Ok(()),
+            () = connection.over() => break Ok(()),
         };
         match line {
             Err(error) => break Err(error),
             Ok(None) => break Ok(()),
+            Ok(Some(Line::Message(bytes))) => connection.receive(bytes).await,
             Ok(Some(Line::TooLong)) => {
-                let reply = Reply::malformed(
-                    code::INVALID_REQUEST,
-                    &format!("The line is longer than {MAX_LINE} bytes"),
-                );
-                let _ = answers.send(reply.body).await;
-            }
-            Ok(Some(Line::Message(bytes))) => {
-                let entry = match peek(&bytes) {
-                    Peek::Cancel(id) => {
-                        calls.abort(&id);
-                        continue;
-                    }
-                    // A call is known by its id before the next line can cancel it.
-                    Peek::Request(id) => Some(calls.open(id)),
-                    Peek::Other => None,
-                };
-                let Ok(place) = Arc::clone(&places).acquire_many_owned(weight(&bytes)).await else {
-                    break Ok(());
-                };
-                let slots = Arc::clone(&slots);
-                let engine = Arc::clone(&engine);
-                let link = Link {
-                    caller: Arc::clone(&caller),
-                    outbox: Arc::default(),
-                    streams: true,
-                    session: Some(Arc::clone(&session)),
-                    opens_sessions: false,
-                };
-                let (answers, of_task, done) = (answers.clone(), Arc::clone(&calls), entry.clone());
-                let task = tasks.spawn(async move {
-                    let slot = slots.acquire().await;
-                    let reply = answer(&engine, &bytes, &link, &answers).await;
-                    if let Some(entry) = &done {
-                        of_task.close(entry);
-                    }
-                    if !reply.body.is_empty() {
-                        let _ = answers.send(reply.body).await;
-                    }
-                    drop((slot, place));
-                });
-                if let Some(entry) = entry {
-                    calls.started(&entry, task.abort_handle());
-                }
+                let why = format!("The line is longer than {MAX_LINE} bytes");
+                connection.refuse(code::INVALID_REQUEST, &why).await;
             }
         }
     };
-    engine.close();
-    feeder.abort();
-    tasks.close();
-    let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
-    calls.abort_all();
-    drop(answers);
+    connection.finish(GRACE).await;
+    drop(connection);
     // The writer ends when the last call has dropped its sender, at the latest now.
     match tokio::time::timeout(GRACE, writer).await {
         Ok(Ok(written)) => result.and(written),
@@ -145,129 +65,58 @@ pub(crate) async fn serve(
     }
 }
 
-/// Answers a message, and passes on what its call says meanwhile.
-async fn answer(
-    engine: &Engine,
-    bytes: &Bytes,
-    link: &Link,
-    answers: &mpsc::Sender<Vec<u8>>,
-) -> Reply {
-    let mut running = pin!(engine.handle(bytes, None, link));
-    loop {
-        let reply = std::future::poll_fn(|context| {
-            if let Poll::Ready(reply) = running.as_mut().poll(context) {
-                return Poll::Ready(Some(reply));
+/// Standard input, read by a thread of its own. A read that never ends must not keep the process
+/// from ending, and the threads of the runtime would: it waits for them.
+pub(crate) struct Input {
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+}
+
+impl Input {
+    pub(crate) fn open() -> io::Result<Self> {
+        let (sender, chunks) = mpsc::channel(1);
+        let read = move || {
+            let mut input = io::stdin().lock();
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                let chunk = match input.read(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(length) => Ok(Bytes::copy_from_slice(&buffer[..length])),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => Err(error),
+                };
+                let broken = chunk.is_err();
+                if sender.blocking_send(chunk).is_err() || broken {
+                    return;
+                }
             }
-            link.outbox.poll_ready(context).map(|()| None)
+        };
+        std::thread::Builder::new()
+            .name("mcp-stdin".to_owned())
+            .spawn(read)?;
+        Ok(Self {
+            chunks,
+            rest: Bytes::new(),
         })
-        .await;
-        while let Some(note) = link.outbox.try_next() {
-            let _ = answers.send(note).await;
-        }
-        if let Some(reply) = reply {
-            return reply;
-        }
     }
 }
 
-/// What a message counts for, in kibibytes. The longest line has to fit when nothing else waits.
-fn weight(bytes: &Bytes) -> u32 {
-    let kibibytes = u32::try_from(bytes.len() >> 10).unwrap_or(u32::MAX);
-    kibibytes.clamp(MIN_WEIGHT, MAX_WAITING)
-}
-
-/// What this transport has to know of a message before it is handled.
-enum Peek {
-    Request(Id<'static>),
-    /// `notifications/cancelled`. What it names may be unknown or long done.
-    Cancel(Id<'static>),
-    Other,
-}
-
-fn peek(bytes: &Bytes) -> Peek {
-    match message::read(bytes) {
-        Ok(Message::Request { id, .. }) => Peek::Request(id.into_owned()),
-        Ok(Message::Notification { method, params }) if method == "notifications/cancelled" => {
-            match params.get("requestId") {
-                Some(Node::Number(n)) => n
-                    .as_u64()
-                    .map(Id::Unsigned)
-                    .or_else(|| n.as_i64().map(Id::Signed))
-                    .map_or(Peek::Other, Peek::Cancel),
-                Some(Node::String(text)) => Peek::Cancel(Id::Text(text.clone()).into_owned()),
-                _ => Peek::Other,
+impl AsyncRead for Input {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            match ready!(self.chunks.poll_recv(context)) {
+                Some(chunk) => self.rest = chunk?,
+                None => return Poll::Ready(Ok(())),
             }
         }
-        _ => Peek::Other,
-    }
-}
-
-/// The calls in flight, by their id. Clients that use one id twice get two answers.
-#[derive(Default)]
-struct Calls(Mutex<Table>);
-
-#[derive(Default)]
-struct Table {
-    next: u64,
-    open: HashMap<Id<'static>, Vec<(u64, Option<AbortHandle>)>>,
-}
-
-#[derive(Clone)]
-struct Entry {
-    id: Id<'static>,
-    number: u64,
-}
-
-impl Calls {
-    fn open(&self, id: Id<'static>) -> Entry {
-        let mut table = self.lock();
-        table.next += 1;
-        let number = table.next;
-        table
-            .open
-            .entry(id.clone())
-            .or_default()
-            .push((number, None));
-        Entry { id, number }
-    }
-
-    fn started(&self, entry: &Entry, task: AbortHandle) {
-        if let Some(calls) = self.lock().open.get_mut(&entry.id)
-            && let Some(call) = calls.iter_mut().find(|(number, _)| *number == entry.number)
-        {
-            call.1 = Some(task);
-        }
-    }
-
-    fn close(&self, entry: &Entry) {
-        let mut table = self.lock();
-        if let Some(calls) = table.open.get_mut(&entry.id) {
-            calls.retain(|(number, _)| *number != entry.number);
-            if calls.is_empty() {
-                table.open.remove(&entry.id);
-            }
-        }
-    }
-
-    fn abort(&self, id: &Id<'static>) {
-        let calls = self.lock().open.remove(id);
-        calls
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, task)| task)
-            .for_each(|task| task.abort());
-    }
-
-    fn abort_all(&self) {
-        let open = std::mem::take(&mut self.lock().open);
-        open.into_values()
-            .flatten()
-            .filter_map(|(_, task)| task)
-            .for_each(|task| task.abort());
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let length = self.rest.len().min(buffer.remaining());
+        buffer.put_slice(&self.rest[..length]);
+        self.rest.advance(length);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -2,7 +2,7 @@
 //! as the authors of servers would write it. It doubles as a tour of everything MCP has.
 //!
 //! `cargo run -p mcp-runtime --example conformance -- 127.0.0.1:8000`; `cargo xtask conformance`
-//! runs the suite.
+//! runs the suite. With `--features websocket` it speaks that, too.
 #![expect(
     clippy::print_stdout,
     reason = "standard output is where the server says its URL"
@@ -49,7 +49,10 @@ async fn main() -> mcp_runtime::Result {
             _ => fail(),
         }
     }
-    let service = server().sessions(sessions).replies(replies).build()?;
+    let server = server().sessions(sessions).replies(replies);
+    #[cfg(feature = "websocket")]
+    let server = server.websocket();
+    let service = server.build()?;
     let listener = TcpListener::bind(address).await?;
     println!("{}", service.url(listener.local_addr()?));
     service.serve_with(listener, told_to_stop()).await
@@ -75,4 +78,8 @@ fn server() -> Server {
         .skills_dir(SKILLS)
         .identity("conformance-server", env!("CARGO_PKG_VERSION"))
         .logging()
+        // Every other way in. A server of one's own turns on what its clients need.
+        .rpc_alias()
+        .legacy_sse()
+        .answer_shutdown()
 }

@@ -16,8 +16,11 @@ use crate::http::body::{self, BodyError};
 use crate::http::challenge::Challenges;
 use crate::http::feed;
 use crate::http::guard::{Guard, Outside};
+use crate::http::legacy_sse::Streams;
+use crate::http::peers::Peers;
 use crate::http::resource_metadata::ResourceMetadata;
 use crate::http::stream::{AnswerBody, EndEvent, Events, Running, Seat};
+use crate::http::ways::{Way, Ways, preflight};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::wire::engine::{Engine, Link};
@@ -46,6 +49,10 @@ pub(crate) struct App {
     pub(crate) end_event: EndEvent,
     pub(crate) service: String,
     pub(crate) version: String,
+    pub(crate) ways: Ways,
+    /// Connections that outlive their request.
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) streams: Arc<Streams>,
     /// Set while the server drains: load balancers are to look elsewhere.
     pub(crate) stopping: AtomicBool,
 }
@@ -69,6 +76,8 @@ pub(crate) type Answer = Response<AnswerBody>;
 pub(crate) enum Place {
     Endpoint,
     ResourceMetadata,
+    /// Another way to the same server.
+    Way(Way),
     Health,
     Ready,
     Elsewhere,
@@ -84,7 +93,10 @@ impl App {
             "/api/v1/health" => Place::Health,
             "/api/v1/ready" => Place::Ready,
             _ if self.metadata.as_ref().is_some_and(|it| it.is_at(path)) => Place::ResourceMetadata,
-            _ => Place::Elsewhere,
+            _ => self
+                .ways
+                .find(path, &self.path)
+                .map_or(Place::Elsewhere, Place::Way),
         }
     }
 
@@ -97,8 +109,9 @@ impl App {
             return close(plain(StatusCode::URI_TOO_LONG, "The URI is too long\n"));
         }
         match self.place(request.uri().path()) {
-            Place::Endpoint => self.endpoint(request).await,
-            Place::ResourceMetadata => self.resource_metadata(request.method()),
+            Place::Endpoint => self.endpoint(None, request).await,
+            Place::Way(way) => self.endpoint(Some(way), request).await,
+            Place::ResourceMetadata => self.resource_metadata(request.method(), request.headers()),
             Place::Health => self.health(request.method(), true),
             Place::Ready => self.health(request.method(), !self.stopping.load(Ordering::Relaxed)),
             Place::Elsewhere => plain(StatusCode::NOT_FOUND, "Not found\n"),
@@ -107,15 +120,27 @@ impl App {
 
     /// The checks in their order: name and origin before anything is known of the caller, the
     /// caller before anything is read of the body.
-    async fn endpoint<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
+    async fn endpoint<B: Body<Data = Bytes>>(
+        &self,
+        way: Option<Way>,
+        request: Request<B>,
+    ) -> Answer {
         let (head, body) = request.into_parts();
         let origin = match self.guard.check(&head.uri, &head.headers) {
             Ok(origin) => origin.cloned(),
             Err(outside) => return refused(outside),
         };
         let mut answer = match head.method {
-            Method::POST => self.post(head, body).await,
-            Method::OPTIONS => preflight(origin.is_some(), self.has_sessions()),
+            _ if let Some(way) = way => self.go(way, head, body, origin.is_some()).await,
+            Method::POST => self.post(head, body, true).await,
+            Method::OPTIONS => {
+                let methods = if self.has_sessions() {
+                    "GET, POST, DELETE"
+                } else {
+                    "POST"
+                };
+                preflight("POST, OPTIONS", methods, &head.headers, origin.is_some())
+            }
             Method::GET if self.has_sessions() => self.feed(&head).await,
             Method::HEAD if self.has_sessions() && head.headers.contains_key(SESSION) => {
                 self.head(&head).await
@@ -129,14 +154,21 @@ impl App {
         answer
     }
 
-    async fn post<B: Body<Data = Bytes>>(&self, head: http::request::Parts, body: B) -> Answer {
+    pub(super) async fn post<B: Body<Data = Bytes>>(
+        &self,
+        head: http::request::Parts,
+        body: B,
+        opens_sessions: bool,
+    ) -> Answer {
         if !is_json(&head.headers) {
             return plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Send a JSON-RPC message with Content-Type: application/json\n",
             );
         }
-        let Some(accepted) = accept::accepted(&head.headers, self.strict_accept) else {
+        // The way that always answers JSON is not asked for more.
+        let strict = self.strict_accept && opens_sessions;
+        let Some(accepted) = accept::accepted(&head.headers, strict) else {
             return plain(
                 StatusCode::NOT_ACCEPTABLE,
                 if self.strict_accept {
@@ -172,7 +204,7 @@ impl App {
             outbox: Arc::clone(&outbox),
             streams: form != Replies::Json,
             session: session.clone(),
-            opens_sessions: true,
+            opens_sessions,
         };
         let in_body = self.challenges.in_body(&head.headers);
         let engine = Arc::clone(&self.engine);
@@ -270,7 +302,7 @@ impl App {
         })
     }
 
-    fn unauthenticated(&self, error: Option<&'static str>, message: &str) -> Answer {
+    pub(super) fn unauthenticated(&self, error: Option<&'static str>, message: &str) -> Answer {
         let mut reply = Reply::malformed(code::UNAUTHENTICATED, message);
         reply.status = 401;
         reply.challenge = Some(Challenge {
@@ -281,7 +313,7 @@ impl App {
     }
 
     /// Puts a reply into HTTP, with the challenge that it carries.
-    fn respond(&self, mut reply: Reply) -> Answer {
+    pub(super) fn respond(&self, mut reply: Reply) -> Answer {
         self.challenged(reply.challenge.take(), respond(reply))
     }
 
@@ -293,26 +325,28 @@ impl App {
     }
 
     /// Read by pages of any origin: it says nothing that is not public.
-    fn resource_metadata(&self, method: &Method) -> Answer {
+    fn resource_metadata(&self, method: &Method, headers: &HeaderMap) -> Answer {
         let Some(metadata) = &self.metadata else {
             return plain(StatusCode::NOT_FOUND, "Not found\n");
         };
         let mut answer = match *method {
             Method::GET => json(StatusCode::OK, metadata.body.clone()),
             Method::HEAD => json(StatusCode::OK, Bytes::new()),
-            Method::OPTIONS => preflight(true, false),
-            _ => plain(StatusCode::METHOD_NOT_ALLOWED, ""),
+            Method::OPTIONS => preflight("GET, HEAD, OPTIONS", "GET, HEAD", headers, true),
+            _ => {
+                let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "");
+                answer.headers_mut().insert(
+                    header::ALLOW,
+                    HeaderValue::from_static("GET, HEAD, OPTIONS"),
+                );
+                answer
+            }
         };
         let headers = answer.headers_mut();
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
             HeaderValue::from_static("*"),
         );
-        for name in [header::ALLOW, header::ACCESS_CONTROL_ALLOW_METHODS] {
-            if *method == Method::OPTIONS || name == header::ALLOW {
-                headers.insert(name, HeaderValue::from_static("GET, HEAD, OPTIONS"));
-            }
-        }
         headers.insert(
             header::CACHE_CONTROL,
             HeaderValue::from_static("public, max-age=3600"),
@@ -320,7 +354,7 @@ impl App {
         answer
     }
 
-    fn too_large(&self) -> Answer {
+    pub(super) fn too_large(&self) -> Answer {
         let mut reply = Reply::malformed(
             code::INVALID_REQUEST,
             &format!("The message is larger than {} bytes", self.max_body),
@@ -366,7 +400,7 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
@@ -489,7 +523,7 @@ pub(super) fn named(answer: &mut Answer, session: &str) {
     }
 }
 
-fn json(status: StatusCode, body: Bytes) -> Answer {
+pub(super) fn json(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body).into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -531,7 +565,7 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Answer {
 }
 
 /// The rest of a body that is not wanted is not read: the connection goes with it.
-fn close(mut answer: Answer) -> Answer {
+pub(super) fn close(mut answer: Answer) -> Answer {
     answer
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -575,40 +609,13 @@ pub(super) fn not_allowed(sessions: bool) -> Answer {
     answer
 }
 
-fn preflight(from_page: bool, sessions: bool) -> Answer {
-    let mut answer = Response::new(AnswerBody::default());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
-    headers.insert(header::ALLOW, methods(sessions));
-    if from_page {
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(if sessions {
-                "GET, POST, DELETE"
-            } else {
-                "POST"
-            }),
-        );
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(
-                "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, \
-                 mcp-protocol-version, mcp-session-id",
-            ),
-        );
-        headers.insert(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static("600"),
-        );
-    }
-    answer
-}
-
 fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, www-authenticate"),
+        HeaderValue::from_static(
+            "mcp-session-id, mcp-protocol-version, www-authenticate, retry-after",
+        ),
     );
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
 }

@@ -90,13 +90,18 @@ pub(crate) async fn serve(
     drop(listener);
     open.enter_stage(Stage::Draining);
     connections.close();
-    if tokio::time::timeout(limits.drain, connections.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!(target: "mcp::http", open = connections.len(), "connections cut off after the drain deadline");
-        open.enter_stage(Stage::CutOff);
+    let peers = &app.peers;
+    let ended = async {
         connections.wait().await;
+        peers.gone().await;
+    };
+    if tokio::time::timeout(limits.drain, ended).await.is_err() {
+        let open_yet = connections.len() + peers.len();
+        tracing::warn!(target: "mcp::http", open = open_yet, "connections cut off after the drain deadline");
+        open.enter_stage(Stage::CutOff);
+        peers.cut_off();
+        connections.wait().await;
+        peers.gone().await;
     }
     Ok(())
 }
@@ -251,7 +256,8 @@ impl Connection {
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
             .header_read_timeout(None);
-        let mut connection = pin!(server.serve_connection(socket, service));
+        let connection = server.serve_connection(socket, service);
+        let mut connection = pin!(connection.with_upgrades());
         let mut timer = pin!(tokio::time::sleep(limits.idle.min(limits.body)));
         let mut entered = None;
         let mut leaving = false;
@@ -314,7 +320,7 @@ async fn answer(
     let answer = app.answer(request).await;
     progress.enter(match answer.body() {
         AnswerBody::Whole(_) => Phase::Idle,
-        AnswerBody::Events(_) => Phase::Stream,
+        AnswerBody::Events(_) | AnswerBody::Legacy(_) => Phase::Stream,
     });
     let progress = Arc::clone(progress);
     answer.map(|body| WatchedAnswer { body, progress })
@@ -334,7 +340,7 @@ impl hyper::body::Body for WatchedAnswer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
-        if let AnswerBody::Events(_) = self.body {
+        if let AnswerBody::Events(_) | AnswerBody::Legacy(_) = self.body {
             self.progress.enter(Phase::Stream);
         }
         Pin::new(&mut self.body).poll_frame(context)
@@ -351,7 +357,7 @@ impl hyper::body::Body for WatchedAnswer {
 
 impl Drop for WatchedAnswer {
     fn drop(&mut self) {
-        if let AnswerBody::Events(_) = self.body {
+        if let AnswerBody::Events(_) | AnswerBody::Legacy(_) = self.body {
             self.progress.enter(Phase::Idle);
         }
     }

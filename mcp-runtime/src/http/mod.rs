@@ -6,6 +6,11 @@ mod body;
 pub(crate) mod challenge;
 mod feed;
 pub(crate) mod guard;
+pub(crate) mod legacy_sse;
 pub(crate) mod listener;
 pub(crate) mod resource_metadata;
+pub(crate) mod peers;
 pub(crate) mod stream;
+pub(crate) mod ways;
+#[cfg(feature = "websocket")]
+mod websocket;

@@ -11,13 +11,14 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::http::legacy_sse::Stream;
 use crate::outbox::{Outbox, Reader};
 use crate::session::Session;
 use crate::wire::engine::Engine;
 use crate::wire::reply::Reply;
 
 /// How often a silent stream says that it is alive. Proxies cut off what is silent for longer.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client is to wait before it comes back to a stream, in milliseconds.
 const RETRY_MS: u32 = 3000;
 
@@ -50,6 +51,8 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Reply> + Send>>;
 pub(crate) enum AnswerBody {
     Whole(Full<Bytes>),
     Events(Box<Events>),
+    /// The stream of a client of 2024-11-05.
+    Legacy(Box<Stream>),
 }
 
 /// A stream of server-sent events: what a call says while it runs, and its answer at the end.
@@ -231,7 +234,7 @@ impl Source {
 
 /// One message as an event. JSON from serde has no line breaks outside strings, and none inside
 /// them unescaped.
-fn event(message: &[u8]) -> Bytes {
+pub(super) fn event(message: &[u8]) -> Bytes {
     [b"event: message\ndata: ".as_slice(), message, b"\n\n"]
         .concat()
         .into()
@@ -268,6 +271,9 @@ impl Body for AnswerBody {
             Self::Events(events) => events
                 .poll_event(context)
                 .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Legacy(stream) => stream
+                .poll_event(context)
+                .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -275,13 +281,14 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Events(events) => matches!(events.source, Source::Over),
+            Self::Legacy(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => body.size_hint(),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Legacy(_) => SizeHint::default(),
         }
     }
 }

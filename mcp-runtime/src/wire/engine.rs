@@ -20,6 +20,7 @@ use crate::skills::BoundSkills;
 use crate::tasks::{TaskLimits, Tasks};
 use crate::tool_set::Tools;
 use crate::ui;
+use crate::wire::batch;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
@@ -71,6 +72,8 @@ pub(crate) struct Modes {
     pub(crate) sessions: SessionMode,
     /// Whether clients may ask for log messages.
     pub(crate) logging: bool,
+    /// Whether `shutdown`, which is no method of MCP, ends a session.
+    pub(crate) shutdown: bool,
 }
 
 /// When a client of the earlier revisions gets a session.
@@ -256,6 +259,10 @@ impl Engine {
         headers: Option<&HeaderMap>,
         link: &Link,
     ) -> Reply {
+        if batch::is_array(bytes) {
+            // Boxed, so that what is rare does not make every other call larger.
+            return Box::pin(self.handle_array(bytes, headers, link)).await;
+        }
         match message::read(bytes) {
             Ok(Message::Request { id, method, params }) => {
                 match self.understand(id, &method, params, headers) {
@@ -263,30 +270,14 @@ impl Engine {
                     Err(reply) => reply,
                 }
             }
-            Ok(Message::Notification { method, params }) => {
-                if let (Some(session), "notifications/cancelled") = (&link.session, &*method)
-                    && let Some(id) = params.get("requestId").cloned().and_then(message::read_id)
-                {
-                    session.cancel(&id.into_owned());
-                }
-                Reply::accepted()
-            }
-            Ok(Message::Response { id, answer }) => match &link.session {
-                Some(session) => match session.answered(id, answer).await {
-                    Ok(()) => Reply::accepted(),
-                    Err(error) => no_session(error),
-                },
-                None => Reply::malformed(
-                    code::INVALID_REQUEST,
-                    "Invalid request: nothing was asked here, so there is nothing to answer",
-                ),
-            },
+            Ok(Message::Notification { method, params }) => hear(&method, &params, link),
+            Ok(Message::Response { id, answer }) => answered(id, answer, link).await,
             Err(reply) => reply,
         }
     }
 
     /// Answers a request, unless its client cancels it.
-    async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    pub(super) async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         match &link.session {
             Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
                 link.outbox.begin();
@@ -323,7 +314,7 @@ impl Engine {
     }
 
     /// Which revision a request speaks, and whether it says so as the revision demands.
-    fn understand<'a>(
+    pub(super) fn understand<'a>(
         &self,
         id: Id<'a>,
         method: &'a str,
@@ -451,6 +442,7 @@ impl Engine {
             "tasks/cancel" if modern && self.tasks.is_some() => self.cancel_task(&request, link),
             "initialize" if !modern => self.initialize(&request, link).await,
             "ping" if !modern => Reply::result(&request.id, b"{}"),
+            "shutdown" if !modern && self.modes.shutdown => self.shut_down(&request, link).await,
             "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link).await,
             "resources/subscribe" if !modern && resources => {
                 self.subscribe(&request, link, true).await
@@ -492,7 +484,11 @@ impl Engine {
             SessionMode::Stateful => true,
         };
         if link.opens_sessions && wants_session {
-            match self.sessions.open(&link.caller, client).await {
+            match self
+                .sessions
+                .open(&link.caller, client, Some(revision))
+                .await
+            {
                 Ok(session) => reply.session = Some(session.id.to_string()),
                 // Better served without a back-channel than not at all.
                 Err(NoSession::TooMany) if self.modes.sessions == SessionMode::Auto => {
@@ -501,9 +497,22 @@ impl Engine {
                 Err(error) => reply = without_session(&request.id, error),
             }
         } else if let Some(session) = &link.session {
-            session.introduce(client);
+            session.introduce(client, revision);
         }
         reply
+    }
+
+    /// Ends the session after the answer: that of HTTP is gone, a connection closes.
+    async fn shut_down(&self, request: &Request<'_>, link: &Link) -> Reply {
+        if let Some(session) = &link.session {
+            if link.opens_sessions
+                && let Err(error) = self.sessions.close(&session.id, &link.caller).await
+            {
+                return without_session(&request.id, error);
+            }
+            session.conclude();
+        }
+        Reply::result(&request.id, b"{}")
     }
 
     pub(crate) fn list(&self, request: &Request<'_>, pages: &Pages) -> Reply {
@@ -562,6 +571,30 @@ impl Engine {
             client,
             progress_token,
         }
+    }
+}
+
+/// Takes a notification.
+pub(super) fn hear(method: &str, params: &Object<'_>, link: &Link) -> Reply {
+    if let (Some(session), "notifications/cancelled") = (&link.session, method)
+        && let Some(id) = params.get("requestId").cloned().and_then(message::read_id)
+    {
+        session.cancel(&id.into_owned());
+    }
+    Reply::accepted()
+}
+
+/// Takes the answer to a question of ours.
+pub(super) async fn answered(id: u64, answer: Result<Value, Value>, link: &Link) -> Reply {
+    match &link.session {
+        Some(session) => match session.answered(id, answer).await {
+            Ok(()) => Reply::accepted(),
+            Err(error) => no_session(error),
+        },
+        None => Reply::malformed(
+            code::INVALID_REQUEST,
+            "Invalid request: nothing was asked here, so there is nothing to answer",
+        ),
     }
 }
 

@@ -91,7 +91,14 @@ impl Engine {
         for task in tasks {
             task.tell(&link.outbox, &tag);
         }
-        self.changes.closed().await;
+        match &link.session {
+            // A connection that is its own session ends by itself, too.
+            Some(session) => tokio::select! {
+                () = self.changes.closed() => {}
+                () = session.ended() => {}
+            },
+            None => self.changes.closed().await,
+        }
         Reply::result(
             &request.id,
             json!({ "resultType": "complete", "_meta": meta })

@@ -1,5 +1,6 @@
 //! JSON-RPC and MCP as they are on the wire. No other module knows how a message is spelled.
 
+mod batch;
 pub(crate) mod engine;
 pub(crate) mod headers;
 pub(crate) mod list;

@@ -1,7 +1,9 @@
 //! The revisions of the protocol.
 
+use serde::{Deserialize, Serialize};
+
 /// A dated revision of MCP, oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Revision {
     V2024_11_05,
     V2025_03_26,

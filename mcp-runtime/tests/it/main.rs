@@ -12,6 +12,8 @@ mod store;
 #[cfg(feature = "testing")]
 mod apps;
 #[cfg(feature = "testing")]
+mod batch;
+#[cfg(feature = "testing")]
 mod boot;
 #[cfg(feature = "testing")]
 mod challenges;
@@ -43,6 +45,15 @@ mod streams;
 mod tasks;
 #[cfg(feature = "testing")]
 mod wire;
+
+#[cfg(feature = "testing")]
+mod legacy_sse;
+#[cfg(feature = "testing")]
+mod rows;
+#[cfg(feature = "testing")]
+mod ways;
+#[cfg(all(feature = "testing", feature = "websocket"))]
+mod websocket;
 
 #[cfg(feature = "testing")]
 mod ask;

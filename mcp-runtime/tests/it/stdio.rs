@@ -157,7 +157,7 @@ impl Pipe {
 }
 
 #[tokio::test]
-async fn lines_that_are_no_messages() {
+async fn st_01_02_09_10_lines_that_are_no_messages() {
     let mut pipe = Pipe::open();
     let deep = "[".repeat(200_000);
     let rows: Vec<(&str, Vec<u8>, i64)> = vec![
@@ -216,7 +216,7 @@ async fn lines_that_are_no_messages() {
 
 /// ST-03
 #[tokio::test(start_paused = true)]
-async fn frames_come_as_they_like() {
+async fn st_03_frames_come_as_they_like() {
     let mut pipe = Pipe::open();
     let one = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "echo", "arguments": { "message": "ü" } } });
     for byte in format!("{one}\n").into_bytes() {
@@ -250,8 +250,8 @@ async fn frames_come_as_they_like() {
 
 /// ST-04
 #[tokio::test]
-async fn endless_lines_are_skipped() {
-    if !alone("stdio::endless_lines_are_skipped") {
+async fn st_04_endless_lines_are_skipped() {
+    if !alone("stdio::st_04_endless_lines_are_skipped") {
         return;
     }
     let mut pipe = Pipe::open();
@@ -274,7 +274,7 @@ async fn endless_lines_are_skipped() {
 
 /// ST-06, T4
 #[tokio::test]
-async fn the_end_of_input_ends_the_server() {
+async fn st_06_the_end_of_input_ends_the_server() {
     let mut pipe = Pipe::open();
     pipe.call(1, "nap", json!({ "ms": 300 })).await;
     pipe.call(2, "hang", json!({})).await;
@@ -291,7 +291,7 @@ async fn the_end_of_input_ends_the_server() {
 
 /// ST-07, protocol-4.1-15
 #[tokio::test]
-async fn an_id_used_twice_gets_two_answers() {
+async fn st_07_protocol_4_1_15_an_id_used_twice_gets_two_answers() {
     let mut pipe = Pipe::open();
     pipe.call(10, "nap", json!({ "ms": 200 })).await;
     pipe.call(10, "echo", json!({ "message": "x" })).await;
@@ -315,7 +315,7 @@ async fn an_id_used_twice_gets_two_answers() {
 
 /// ST-08, T3
 #[tokio::test]
-async fn cancelled_calls_stop_and_stay_silent() {
+async fn st_08_cancelled_calls_stop_and_stay_silent() {
     let cancel = |id: Value| json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } });
     let mut pipe = Pipe::open();
     for odd in [json!(999), json!("12"), json!(null), json!([]), json!(1.5)] {
@@ -347,7 +347,7 @@ async fn cancelled_calls_stop_and_stay_silent() {
 
 /// T6, protocol-4.1-7
 #[tokio::test]
-async fn a_notification_may_come_first() {
+async fn protocol_4_1_07_a_notification_may_come_first() {
     let mut pipe = Pipe::open();
     pipe.message(json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } })).await;
     pipe.message(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
@@ -379,7 +379,7 @@ async fn both_eras_share_a_pipe() {
 
 /// ST-14, protocol-4.1-6
 #[tokio::test]
-async fn panics_are_answered() {
+async fn st_14_protocol_4_1_06_panics_are_answered() {
     let mut pipe = Pipe::open();
     pipe.call(1, "boom", json!({})).await;
     let next = pipe.next().await;
@@ -390,7 +390,7 @@ async fn panics_are_answered() {
 
 /// ST-13: the caller is who the environment says; refusals are messages like any other.
 #[tokio::test]
-async fn the_caller_is_given_from_outside() {
+async fn st_13_the_caller_is_given_from_outside() {
     let mut pipe = Pipe::open_as(Caller::user("ada").role("reader"));
     pipe.message(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "admin", "arguments": { "role": "admin" }, "_meta": { "role": "admin", "io.modelcontextprotocol/clientInfo": { "name": "admin" } } } })).await;
@@ -416,7 +416,7 @@ async fn the_caller_is_given_from_outside() {
 
 /// ST-12: a reader that is gone ends the server.
 #[tokio::test]
-async fn a_closed_output_ends_the_server() {
+async fn st_12_a_closed_output_ends_the_server() {
     let service = Server::new(tools![echo]).build().unwrap();
     let (mut input, theirs) = tokio::io::duplex(64 << 10);
     let (output, ours) = tokio::io::duplex(16);

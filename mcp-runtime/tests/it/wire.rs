@@ -163,7 +163,7 @@ async fn malformed_messages_are_told_apart() {
         ("TR-18 bad JSON (protocol-4.1-2)", text("{bad"), 400, -32700),
         ("empty body", text(""), 400, -32700),
         ("two messages", text(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}{"jsonrpc":"2.0","id":2,"method":"ping"}"#), 400, -32700),
-        ("TR-19 batch (protocol-4.1-2)", text(r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#), 400, -32600),
+        ("TR-19 batch (protocol-4.1-2)", text(r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#).header("mcp-protocol-version", MODERN), 400, -32600),
         ("empty batch", text("[]"), 400, -32600),
         ("a number", text("7"), 400, -32600),
         ("a string", text(r#""tools/list""#), 400, -32600),
@@ -985,7 +985,8 @@ async fn pages_elsewhere() {
     );
     assert_eq!(
         header(&reply, "access-control-allow-methods"),
-        Some("GET, POST, DELETE")
+        Some("GET, POST, DELETE"),
+        "H16: streams and the end of a session, too"
     );
     let allowed = header(&reply, "access-control-allow-headers").unwrap();
     for name in [

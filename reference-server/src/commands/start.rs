@@ -4,7 +4,7 @@ use mcp_runtime::{BootError, Clock, Result, Server};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Transports};
 use crate::identity::TokenFile;
 use crate::platform::{OpenError, Platform};
 use crate::{App, copilot, data, toolsets};
@@ -26,10 +26,27 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     for origin in &config.allowed_origins {
         server = server.allow_origin(origin);
     }
+    server = ways_in(server, config.transports);
     if config.identity.demo {
         server = server.auth(TokenFile::new(&config.data, clock.clone()));
     }
     Ok(server)
+}
+
+fn ways_in(mut server: Server<App>, chosen: Transports) -> Server<App> {
+    if chosen.websocket {
+        server = server.websocket();
+    }
+    if chosen.rpc {
+        server = server.rpc_alias();
+    }
+    if chosen.sse {
+        server = server.legacy_sse();
+    }
+    if chosen.shutdown {
+        server = server.answer_shutdown();
+    }
+    server
 }
 
 fn introduced(server: Server<App>) -> Server<App> {

@@ -33,10 +33,21 @@ pub struct Config {
     pub toolsets: Vec<String>,
     pub keys: Vec<Secret>,
     pub keys_file: Option<PathBuf>,
+    pub transports: Transports,
     pub log: Log,
     pub identity: Identity,
     pub backend: Backend,
     pub platform: Platform,
+}
+
+/// Ways in beside the endpoint, each off unless turned on.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transports {
+    pub websocket: bool,
+    pub rpc: bool,
+    pub sse: bool,
+    pub shutdown: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -156,6 +167,7 @@ impl Default for Config {
             toolsets: Vec::new(),
             keys: Vec::new(),
             keys_file: None,
+            transports: Transports::default(),
             log: Log::default(),
             identity: Identity::default(),
             backend: Backend::default(),

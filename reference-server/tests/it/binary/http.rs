@@ -158,3 +158,30 @@ async fn post(server: &Running, path: &str, headers: &[(&str, &str)], message: &
     }
     Reply::of(request.body(message.to_string())).await
 }
+
+#[tokio::test]
+async fn other_ways_in_are_off_unless_turned_on() {
+    let get = |path| (Method::GET, path);
+    let ways = [
+        get("/mcp/ws"),
+        (Method::POST, "/rpc"),
+        get("/sse"),
+        (Method::POST, "/messages/"),
+    ];
+    let server = Place::new().serve(&[]).await;
+    for (method, path) in &ways {
+        let reply = server.request(method.clone(), path).send().await;
+        assert_eq!(reply.expect("an answer").status(), 404, "{path}");
+    }
+    let place = ["WEBSOCKET", "RPC", "SSE"]
+        .iter()
+        .fold(Place::new(), |place, way| {
+            place.env(&format!("MCP_TRANSPORTS__{way}"), "true")
+        });
+    let server = place.serve(&[]).await;
+    // Each answers what its first request lacks; the stream lacks nothing.
+    for ((method, path), status) in ways.iter().zip([426, 415, 200, 415]) {
+        let reply = server.request(method.clone(), path).send().await;
+        assert_eq!(reply.expect("an answer").status(), status, "{path}");
+    }
+}

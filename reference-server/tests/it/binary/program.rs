@@ -289,6 +289,27 @@ impl Pipe {
         self.ask("tools/call", json!({"name": tool, "arguments": arguments}))
     }
 
+    /// SIGTERM
+    #[cfg(unix)]
+    pub(super) fn terminate(&self) {
+        let told = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(told.expect("a shell has it").success());
+    }
+
+    /// Waits for the program to end while its input is open; what else was said, and how it ended.
+    pub(super) fn ended(mut self) -> (Vec<String>, std::process::ExitStatus) {
+        let since = std::time::Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("ours") {
+                return (self.lines.iter().collect(), status);
+            }
+            assert!(since.elapsed() < PATIENCE, "the program does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Closes the pipe; what else was said on it, and how the program ended.
     pub(super) fn close(mut self) -> (Vec<String>, std::process::ExitStatus) {
         self.input.take();

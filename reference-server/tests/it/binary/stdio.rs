@@ -51,3 +51,38 @@ fn somebody_else_can_be_the_caller() {
         "insufficient_scope"
     );
 }
+
+/// across T7: the program ends after the answer, although its input stays open.
+#[test]
+fn t7_shutdown_ends_the_program() {
+    let place = Place::new();
+    let mut pipe = place.pipe(&[]);
+    pipe.ask("initialize", initialize());
+    let refused = pipe.ask("shutdown", json!({}));
+    assert_eq!(refused["error"]["code"], -32601, "off unless turned on");
+
+    let place = Place::new().env("MCP_TRANSPORTS__SHUTDOWN", "true");
+    let mut pipe = place.pipe(&[]);
+    pipe.ask("initialize", initialize());
+    assert_eq!(pipe.ask("shutdown", json!({}))["result"], json!({}));
+    let (rest, status) = pipe.ended();
+    assert!(rest.is_empty() && status.success(), "{rest:?} {status}");
+}
+
+/// ST-12: so it does when it is told to stop.
+#[cfg(unix)]
+#[test]
+fn st_12_sigterm_ends_the_program() {
+    let place = Place::new();
+    let mut pipe = place.pipe(&[]);
+    pipe.ask("initialize", initialize());
+    let since = std::time::Instant::now();
+    pipe.terminate();
+    let (rest, status) = pipe.ended();
+    assert!(rest.is_empty() && status.success(), "{rest:?} {status}");
+    assert!(
+        since.elapsed().as_secs() < 2,
+        "ST-12: {:?}",
+        since.elapsed()
+    );
+}
