@@ -752,11 +752,15 @@ impl Service {
     /// # Errors
     /// When a pipe breaks.
     pub async fn stdio(self, caller: Caller) -> Result {
+        let engine = Arc::clone(&self.app.engine);
         let served = self.pipe(caller, stdio::Input::open()?, tokio::io::stdout());
-        tokio::select! {
+        let outcome = tokio::select! {
             served = served => served,
             () = told_to_stop() => Ok(()),
-        }
+        };
+        // Nobody is left to ask about tasks.
+        engine.close();
+        outcome
     }
 
     /// Serves one client over any pair of streams, a message a line.

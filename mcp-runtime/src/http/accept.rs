@@ -17,7 +17,7 @@ pub enum Replies {
     Sse,
 }
 
-/// What nearly every client sends. Reading any other list costs twenty times as much.
+/// What nearly every client sends.
 const USUAL: &[u8] = b"application/json, text/event-stream";
 
 /// What a client takes.

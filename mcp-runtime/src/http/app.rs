@@ -134,12 +134,12 @@ impl App {
             _ if let Some(way) = way => self.go(way, head, body, origin.is_some()).await,
             Method::POST => self.post(head, body, true).await,
             Method::OPTIONS => {
-                let methods = if self.has_sessions() {
-                    "GET, POST, DELETE"
+                let (allow, methods) = if self.has_sessions() {
+                    ("GET, POST, DELETE, OPTIONS", "GET, POST, DELETE")
                 } else {
-                    "POST"
+                    ("POST, OPTIONS", "POST")
                 };
-                preflight("POST, OPTIONS", methods, &head.headers, origin.is_some())
+                preflight(allow, methods, &head.headers, origin.is_some())
             }
             Method::GET if self.has_sessions() => self.feed(&head).await,
             Method::HEAD if self.has_sessions() && head.headers.contains_key(SESSION) => {
