@@ -13,7 +13,7 @@ use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
-use crate::auth::Authenticate;
+use crate::auth::{Authenticate, Setup};
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
@@ -58,7 +58,7 @@ pub struct Server<S = ()> {
     modes: Modes,
     identity: Identity,
     public_url: Option<String>,
-    auth: Option<Arc<dyn Authenticate>>,
+    auth: Option<Box<dyn Authenticate>>,
     hosts: Vec<String>,
     origins: Vec<String>,
     clock: Clock,
@@ -165,7 +165,7 @@ impl<S: Send + Sync + 'static> Server<S> {
     /// tools can be called over HTTP.
     #[must_use]
     pub fn auth(mut self, auth: impl Authenticate) -> Self {
-        self.auth = Some(Arc::new(auth));
+        self.auth = Some(Box::new(auth));
         self
     }
 
@@ -231,7 +231,7 @@ impl<S: Send + Sync + 'static> Server<S> {
     ///
     /// # Errors
     /// All problems at once, each with the place where it can be mended.
-    pub fn build(self) -> Result<Service> {
+    pub fn build(mut self) -> Result<Service> {
         let mut problems = Vec::new();
         let state = Arc::new(self.state);
         let offers = Offers {
@@ -262,6 +262,12 @@ impl<S: Send + Sync + 'static> Server<S> {
                 .iter()
                 .filter_map(|origin| guard.allow_origin(origin).err()),
         );
+        if let Some(auth) = &mut self.auth {
+            let setup = Setup::new(self.public_url.as_deref(), &self.clock);
+            if let Err(error) = auth.prepare(&setup) {
+                problems.extend_from_slice(error.problems());
+            }
+        }
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
@@ -284,7 +290,7 @@ impl<S: Send + Sync + 'static> Server<S> {
                     Sessions::new(SessionLimits::default(), self.clock),
                     Changes::default(),
                 )),
-                auth: self.auth,
+                auth: self.auth.map(Arc::from),
                 guard,
                 path,
                 max_body: self.max_body,

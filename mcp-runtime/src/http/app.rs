@@ -264,6 +264,12 @@ impl App {
                 });
                 respond(reply, Form::Json)
             }
+            AuthError::Denied => {
+                tracing::info!(target: "mcp::auth", outcome = "denied", "request refused");
+                let mut reply = Reply::malformed(code::FORBIDDEN, "Access denied");
+                reply.status = 403;
+                respond(reply, Form::Json)
+            }
             AuthError::Unavailable => {
                 let mut answer = plain(
                     StatusCode::SERVICE_UNAVAILABLE,
