@@ -82,7 +82,9 @@ impl Allowlist {
         let caller = self.inner.authenticate(token).await?;
         let email = match &ready.userinfo {
             Some(url) => self.ask(url, token, &caller).await?,
-            None => caller.principal().and_then(|who| who.email().map(canonical)),
+            None => caller
+                .principal()
+                .and_then(|who| who.email().map(canonical)),
         };
         match email.filter(|email| self.emails.contains(email)) {
             Some(email) => Ok(Arc::new(Caller::clone(&caller).email(email))),

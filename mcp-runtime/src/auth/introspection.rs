@@ -164,7 +164,11 @@ impl Introspection {
         match claims.get("active") {
             Some(Node::Bool(true)) => {}
             Some(Node::Bool(false)) => return Err(AuthError::Invalid),
-            _ => return Err(unusable("the answer does not say whether the token is active")),
+            _ => {
+                return Err(unusable(
+                    "the answer does not say whether the token is active",
+                ));
+            }
         }
         self.read(&claims, ready).map_err(|Flaw(why)| {
             tracing::info!(target: "mcp::auth", issuer = self.issuer, why, "an active token was refused");

@@ -160,7 +160,11 @@ impl KeySource {
         usable: Duration,
     ) -> Look {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(set) = state.keys.as_ref().filter(|set| set.is_younger(usable, now)) else {
+        let Some(set) = state
+            .keys
+            .as_ref()
+            .filter(|set| set.is_younger(usable, now))
+        else {
             return Look::Old;
         };
         let named = |key: &Key| kid.is_none() || key.id.as_deref() == kid;
@@ -371,10 +375,8 @@ fn public_key(jwk: &Object<'_>) -> Option<(DecodingKey, &'static [Algorithm])> {
         ("RSA", _) => {
             let (n, e) = (bytes("n")?, bytes("e")?);
             let bits = n.len() * 8 - n.first()?.leading_zeros() as usize;
-            let sound = (2048..=8192).contains(&bits)
-                && e.len() <= 4
-                && e.last()? % 2 == 1
-                && e != [1];
+            let sound =
+                (2048..=8192).contains(&bits) && e.len() <= 4 && e.last()? % 2 == 1 && e != [1];
             sound.then(|| {
                 (
                     DecodingKey::from_rsa_raw_components(&n, &e),

@@ -477,11 +477,17 @@ impl<'a> Parts<'a> {
     }
 
     fn header(&self) -> Result<Object<'_>, Flaw> {
-        object(&self.header, "the header is not a JSON object of its own names")
+        object(
+            &self.header,
+            "the header is not a JSON object of its own names",
+        )
     }
 
     fn claims(&self) -> Result<Object<'_>, Flaw> {
-        object(&self.claims, "the claims are not a JSON object of their own names")
+        object(
+            &self.claims,
+            "the claims are not a JSON object of their own names",
+        )
     }
 }
 

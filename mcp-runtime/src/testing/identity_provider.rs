@@ -187,7 +187,10 @@ impl IdentityProvider {
     /// A token that means nothing to anybody but introspection, which answers with these claims
     /// (over `active`, issuer, audience and the rest of what is usual).
     pub fn opaque_token(&self, claims: &Value) -> String {
-        let token = format!("opaque-{}", crate::digest::hex(&crate::digest::random::<24>()));
+        let token = format!(
+            "opaque-{}",
+            crate::digest::hex(&crate::digest::random::<24>())
+        );
         let mut answer = self.shared.base_claims();
         answer.insert("active".to_owned(), json!(true));
         answer.insert("token_type".to_owned(), json!("Bearer"));

@@ -32,8 +32,17 @@ mod stdio;
 #[cfg(feature = "testing")]
 mod wire;
 
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod allowlist;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod introspection;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod jwt;
+
 #[cfg(feature = "testing")]
 mod ask;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod identity;
 #[cfg(feature = "testing")]
 mod live;
 

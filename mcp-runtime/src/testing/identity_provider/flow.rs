@@ -431,7 +431,11 @@ async fn introspect(Extract(idp): Idp, headers: HeaderMap, body: Body) -> Respon
     let claims = asked
         .get("token")
         .and_then(|token| known_claims(&idp, token))
-        .filter(|claims| claims["exp"].as_i64().is_none_or(|end| idp.now().as_second() < end));
+        .filter(|claims| {
+            claims["exp"]
+                .as_i64()
+                .is_none_or(|end| idp.now().as_second() < end)
+        });
     let answer = match claims {
         Some(Value::Object(mut claims)) => {
             claims.entry("active").or_insert(json!(true));
