@@ -548,7 +548,11 @@ async fn jw_36_a_remembered_token_vouches_for_no_other() {
         .idp
         .token(json!({ "sub": "u_root", "scope": "mcp:admin" }));
     let (other_message, other_signature) = other.rsplit_once('.').unwrap();
-    assert_eq!(good[..200], other[..200], "alike for as far as a lazy key reads");
+    assert_eq!(
+        good[..200],
+        other[..200],
+        "alike for as far as a lazy key reads"
+    );
     for (case, token) in [
         ("the same beginning", format!("{other_message}.{signature}")),
         ("another signature", format!("{message}.{other_signature}")),

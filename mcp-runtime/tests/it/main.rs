@@ -7,6 +7,7 @@
 
 mod confirm;
 mod idempotency;
+mod static_tokens;
 mod store;
 
 #[cfg(feature = "testing")]
@@ -34,6 +35,8 @@ mod wire;
 
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod allowlist;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod identity_provider;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod introspection;
 #[cfg(all(feature = "auth", feature = "testing"))]
