@@ -247,5 +247,7 @@ fn date(claim: &Node<'_>) -> Option<i64> {
     };
     let seconds = number.as_f64()?;
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-    (seconds >= 1.0 && seconds < LAST_DATE).then_some(seconds as i64)
+    (1.0..LAST_DATE)
+        .contains(&seconds)
+        .then_some(seconds as i64)
 }

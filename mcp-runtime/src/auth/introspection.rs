@@ -64,7 +64,11 @@ impl Introspection {
             url: url.into(),
             credentials: None,
             any_shape: false,
-            rules: Rules::default(),
+            // The server is asked again and again, so a token may live for as long as it says.
+            rules: Rules {
+                max_lifetime: Duration::MAX,
+                ..Rules::default()
+            },
             implied: Implied::default(),
             egress: Egress::new(),
             keep: decisions::KEEP,

@@ -145,7 +145,7 @@ impl KeySource {
             let _ = flight.wait_for(|landed| *landed).await;
         }
         let now = self.clock.now();
-        match self.look(kid, algorithm, now, self.keep + self.stale) {
+        match self.look(kid, algorithm, now, self.longest()) {
             Look::Found(found) => Ok(found),
             Look::Unknown | Look::Unfit => Err(AuthError::Invalid),
             Look::Old => Err(AuthError::Unavailable),
@@ -177,15 +177,20 @@ impl KeySource {
             (Some((at, _)), None) => Look::Found(Found {
                 set: Arc::clone(set),
                 at,
-                until: set.fetched + self.keep + self.stale,
+                until: after(set.fetched, self.longest()),
             }),
             (None, _) if !set.keys.iter().any(named) => Look::Unknown,
             _ => Look::Unfit,
         }
     }
 
+    /// How long keys serve at the most.
+    fn longest(&self) -> Duration {
+        self.keep.saturating_add(self.stale)
+    }
+
     fn is_aging(&self, set: &KeySet, now: Timestamp) -> bool {
-        !set.is_younger(self.keep * 5 / 6, now)
+        !set.is_younger(self.keep / 6 * 5, now)
     }
 
     /// The fetch that runs, or that this begins; none where it is too early for another one.
@@ -280,8 +285,13 @@ impl KeySource {
 
 impl KeySet {
     fn is_younger(&self, age: Duration, now: Timestamp) -> bool {
-        self.fetched <= now && now < self.fetched + age
+        self.fetched <= now && now < after(self.fetched, age)
     }
+}
+
+/// A time to keep may be as long as somebody likes, time is not.
+fn after(start: Timestamp, time: Duration) -> Timestamp {
+    start.checked_add(time).unwrap_or(Timestamp::MAX)
 }
 
 /// The places where an issuer may have its metadata: those of OpenID Connect and of RFC 8414,

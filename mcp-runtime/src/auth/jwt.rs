@@ -274,7 +274,10 @@ impl Jwt {
         let keys = checked.issuer.keys.as_ref();
         let keys = keys.ok_or(AuthError::Unavailable)?;
         let found = keys.find(checked.kid, checked.algorithm).await;
-        let found = found.inspect_err(|_| _ = refused(Flaw("signed with no known key")))?;
+        let found = found.map_err(|error| match error {
+            AuthError::Invalid => refused(Flaw("signed with no known key")),
+            other => other,
+        })?;
         if !checked
             .algorithm
             .verifies(parts.signature, parts.message, found.key())

@@ -75,6 +75,20 @@ async fn jw_02_jw_03_a_bad_token_is_not_nobody() {
         assert_invalid(&bad.send(&world.server).await, &format!("JW-03 {method}"));
     }
     assert_eq!(bare("open").send(&world.server).await.status, 200, "JW-02");
+    let hello = json!({
+        "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": { "name": "t", "version": "1" },
+    });
+    for (method, params) in [
+        ("initialize", hello),
+        ("ping", json!({})),
+        ("tools/list", json!({})),
+    ] {
+        let ask = Ask::legacy("2025-06-18", method, params);
+        assert_eq!(ask.send(&world.server).await.status, 200, "JW-02 {method}");
+        let bad = ask.header("authorization", "Bearer garbage");
+        assert_invalid(&bad.send(&world.server).await, &format!("JW-03 {method}"));
+    }
     assert_invalid(&world.call("open", "garbage").await, "JW-03");
     assert_eq!(world.idp.hits(Endpoint::Metadata), 0, "nobody was asked");
 }
