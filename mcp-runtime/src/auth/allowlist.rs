@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -34,6 +35,7 @@ pub struct Allowlist {
     emails: HashSet<String>,
     userinfo: Option<String>,
     egress: Egress,
+    keep: Duration,
     ready: Option<Ready>,
 }
 
@@ -51,6 +53,7 @@ impl Allowlist {
             emails: HashSet::new(),
             userinfo: None,
             egress: Egress::new(),
+            keep: decisions::KEEP,
             ready: None,
         }
     }
@@ -75,6 +78,14 @@ impl Allowlist {
     #[must_use]
     pub fn egress(mut self, egress: Egress) -> Self {
         self.egress = egress;
+        self
+    }
+
+    /// How long somebody who was let in is remembered, within the life of the token; 55 seconds
+    /// unless said otherwise.
+    #[must_use]
+    pub fn remember(mut self, time: Duration) -> Self {
+        self.keep = time;
         self
     }
 
@@ -160,7 +171,7 @@ impl Authenticate for Allowlist {
         self.ready = Some(Ready {
             userinfo,
             clock: setup.clock().clone(),
-            decisions: Decisions::new(decisions::KEEP),
+            decisions: Decisions::new(self.keep),
         });
         Ok(())
     }

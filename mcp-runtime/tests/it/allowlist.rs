@@ -124,6 +124,22 @@ async fn userinfo_beats_the_token() {
     );
 }
 
+/// Told to remember nobody, it asks every time.
+#[tokio::test]
+async fn it_remembers_for_as_long_as_it_is_told() {
+    let world = World::with(|idp| {
+        let listed = asking(idp).emails(["ada@example.com"]);
+        listed.remember(Duration::from_secs(5))
+    })
+    .await;
+    let token = world.idp.token(json!({}));
+    for (wait, asked) in [(0, 1), (4, 1), (1, 2), (5, 3)] {
+        world.wait(wait);
+        assert_eq!(world.status("whoami", &token).await, 200);
+        assert_eq!(world.idp.hits(Endpoint::Userinfo), asked);
+    }
+}
+
 /// JW-53: whatever happens to userinfo, nobody gets in, and nothing of it is remembered.
 #[tokio::test]
 async fn jw_53_faults_of_userinfo() {

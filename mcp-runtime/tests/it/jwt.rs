@@ -15,6 +15,7 @@ use crate::ask::{Ask, MODERN, call, header};
 use crate::identity::{
     RESOURCE, World, assert_invalid, assert_unavailable, bare, builder, local, prepared,
 };
+use crate::live::{Live, alone, resident_kib, status};
 
 /// Every token of a table is refused, and the good one beside them is not.
 async fn all_refused(world: &World, cases: impl IntoIterator<Item = (String, String)>) {
@@ -594,11 +595,15 @@ async fn jw_37_a_remembered_token_ends() {
 /// JW-38 and JW-39: however many tokens come, those that are good stay good.
 #[tokio::test]
 async fn jw_38_jw_39_floods() {
+    if !alone("jwt::jw_38_jw_39_floods") {
+        return;
+    }
     let world = World::new().await;
     let good = world.idp.token(json!({}));
     assert_eq!(world.status("whoami", &good).await, 200);
     let (message, _) = good.rsplit_once('.').unwrap();
     let mut chance = SmallRng::seed_from_u64(39);
+    let before = resident_kib();
     for n in 0..5_000 {
         let noise: String = (0..43).map(|_| chance.random_range('a'..='z')).collect();
         let token = match n % 3 {
@@ -617,6 +622,8 @@ async fn jw_38_jw_39_floods() {
         let ask = bare("whoami").header("authorization", &format!("Bearer {token}"));
         assert_eq!(ask.send(&world.server).await.status, 200, "JW-38 {n}");
     }
+    let grown = resident_kib().saturating_sub(before);
+    assert!(grown < 10 << 10, "JW-38, JW-39: {grown} KiB more");
 }
 
 /// JW-41: however many come at once, the issuer is asked once.
@@ -803,6 +810,27 @@ async fn keys_get_old() {
     }
 }
 
+/// A token outlives its key for as long as it is remembered, and no longer.
+#[tokio::test]
+async fn tokens_are_remembered_for_as_long_as_is_said() {
+    for (remembered, status) in [(0, 401), (20, 200)] {
+        let world = World::with(|idp| {
+            Jwt::discover(idp.issuer())
+                .egress(local())
+                .remember(Duration::from_secs(remembered))
+        })
+        .await;
+        let token = world.idp.token(json!({}));
+        assert_eq!(world.status("whoami", &token).await, 200);
+        world.idp.publish([Signer::Second]);
+        let unknown = world.idp.mint().signed_by(Signer::Second).sign();
+        assert_eq!(world.status("whoami", &unknown).await, 200, "a look for it");
+        assert_eq!(world.status("whoami", &token).await, status, "{remembered}");
+        world.wait(20);
+        assert_invalid(&world.call("whoami", &token).await, "forgotten");
+    }
+}
+
 /// JW-54, JW-56: a scope is a scope of the token, whatever else the request claims.
 #[tokio::test]
 async fn jw_54_jw_56_step_up() {
@@ -948,6 +976,59 @@ async fn claims_are_read_as_configured() {
     for (case, token) in cases {
         assert_invalid(&world.call("whoami", &token).await, &case);
     }
+}
+
+/// What can be set, is: the longest life and the kinds of token.
+#[tokio::test]
+async fn settings_are_kept_to() {
+    let world = World::with(|idp| {
+        Jwt::discover(idp.issuer())
+            .egress(local())
+            .max_lifetime(Duration::from_secs(600))
+            .token_types(["Service+JWT"])
+    })
+    .await;
+    let mint = || world.idp.mint().header("typ", "service+jwt");
+    let good = mint().sign();
+    assert_eq!(world.status("whoami", &good).await, 200);
+    let long = mint().claim("exp", world.now() + 631).sign();
+    assert_invalid(&world.call("whoami", &long).await, "too long a life");
+    assert_invalid(&world.call("whoami", &world.idp.mint().sign()).await, "typ");
+}
+
+/// Through a socket, with heads as clients write them.
+#[tokio::test]
+async fn jw_33_jw_34_over_a_socket() {
+    let clock = crate::clock();
+    let idp = IdentityProvider::start(clock.clone(), RESOURCE)
+        .await
+        .unwrap();
+    let auth = Jwt::discover(idp.issuer()).egress(local());
+    let live = Live::start(builder().clock(clock).auth(auth).build().unwrap()).await;
+    let good = idp.token(json!({}));
+    let with = |value: &str| bare("whoami").header("authorization", value);
+    let bearer = format!("Bearer {good}");
+    let rows = [
+        ("good", with(&bearer), vec![200]),
+        (
+            "two",
+            with(&bearer).also("authorization", &bearer),
+            vec![401],
+        ),
+        ("tab", with(&format!("Bearer\t{good}")), vec![401]),
+        (
+            "JW-33",
+            with(&format!("Bearer {}", "A".repeat(64 << 10))),
+            vec![401, 431],
+        ),
+        ("none", bare("whoami"), vec![401]),
+    ];
+    for (case, ask, expected) in rows {
+        let answer = live.exchange(&ask.bytes()).await;
+        assert!(expected.contains(&status(&answer)), "{case}: {answer}");
+        assert!(!answer.contains(&good), "{case}: shows the token");
+    }
+    live.stop().await;
 }
 
 /// Two issuers with the same names for their keys stay apart, and so do their users.
