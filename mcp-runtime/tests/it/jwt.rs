@@ -1185,6 +1185,14 @@ fn unsafe_settings_are_not_built() {
             "expected {expected:?}, not {said:?}"
         );
     }
+    let both = any_of(Jwt::discover("http://a.example.com")).or(Jwt::discover("b.example.com"));
+    let said = problems(builder().auth(both)).unwrap_or_default();
+    for expected in [
+        "`http://a.example.com` does not start",
+        "`b.example.com` is not a URL",
+    ] {
+        assert!(said.contains(expected), "all of them: {said}");
+    }
     let nobody = Server::new(tools![]).auth(Jwt::discover("https://as.example.com"));
     let said = problems(nobody).unwrap_or_default();
     assert!(said.contains("has no audience"), "{said}");
