@@ -1,8 +1,8 @@
 //! Signed tokens (JWT, RFC 9068), checked with the keys of their issuers.
 //!
-//! `jsonwebtoken` is used for the one thing it does well, the signature. Everything around it is
-//! done here, because its answer to a claim that is missing, of another type or named twice is to
-//! overlook it.
+//! `jsonwebtoken` is used for the one thing it does well, the signature. What surrounds it is done
+//! here: its own checks let claims of another type pass unless each is required by name, do not
+//! notice a name that is there twice, and do not look at `typ` or `crit`.
 
 use std::sync::Arc;
 use std::time::Duration;
