@@ -22,6 +22,7 @@ pages! {
     "src/inputs.md" => inputs,
     "src/lending.md" => lending,
     "src/policy.md" => policy,
+    "src/authorization.md" => authorization,
     "src/results.md" => results,
     "src/offers.md" => offers,
     "src/apps.md" => apps,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 /// Who makes a call: nobody in particular, or a [`Principal`] that authentication vouches for.
@@ -29,6 +30,7 @@ pub struct Principal {
     email: Option<String>,
     scopes: BTreeSet<String>,
     roles: BTreeSet<String>,
+    expires: Option<Timestamp>,
 }
 
 impl Caller {
@@ -46,6 +48,7 @@ impl Caller {
             email: None,
             scopes: BTreeSet::new(),
             roles: BTreeSet::new(),
+            expires: None,
         })))
     }
 
@@ -89,6 +92,12 @@ impl Caller {
     #[must_use]
     pub fn roles<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
         self.with(|p| p.roles.extend(roles.into_iter().map(Into::into)))
+    }
+
+    /// When the token ends that this was learned from.
+    #[must_use]
+    pub fn expires(self, at: Timestamp) -> Self {
+        self.with(|p| p.expires = Some(at))
     }
 
     /// The identity, or `None` for an anonymous caller.
@@ -161,6 +170,11 @@ impl Principal {
     /// The roles, sorted.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         self.roles.iter().map(String::as_str)
+    }
+
+    /// When the token ends that this was learned from; `None` for one that does not end.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
     }
 
     fn owner(&self) -> String {

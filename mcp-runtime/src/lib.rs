@@ -64,7 +64,7 @@ mod http;
 mod connection;
 mod stdio;
 mod server;
-mod auth;
+pub mod auth;
 pub mod confirm;
 pub mod idempotency;
 pub mod store;
@@ -83,6 +83,8 @@ pub use schemars;
 pub use serde;
 
 pub use crate::ask::{Asking, Elicit, Elicited, Root, Sample, Sampled};
+#[cfg(feature = "auth")]
+pub use crate::auth::Jwt;
 pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, token_digest};
 pub use crate::call::Call;
 pub use crate::caller::{Caller, Principal};
@@ -119,6 +121,8 @@ pub mod prelude {
     pub use schemars::{self, JsonSchema};
     pub use serde::{self, Deserialize, Serialize};
 
+    #[cfg(feature = "auth")]
+    pub use crate::Jwt;
     pub use crate::{
         Blob, Call, Caller, Changes, Clock, Complete, Content, Elicited, LogLevel, Messages, Reply,
         Server, StaticTokens, Tell, ToolError, ToolResult, ToolSet, prompts, resources, tools,

@@ -14,7 +14,7 @@ use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
-use crate::auth::Authenticate;
+use crate::auth::{Authenticate, Setup};
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
@@ -82,7 +82,7 @@ pub struct Server<S = ()> {
     modes: Modes,
     identity: Identity,
     public_url: Option<String>,
-    auth: Option<Arc<dyn Authenticate>>,
+    auth: Option<Box<dyn Authenticate>>,
     auth_mode: AuthMode,
     baseline_scopes: Vec<String>,
     supported_scopes: Option<Vec<String>>,
@@ -335,7 +335,7 @@ impl<S: Send + Sync + 'static> Server<S> {
     /// tools can be called over HTTP.
     #[must_use]
     pub fn auth(mut self, auth: impl Authenticate) -> Self {
-        self.auth = Some(Arc::new(auth));
+        self.auth = Some(Box::new(auth));
         self
     }
 
@@ -472,7 +472,7 @@ impl<S: Send + Sync + 'static> Server<S> {
     ///
     /// # Errors
     /// All problems at once, each with the place where it can be mended.
-    pub fn build(self) -> Result<Service> {
+    pub fn build(mut self) -> Result<Service> {
         let mut problems = Vec::new();
         let scopes = self.advertised_scopes();
         let authorization_servers = self
@@ -572,6 +572,12 @@ impl<S: Send + Sync + 'static> Server<S> {
                 "the endpoint and another way to the server both lie at `{path}`: give `public_url` another path"
             ));
         }
+        if let Some(auth) = &mut self.auth {
+            let setup = Setup::new(self.public_url.as_deref(), &self.clock);
+            if let Err(error) = auth.prepare(&setup) {
+                problems.extend_from_slice(error.problems());
+            }
+        }
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
@@ -613,7 +619,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             limits: self.limits,
             app: Arc::new(App {
                 engine: Arc::new(engine),
-                auth: self.auth,
+                auth: self.auth.map(Arc::from),
                 mode: self.auth_mode,
                 challenges,
                 metadata,

@@ -22,6 +22,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "auth")]
+mod identity_provider;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +36,9 @@ use serde_json::{Value, json};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::server::{Server, Service};
+
+#[cfg(feature = "auth")]
+pub use self::identity_provider::{Endpoint, Fault, IdentityProvider, Mint, Signer, User};
 
 /// A server that answers in the same process, over the same path as HTTP: request heads, policies,
 /// limits and bytes, everything but a socket.

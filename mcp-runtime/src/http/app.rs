@@ -289,6 +289,12 @@ impl App {
                     "The access token is not valid here: get a new one",
                 )
             }
+            AuthError::Denied => {
+                tracing::info!(target: "mcp::auth", outcome = "denied", "request refused");
+                let mut reply = Reply::malformed(code::FORBIDDEN, "Access denied");
+                reply.status = 403;
+                respond(reply)
+            }
             AuthError::Unavailable => {
                 let mut answer = plain(
                     StatusCode::SERVICE_UNAVAILABLE,

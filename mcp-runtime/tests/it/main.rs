@@ -7,6 +7,7 @@
 
 mod confirm;
 mod idempotency;
+mod static_tokens;
 mod store;
 
 #[cfg(feature = "testing")]
@@ -46,6 +47,15 @@ mod tasks;
 #[cfg(feature = "testing")]
 mod wire;
 
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod allowlist;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod identity_provider;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod introspection;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod jwt;
+
 #[cfg(feature = "testing")]
 mod legacy_sse;
 #[cfg(feature = "testing")]
@@ -57,6 +67,8 @@ mod websocket;
 
 #[cfg(feature = "testing")]
 mod ask;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod identity;
 #[cfg(feature = "testing")]
 mod confirm_tool;
 #[cfg(feature = "testing")]
