@@ -40,6 +40,7 @@ mod bound;
 mod call;
 mod ask;
 mod caller;
+mod tenant;
 mod policy;
 mod lend;
 mod input;
@@ -90,6 +91,7 @@ pub use crate::prompt::{Messages, Prompt};
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};
 pub use crate::server::{Server, Service, told_to_stop};
+pub use crate::tenant::{NotATenant, Tenant};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
 pub use crate::trace::{LogFormat, init_logs};
@@ -103,6 +105,6 @@ pub mod prelude {
 
     pub use crate::{
         Blob, Call, Caller, Changes, Clock, Complete, Content, Elicited, LogLevel, Messages, Reply,
-        Server, StaticTokens, Tell, ToolError, ToolResult, ToolSet, prompts, resources, tools,
+        Server, StaticTokens, Tell, Tenant, ToolError, ToolResult, ToolSet, prompts, resources, tools,
     };
 }

@@ -270,7 +270,7 @@ fn list_resource(resource: &Resource, bound: &Bound) -> Listed {
     );
     Listed {
         name: resource.uri.to_string(),
-        roles: resource.policy_ref().needed_roles().to_vec(),
+        audience: resource.policy_ref().audience().clone(),
         legacy: entry.clone(),
         modern: entry,
     }
@@ -402,7 +402,7 @@ fn list_prompt(prompt: &Prompt, published: &Published) -> Listed {
     );
     Listed {
         name: prompt.name.to_string(),
-        roles: prompt.policy_ref().needed_roles().to_vec(),
+        audience: prompt.policy_ref().audience().clone(),
         legacy: entry.clone(),
         modern: entry,
     }

@@ -261,7 +261,7 @@ fn list_entry(tool: &Tool, published: &Published) -> Listed {
     let object = output.filter(|output| output.get("type").is_some_and(|kind| kind == "object"));
     Listed {
         name: tool.name.to_string(),
-        roles: tool.policy_ref().needed_roles().to_vec(),
+        audience: tool.policy_ref().audience().clone(),
         legacy: write(object),
         modern: write(output),
     }

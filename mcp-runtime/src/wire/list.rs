@@ -1,6 +1,5 @@
 //! Lists (`tools/list` and its like): pages made once for each set of things that a caller may see.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,17 +7,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::{Map, Value};
 
 use crate::caller::Caller;
+use crate::policy::Audience;
 
 /// How long a client may keep a list, in milliseconds. A list changes only when the server does.
 const TTL_MS: u32 = 60_000;
-/// Combinations of roles whose pages are kept.
+/// Combinations of rules whose pages are kept.
 const MAX_CLASSES: usize = 256;
 
 /// Something that is listed.
 pub(crate) struct Listed {
     pub(crate) name: String,
-    /// Who sees it: callers with any of these roles, or everybody.
-    pub(crate) roles: Vec<Cow<'static, str>>,
+    /// Who sees it.
+    pub(crate) audience: Audience,
     /// Its entry for clients that initialize, and for those that do not.
     pub(crate) legacy: String,
     pub(crate) modern: String,
@@ -26,16 +26,16 @@ pub(crate) struct Listed {
 
 /// Which things which callers see.
 ///
-/// Only roles hide, so callers fall into classes by the role rules that they satisfy, and a list
-/// without role rules has one class. Finding the class costs one look per distinct rule, whatever
+/// Only roles and tenants hide, so callers fall into classes by the rules that they satisfy, and a
+/// list without such rules has one class. Finding the class costs one look per distinct rule, whatever
 /// the length of the list.
 #[derive(Default)]
 pub(crate) struct Listing {
     /// The member of the result that holds the list.
     field: &'static str,
     items: Vec<Listed>,
-    /// The distinct role rules, and for each item its rule.
-    rules: Vec<Vec<Cow<'static, str>>>,
+    /// The distinct rules, and for each item its rule.
+    rules: Vec<Audience>,
     rule_of: Vec<Option<usize>>,
     page_size: usize,
     everybody: Arc<Pages>,
@@ -63,15 +63,15 @@ impl Listing {
         items: Vec<Listed>,
         page_size: usize,
     ) -> Result<Self, String> {
-        let mut rules: Vec<Vec<Cow<'static, str>>> = Vec::new();
+        let mut rules: Vec<Audience> = Vec::new();
         let mut rule_of = Vec::with_capacity(items.len());
         for item in &items {
-            rule_of.push((!item.roles.is_empty()).then(|| {
+            rule_of.push((!item.audience.is_everybody()).then(|| {
                 rules
                     .iter()
-                    .position(|rule| *rule == item.roles)
+                    .position(|rule| *rule == item.audience)
                     .unwrap_or_else(|| {
-                        rules.push(item.roles.clone());
+                        rules.push(item.audience.clone());
                         rules.len() - 1
                     })
             }));
@@ -115,11 +115,10 @@ impl Listing {
         pages
     }
 
-    /// A bit for each role rule that the caller satisfies.
+    /// A bit for each rule that the caller satisfies.
     fn class(&self, caller: &Caller) -> u64 {
         self.rules.iter().enumerate().fold(0, |class, (bit, rule)| {
-            let satisfied = rule.iter().any(|role| caller.has_role(role));
-            class | u64::from(satisfied) << bit
+            class | u64::from(rule.includes(caller)) << bit
         })
     }
 
