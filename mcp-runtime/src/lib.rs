@@ -63,6 +63,7 @@ mod auth;
 pub mod confirm;
 pub mod idempotency;
 pub mod store;
+pub mod tenant_signature;
 mod digest;
 mod clock;
 mod trace;
@@ -88,6 +89,8 @@ pub use crate::input::Problem;
 pub use crate::output::{Blob, Content, Reply};
 pub use crate::policy::Policy;
 pub use crate::prompt::{Messages, Prompt};
+#[cfg(feature = "tls")]
+pub use crate::http::tls::Tls;
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};
 pub use crate::server::{Server, Service, told_to_stop};

@@ -21,6 +21,8 @@ use crate::error::{BootError, Result};
 use crate::http::app::App;
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
+#[cfg(feature = "tls")]
+use crate::http::tls::{self, Tls, TlsDoor};
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
@@ -65,6 +67,8 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl Server<()> {
@@ -98,6 +102,8 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -227,6 +233,14 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Speaks TLS on the sockets that it listens on; without it, TLS ends at a proxy in front.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Checks everything and makes the server.
     ///
     /// # Errors
@@ -265,6 +279,13 @@ impl<S: Send + Sync + 'static> Server<S> {
         if self.max_body == 0 {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
+        #[cfg(feature = "tls")]
+        let tls = self.tls.map(Tls::load).transpose();
+        #[cfg(feature = "tls")]
+        let tls = tls.unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         BootError::collect(problems)?;
         let service = self
             .identity
@@ -275,6 +296,8 @@ impl<S: Send + Sync + 'static> Server<S> {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
             limits: self.limits,
+            #[cfg(feature = "tls")]
+            tls,
             app: Arc::new(App {
                 engine: Arc::new(Engine::new(
                     offers,
@@ -364,6 +387,8 @@ fn public(url: &str) -> std::result::Result<(String, String), String> {
 pub struct Service {
     app: Arc<App>,
     limits: Limits,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Loaded>,
     public_url: Option<String>,
     public: bool,
 }
@@ -392,9 +417,23 @@ impl Service {
             )));
         }
         tracing::info!(target: "mcp::http", %address, url = self.url(address), tools = self.tools().count(), "serving");
-        listener::serve(listener, self.app, self.limits, stop).await?;
+        self.serve_behind_door(listener, stop).await?;
         tracing::info!(target: "mcp::http", "stopped");
         Ok(())
+    }
+
+    async fn serve_behind_door(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> std::io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(loaded) = self.tls {
+            let door = TlsDoor::open(loaded, self.limits.head);
+            let _closes_with_us = door.closes_on_drop();
+            return listener::serve(listener, door, self.app, self.limits, stop).await;
+        }
+        listener::serve(listener, listener::Plain, self.app, self.limits, stop).await
     }
 
     /// Serves on standard input and output until the input ends or the process is told to stop.
@@ -454,7 +493,15 @@ impl Service {
     pub fn url(&self, address: SocketAddr) -> String {
         self.public_url
             .clone()
-            .unwrap_or_else(|| format!("http://{address}{}", self.app.path))
+            .unwrap_or_else(|| format!("{}://{address}{}", self.scheme(), self.app.path))
+    }
+
+    fn scheme(&self) -> &'static str {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return "https";
+        }
+        "http"
     }
 
     #[cfg(feature = "testing")]

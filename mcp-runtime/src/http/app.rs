@@ -116,7 +116,7 @@ impl App {
                 "Accept application/json, text/event-stream, or both\n",
             );
         };
-        let caller = match self.caller(&head).await {
+        let caller = match self.tenants_caller(&head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };
@@ -199,7 +199,7 @@ impl App {
         &self,
         head: &http::request::Parts,
     ) -> Result<(Arc<Caller>, Arc<Session>), Answer> {
-        let caller = self.caller(head).await?;
+        let caller = self.tenants_caller(head).await?;
         let session = self.session(&head.headers, &caller)?;
         session
             .map(|session| (caller, session))
@@ -236,7 +236,7 @@ impl App {
     }
 
     /// Who sends this request. A token that is not good is refused, never overlooked.
-    async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
+    pub(super) async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
         // Put there by code of this process: a test, or the middleware of a larger application.
         if let Some(caller) = head.extensions.get::<Arc<Caller>>() {
             return Ok(Arc::clone(caller));
@@ -337,7 +337,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Puts a reply into HTTP.
-fn respond(reply: Reply, form: Form) -> Answer {
+pub(super) fn respond(reply: Reply, form: Form) -> Answer {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = match (reply.body.is_empty(), form) {
         (true, _) => Response::new(AnswerBody::default()),

@@ -6,3 +6,6 @@ mod body;
 pub(crate) mod guard;
 pub(crate) mod listener;
 pub(crate) mod stream;
+mod tenant;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
