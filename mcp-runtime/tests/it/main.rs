@@ -8,6 +8,7 @@
 mod confirm;
 mod idempotency;
 mod store;
+mod tenant_signature;
 
 #[cfg(feature = "testing")]
 mod boot;
@@ -29,6 +30,10 @@ mod run;
 mod schema;
 #[cfg(feature = "testing")]
 mod stdio;
+#[cfg(feature = "testing")]
+mod tenant;
+#[cfg(all(feature = "testing", feature = "tls"))]
+mod tls;
 #[cfg(feature = "testing")]
 mod wire;
 

@@ -24,6 +24,9 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     for origin in &config.allowed_origins {
         server = server.allow_origin(origin);
     }
+    if let Some(tls) = config.tls.tls()? {
+        server = server.tls(tls);
+    }
     if config.identity.demo {
         server = server.auth(TokenFile::new(&config.data, clock.clone()));
     }
@@ -38,6 +41,15 @@ fn introduced(server: Server<App>) -> Server<App> {
 }
 
 async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
+    let signer = config.auth.tenant_signature.signer(clock)?;
+    let backend = unsigned(config, clock).await?;
+    Ok(match signer {
+        Some(signer) => backend.signed_by(signer),
+        None => backend,
+    })
+}
+
+async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
         Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
