@@ -22,10 +22,12 @@ pages! {
     "src/inputs.md" => inputs,
     "src/lending.md" => lending,
     "src/policy.md" => policy,
+    "src/tenants.md" => tenants,
     "src/results.md" => results,
     "src/offers.md" => offers,
     "src/conversation.md" => conversation,
     "src/serving.md" => serving,
+    "src/tls.md" => tls,
     "src/testing.md" => testing,
 }
 

@@ -280,9 +280,10 @@ fn policy(offer: &Checked) -> TokenStream {
 /// the runtime knows: here, `&Tenant` and the author's own `Tenant` look the same.
 fn lending(offer: &Offer, policy: TokenStream) -> TokenStream {
     let (private, state) = (private(offer), state());
-    lent_types(offer)
-        .into_iter()
-        .fold(policy, |policy, lent| quote!(#private::lending::<#state, #lent>(#policy)))
+    lent_types(offer).into_iter().fold(
+        policy,
+        |policy, lent| quote!(#private::lending::<#state, #lent>(#policy)),
+    )
 }
 
 /// The lines as one text. Pieces like `include_str!(…)` are left to `concat!`.

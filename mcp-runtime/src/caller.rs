@@ -178,11 +178,7 @@ impl Principal {
     fn owner(&self) -> String {
         let mut hash = Sha256::new();
         // Lengths keep ("ab", "c") and ("a", "bc") apart.
-        for part in [
-            &*self.issuer,
-            &self.subject,
-            self.tenant().unwrap_or(""),
-        ] {
+        for part in [&*self.issuer, &self.subject, self.tenant().unwrap_or("")] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

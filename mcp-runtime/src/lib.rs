@@ -85,12 +85,12 @@ pub use crate::client::LogLevel;
 pub use crate::clock::Clock;
 pub use crate::completion::Complete;
 pub use crate::error::{BootError, Result, Tell, ToolError, ToolResult};
+#[cfg(feature = "tls")]
+pub use crate::http::tls::Tls;
 pub use crate::input::Problem;
 pub use crate::output::{Blob, Content, Reply};
 pub use crate::policy::Policy;
 pub use crate::prompt::{Messages, Prompt};
-#[cfg(feature = "tls")]
-pub use crate::http::tls::Tls;
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};
 pub use crate::server::{Server, Service, told_to_stop};
@@ -108,6 +108,7 @@ pub mod prelude {
 
     pub use crate::{
         Blob, Call, Caller, Changes, Clock, Complete, Content, Elicited, LogLevel, Messages, Reply,
-        Server, StaticTokens, Tell, Tenant, ToolError, ToolResult, ToolSet, prompts, resources, tools,
+        Server, StaticTokens, Tell, Tenant, ToolError, ToolResult, ToolSet, prompts, resources,
+        tools,
     };
 }

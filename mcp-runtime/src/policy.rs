@@ -151,9 +151,9 @@ impl Policy {
             })
         };
         match &self.access {
-            Access::Public if self.audience.tenant => {
-                Some("is public, and it borrows or asks for a tenant, which only a caller with a token has: say `authenticated` instead of `public`")
-            }
+            Access::Public if self.audience.tenant => Some(
+                "is public, and it borrows or asks for a tenant, which only a caller with a token has: say `authenticated` instead of `public`",
+            ),
             Access::Public if !self.audience.roles.is_empty() => {
                 Some("is public and asks for a role: say `authenticated` instead of `public`")
             }

@@ -6,8 +6,8 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::caller::Caller;
-use crate::http::app::{Answer, App, respond};
 use crate::http::accept::Form;
+use crate::http::app::{Answer, App, respond};
 use crate::tenant::Tenant;
 use crate::tenant_signature::agrees;
 use crate::wire::reply::{Reply, code};

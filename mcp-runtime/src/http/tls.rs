@@ -92,7 +92,11 @@ impl Tls {
 
     fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
         let files = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
-        files.into_iter().flatten().map(|path| stamp(path)).collect()
+        files
+            .into_iter()
+            .flatten()
+            .map(|path| stamp(path))
+            .collect()
     }
 
     #[cfg(unix)]

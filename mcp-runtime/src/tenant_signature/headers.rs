@@ -60,7 +60,8 @@ fn folds_to_ours(name: &str) -> bool {
         let counts = name.bytes().filter(u8::is_ascii_alphanumeric);
         counts.map(|byte| byte.to_ascii_lowercase())
     }
-    ALL.iter().any(|ours| folded(ours.as_str()).eq(folded(name)))
+    ALL.iter()
+        .any(|ours| folded(ours.as_str()).eq(folded(name)))
 }
 
 #[cfg(test)]
@@ -69,10 +70,22 @@ mod tests {
 
     #[test]
     fn look_alikes_are_told_from_other_names() {
-        for name in ["X-TB-Tenant-ID", "x_tb_tenant_id", "X-TB_Signature", " xtbnonce ", "x.tb.timestamp"] {
+        for name in [
+            "X-TB-Tenant-ID",
+            "x_tb_tenant_id",
+            "X-TB_Signature",
+            " xtbnonce ",
+            "x.tb.timestamp",
+        ] {
             assert!(folds_to_ours(name), "{name}");
         }
-        for name in ["x-tenant-id", "x-tb-tenant", "x-tb-tenant-id-2", "authorization", ""] {
+        for name in [
+            "x-tenant-id",
+            "x-tb-tenant",
+            "x-tb-tenant-id-2",
+            "authorization",
+            "",
+        ] {
             assert!(!folds_to_ours(name), "{name}");
         }
     }

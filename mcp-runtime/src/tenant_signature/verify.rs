@@ -126,7 +126,8 @@ impl VerifyTenant {
                     nonce: &claim.nonce,
                 };
                 self.check(&signed.text(), &claim.signature)?;
-                self.use_up(&**nonces, &tenant, &claim.nonce, signed_at).await?;
+                self.use_up(&**nonces, &tenant, &claim.nonce, signed_at)
+                    .await?;
                 request = Request::from_parts(head, Body::from(body));
             }
         }
@@ -158,7 +159,11 @@ impl VerifyTenant {
         let good = self.keys.iter().fold(Choice::from(0), |good, key| {
             good | key.signed(text, signature)
         });
-        if good.into() { Ok(()) } else { Err(Refused::Signature) }
+        if good.into() {
+            Ok(())
+        } else {
+            Err(Refused::Signature)
+        }
     }
 
     /// Only nonces of good signatures get here: nobody else fills the store.
@@ -173,7 +178,10 @@ impl VerifyTenant {
         let forget_at = signed_at
             .checked_add(self.window.saturating_mul(2))
             .unwrap_or(Timestamp::MAX);
-        let key = format!("mcp:tenant-nonce:{}", sha256_hex(format!("{tenant}:{nonce}")));
+        let key = format!(
+            "mcp:tenant-nonce:{}",
+            sha256_hex(format!("{tenant}:{nonce}"))
+        );
         match nonces.put_if_absent(&key, b"", forget_at).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refused::Replayed),

@@ -112,13 +112,19 @@ fn of(server: &TestServer, tenant: &str) -> TestClient {
 async fn what_borrows_a_tenant_exists_for_those_who_act_for_one() {
     let (server, asked) = server();
     let a = of(&server, "org_a");
-    let all = ["get_item", "put_item", "aliased", "anybody", "ask", "dynamic"];
+    let all = [
+        "get_item", "put_item", "aliased", "anybody", "ask", "dynamic",
+    ];
     assert_eq!(a.tools().await, all);
     let item = a.call("get_item", json!({"id": "item-of-a"})).await;
     assert_eq!(item.text(), "item-of-a, in org_a");
     assert_eq!(a.call("aliased", json!({})).await.text(), "ada of org_a");
     assert_eq!(a.call("dynamic", json!({})).await.text(), "org_a");
-    assert_eq!(a.call("put_item", json!({})).await.status, 403, "a scope is asked for as before");
+    assert_eq!(
+        a.call("put_item", json!({})).await.status,
+        403,
+        "a scope is asked for as before"
+    );
     let refused = of(&server, "org_c").call("aliased", json!({})).await;
     assert_eq!(refused.code(), "forbidden");
     let before = asked.0.lock().unwrap().len();
@@ -126,13 +132,27 @@ async fn what_borrows_a_tenant_exists_for_those_who_act_for_one() {
     let long = "a".repeat(65);
     let ada = server.as_user("ada").scopes(["items:write"]);
     let mut strangers = vec![ada.clone(), server.anonymous()];
-    strangers.extend(["", "org a", "org_a/../org_b", "org_a\0", "\u{e9}", &long].map(|id| ada.clone().tenant(id)));
+    strangers.extend(
+        ["", "org a", "org_a/../org_b", "org_a\0", "\u{e9}", &long]
+            .map(|id| ada.clone().tenant(id)),
+    );
     for client in strangers {
-        for (tool, arguments) in [("get_item", json!({"id": "item-of-a"})), ("put_item", json!({})), ("aliased", json!({})), ("ask", json!({})), ("dynamic", json!({}))] {
+        for (tool, arguments) in [
+            ("get_item", json!({"id": "item-of-a"})),
+            ("put_item", json!({})),
+            ("aliased", json!({})),
+            ("ask", json!({})),
+            ("dynamic", json!({})),
+        ] {
             let hidden = client.call(tool, arguments.clone()).await;
             let unknown = client.call("no_such_tool", arguments).await;
             assert_eq!(
-                (hidden.status, hidden.body["error"].to_string().replace(tool, "no_such_tool")),
+                (
+                    hidden.status,
+                    hidden.body["error"]
+                        .to_string()
+                        .replace(tool, "no_such_tool")
+                ),
                 (unknown.status, unknown.body["error"].to_string()),
             );
         }
@@ -145,24 +165,49 @@ async fn what_borrows_a_tenant_exists_for_those_who_act_for_one() {
 async fn resources_and_prompts_hide_alike() {
     let (server, _) = server();
     let (a, none) = (of(&server, "org_a"), server.as_user("ada"));
-    for (method, field, count) in [("resources/list", "resources", 1), ("resources/templates/list", "resourceTemplates", 1), ("prompts/list", "prompts", 1)] {
-        let listed = |reply: &mcp_runtime::testing::TestReply| reply.result()[field].as_array().unwrap().len();
-        assert_eq!(listed(&a.request(method, json!({})).await), count, "{method}");
+    for (method, field, count) in [
+        ("resources/list", "resources", 1),
+        ("resources/templates/list", "resourceTemplates", 1),
+        ("prompts/list", "prompts", 1),
+    ] {
+        let listed = |reply: &mcp_runtime::testing::TestReply| {
+            reply.result()[field].as_array().unwrap().len()
+        };
+        assert_eq!(
+            listed(&a.request(method, json!({})).await),
+            count,
+            "{method}"
+        );
         let reply = none.request(method, json!({})).await;
         assert_eq!(listed(&reply), 0, "{method}");
         // What depends on who asks is kept by nobody between.
         assert_eq!(reply.result()["cacheScope"], "private", "{method}");
     }
-    let read = a.request("resources/read", json!({"uri": "house://rules"})).await;
+    let read = a
+        .request("resources/read", json!({"uri": "house://rules"}))
+        .await;
     assert_eq!(read.result()["contents"][0]["text"], "rules of org_a");
-    let hidden = none.request("resources/read", json!({"uri": "house://rules"})).await;
-    let unknown = none.request("resources/read", json!({"uri": "house://other"})).await;
+    let hidden = none
+        .request("resources/read", json!({"uri": "house://rules"}))
+        .await;
+    let unknown = none
+        .request("resources/read", json!({"uri": "house://other"}))
+        .await;
     assert_eq!(hidden.error()["code"], unknown.error()["code"]);
     assert_eq!(hidden.error()["message"], unknown.error()["message"]);
-    assert!(a.request("prompts/get", json!({"name": "greet"})).await.body.to_string().contains("Hello org_a"));
+    assert!(
+        a.request("prompts/get", json!({"name": "greet"}))
+            .await
+            .body
+            .to_string()
+            .contains("Hello org_a")
+    );
     let hidden = none.request("prompts/get", json!({"name": "greet"})).await;
     let unknown = none.request("prompts/get", json!({"name": "grxxt"})).await;
-    assert_eq!(hidden.error().to_string().replace("greet", "grxxt"), unknown.error().to_string());
+    assert_eq!(
+        hidden.error().to_string().replace("greet", "grxxt"),
+        unknown.error().to_string()
+    );
 }
 
 #[test]
@@ -174,8 +219,14 @@ fn a_public_tool_cannot_borrow_a_tenant() {
     }
     let error = Server::new(tools![open]).build().err().expect("refused");
     let text = error.to_string();
-    assert!(text.contains("tenant.rs:") && text.contains("tool `open`"), "{text}");
-    assert!(text.contains("borrows") && text.contains("`authenticated`"), "{text}");
+    assert!(
+        text.contains("tenant.rs:") && text.contains("tool `open`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("borrows") && text.contains("`authenticated`"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -189,17 +240,42 @@ async fn tn_12_an_id_of_another_tenant_is_like_an_unknown_one() {
         (foreign.status, foreign.result()),
         (random.status, random.result())
     );
-    let named = a.call("get_item", json!({"id": "item-of-b", "tenant_id": "org_b"})).await;
+    let named = a
+        .call("get_item", json!({"id": "item-of-b", "tenant_id": "org_b"}))
+        .await;
     assert_eq!(named.code(), "invalid_arguments");
     assert!(named.text().contains("tenant_id"), "{}", named.text());
-    assert!(asked.0.lock().unwrap().iter().all(|tenant| tenant == "org_a"));
-    let b = of(&server, "org_b").call("get_item", json!({"id": "item-of-b"})).await;
+    assert!(
+        asked
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|tenant| tenant == "org_a")
+    );
+    let b = of(&server, "org_b")
+        .call("get_item", json!({"id": "item-of-b"}))
+        .await;
     assert_eq!(b.text(), "item-of-b, in org_b");
 }
 
 #[tokio::test]
 async fn tn_17_no_two_principals_have_one_owner() {
-    let parts = ["", "a", "b", "a:b", "b:c", "c", "ab", "bc", ":", "a\0", "\0b", "[\"a\"]", "anonymous"];
+    let parts = [
+        "",
+        "a",
+        "b",
+        "a:b",
+        "b:c",
+        "c",
+        "ab",
+        "bc",
+        ":",
+        "a\0",
+        "\0b",
+        "[\"a\"]",
+        "anonymous",
+    ];
     let mut owners: HashMap<String, Caller> = HashMap::new();
     owners.insert(Caller::anonymous().owner(), Caller::anonymous());
     let mut count = 1;
@@ -236,13 +312,26 @@ async fn tn_18_the_uri_of_another_tenant_is_like_an_unknown_one() {
         "org_a: the items of org_a"
     );
     let unknown = read("tenant://org_x/items").await;
-    for uri in ["tenant://org_b/items", "tenant://ORG_A/items", "tenant://ORG_A/../org_b/items", "tenant://org_a%2F..%2Forg_b/items", "tenant://org_b%00/items"] {
+    for uri in [
+        "tenant://org_b/items",
+        "tenant://ORG_A/items",
+        "tenant://ORG_A/../org_b/items",
+        "tenant://org_a%2F..%2Forg_b/items",
+        "tenant://org_b%00/items",
+    ] {
         let foreign = read(uri).await;
-        assert!(foreign.body.get("result").is_none(), "{uri}: {}", foreign.body);
+        assert!(
+            foreign.body.get("result").is_none(),
+            "{uri}: {}",
+            foreign.body
+        );
         assert!(!foreign.body.to_string().contains("the items"), "{uri}");
         if uri == "tenant://org_b/items" {
             let as_unknown = foreign.error().to_string().replace("org_b", "org_x");
-            assert_eq!((foreign.status, as_unknown), (unknown.status, unknown.error().to_string()));
+            assert_eq!(
+                (foreign.status, as_unknown),
+                (unknown.status, unknown.error().to_string())
+            );
         }
     }
 }
@@ -256,7 +345,12 @@ async fn tn_19_the_same_subject_in_two_tenants_shares_no_handle() {
     let first = a.call("ask", json!({})).await;
     let result = first.result();
     assert_eq!(result["resultType"], "input_required", "{result}");
-    let (key, _) = result["inputRequests"].as_object().unwrap().iter().next().unwrap();
+    let (key, _) = result["inputRequests"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
     let answer = json!({ "action": "accept", "content": { "word": "yes" } });
     let retry = json!({ "name": "ask", "arguments": {}, "inputResponses": { key: answer }, "requestState": result["requestState"] });
     let foreign = b.request("tools/call", retry.clone()).await;
@@ -264,7 +358,10 @@ async fn tn_19_the_same_subject_in_two_tenants_shares_no_handle() {
     let mut made_up = retry.clone();
     made_up["requestState"] = json!("made-up");
     let unknown = b.request("tools/call", made_up).await;
-    assert_eq!((foreign.status, foreign.error()), (unknown.status, unknown.error()));
+    assert_eq!(
+        (foreign.status, foreign.error()),
+        (unknown.status, unknown.error())
+    );
     assert_eq!(a.request("tools/call", retry).await.text(), "org_a: yes");
 }
 
@@ -333,7 +430,11 @@ async fn tn_19_a_random_crowd_never_gets_at_the_handles_of_others() {
                         foreign += 1;
                     }
                     Ok(opened) => {
-                        assert_eq!((who, opened.payload()["of"].as_u64()), (*whose, Some(who as u64)), "operation {n}");
+                        assert_eq!(
+                            (who, opened.payload()["of"].as_u64()),
+                            (*whose, Some(who as u64)),
+                            "operation {n}"
+                        );
                         let redeemed = confirm.redeem(&opened, &format!("{n}")).await.is_ok();
                         assert_eq!(redeemed, !*used, "operation {n}: a token is good once");
                         *used = true;
@@ -344,10 +445,15 @@ async fn tn_19_a_random_crowd_never_gets_at_the_handles_of_others() {
             }
             _ => {
                 let key = dice.roll(4000);
-                let begun = idempotency.begin(&owners[who], "send", &format!("key-{key}"), "same").await;
+                let begun = idempotency
+                    .begin(&owners[who], "send", &format!("key-{key}"), "same")
+                    .await;
                 match begun.unwrap() {
                     Begin::Run(lease) => {
-                        assert!(done.insert((who, key), n).is_none(), "operation {n}: run twice");
+                        assert!(
+                            done.insert((who, key), n).is_none(),
+                            "operation {n}: run twice"
+                        );
                         lease.complete(&json!({ "of": who, "n": n })).await.unwrap();
                     }
                     Begin::Replay(result) => {
@@ -361,7 +467,10 @@ async fn tn_19_a_random_crowd_never_gets_at_the_handles_of_others() {
         }
     }
     // The dice have tried what this is about.
-    assert!(foreign > 10_000 && replayed > 10_000 && confirmed > 1_000, "{foreign} {replayed} {confirmed}");
+    assert!(
+        foreign > 10_000 && replayed > 10_000 && confirmed > 1_000,
+        "{foreign} {replayed} {confirmed}"
+    );
 }
 
 /// Sessions of earlier revisions and sealed states of this one, over the whole path of a request:
@@ -381,7 +490,10 @@ async fn tn_19_a_random_crowd_never_gets_into_the_sessions_of_others() {
         match dice.roll(5) {
             0 if sessions.len() < 200 => {
                 let hello = json!({ "protocolVersion": "2025-11-25", "capabilities": { "roots": {} }, "clientInfo": { "name": "t", "version": "1" } });
-                let reply = client.revision("2025-11-25").request("initialize", hello).await;
+                let reply = client
+                    .revision("2025-11-25")
+                    .request("initialize", hello)
+                    .await;
                 let id = reply.headers["mcp-session-id"].to_str().unwrap();
                 sessions.push((id.to_owned(), who));
             }
@@ -403,7 +515,11 @@ async fn tn_19_a_random_crowd_never_gets_into_the_sessions_of_others() {
                     .header("mcp-protocol-version", "2025-11-25")
                     .header("mcp-session-id", &id)
                     .extension(Arc::new(crowd[who].clone()))
-                    .body(json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string().into_bytes())
+                    .body(
+                        json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" })
+                            .to_string()
+                            .into_bytes(),
+                    )
                     .unwrap();
                 let status = server.send(request).await.status;
                 let expected = match (who == whose, ends) {
@@ -419,13 +535,27 @@ async fn tn_19_a_random_crowd_never_gets_into_the_sessions_of_others() {
             }
             _ if !states.is_empty() && crowd[who].acts_for().is_some() => {
                 let (asked, whose) = &states[dice.roll(states.len())];
-                let (key, _) = asked["inputRequests"].as_object().unwrap().iter().next().unwrap();
+                let (key, _) = asked["inputRequests"]
+                    .as_object()
+                    .unwrap()
+                    .iter()
+                    .next()
+                    .unwrap();
                 let answer = json!({ "action": "accept", "content": { "word": "yes" } });
                 let retry = json!({ "name": "ask", "arguments": {}, "inputResponses": { key: answer }, "requestState": asked["requestState"] });
                 let client = client.declares(json!({ "elicitation": {} }));
                 let reply = client.request("tools/call", retry).await;
-                assert_eq!(reply.body.get("result").is_some(), who == *whose, "operation {n}: {}", reply.body);
-                *(if who == *whose { &mut own } else { &mut foreign }) += 1;
+                assert_eq!(
+                    reply.body.get("result").is_some(),
+                    who == *whose,
+                    "operation {n}: {}",
+                    reply.body
+                );
+                *(if who == *whose {
+                    &mut own
+                } else {
+                    &mut foreign
+                }) += 1;
             }
             _ => {}
         }

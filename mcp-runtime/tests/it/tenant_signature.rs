@@ -38,7 +38,9 @@ fn api(verify: VerifyTenant) -> Router {
     let handler = |Extension(tenant): Extension<Tenant>, body: String| async move {
         format!("{tenant}|{body}")
     };
-    let inner = Router::new().route("/items", post(handler)).fallback(any(handler));
+    let inner = Router::new()
+        .route("/items", post(handler))
+        .fallback(any(handler));
     Router::new().nest("/api/v1", inner.layer(verify))
 }
 
@@ -68,7 +70,10 @@ fn trio(tenant: &str, timestamp: i64) -> Vec<(&'static str, String)> {
     vec![
         ("X-TB-Tenant-ID", tenant.to_owned()),
         ("X-TB-Timestamp", timestamp.to_string()),
-        ("X-TB-Signature", sign(SECRET, &format!("{tenant}:{timestamp}"))),
+        (
+            "X-TB-Signature",
+            sign(SECRET, &format!("{tenant}:{timestamp}")),
+        ),
     ]
 }
 
@@ -79,14 +84,18 @@ fn now(clock: &Clock) -> i64 {
 /// A request with a signature of version 2, and its headers to send it again.
 fn signed_v2(clock: &Clock, path: &str, body: &str) -> (Request<Body>, HeaderMap) {
     let signer = Signer::new(key(), clock.clone()).version(Version::V2);
-    let mut request = Request::post(path).body(Body::from(body.to_owned())).unwrap();
+    let mut request = Request::post(path)
+        .body(Body::from(body.to_owned()))
+        .unwrap();
     signer.sign(&"org_a".parse().unwrap(), &mut request, body.as_bytes());
     let headers = request.headers().clone();
     (request, headers)
 }
 
 fn with_headers(path: &str, body: &str, headers: HeaderMap) -> Request<Body> {
-    let mut request = Request::post(path).body(Body::from(body.to_owned())).unwrap();
+    let mut request = Request::post(path)
+        .body(Body::from(body.to_owned()))
+        .unwrap();
     *request.headers_mut() = headers;
     request
 }
@@ -157,15 +166,30 @@ async fn tn_03_whatever_is_missing_or_wrong_gets_the_same_401() {
         ("capitals", right.to_uppercase()),
         ("base64", base64.to_owned()),
         ("version 2", format!("v2={right}")),
-        ("another key", sign(OTHER, &format!("org_a:{}", now(&clock)))),
-        ("another tenant", sign(SECRET, &format!("org_b:{}", now(&clock)))),
+        (
+            "another key",
+            sign(OTHER, &format!("org_a:{}", now(&clock))),
+        ),
+        (
+            "another tenant",
+            sign(SECRET, &format!("org_b:{}", now(&clock))),
+        ),
         ("no time", sign(SECRET, "org_a:")),
     ] {
         let mut headers = good.clone();
         headers[2].1 = signature;
         rows.push((what.to_owned(), headers));
     }
-    for timestamp in ["", "soon", "-1", "+1767225600000", "1767225600", "1767225600000.0", " 1", "99999999999999999999"] {
+    for timestamp in [
+        "",
+        "soon",
+        "-1",
+        "+1767225600000",
+        "1767225600",
+        "1767225600000.0",
+        " 1",
+        "99999999999999999999",
+    ] {
         let mut headers = good.clone();
         headers[1].1 = timestamp.to_owned();
         headers[2].1 = sign(SECRET, &format!("org_a:{timestamp}"));
@@ -182,9 +206,20 @@ async fn tn_03_whatever_is_missing_or_wrong_gets_the_same_401() {
 async fn tn_04_re_15_the_window_is_300_seconds_either_way() {
     let clock = clock();
     let api = api(v1(&clock));
-    for (seconds, status) in [(-299, 200), (-300, 200), (-301, 401), (299, 200), (300, 200), (301, 401)] {
+    for (seconds, status) in [
+        (-299, 200),
+        (-300, 200),
+        (-301, 401),
+        (299, 200),
+        (300, 200),
+        (301, 401),
+    ] {
         let at = now(&clock) + seconds * 1000;
-        assert_eq!(send(&api, request(&trio("org_a", at))).await.0, status, "{seconds} s");
+        assert_eq!(
+            send(&api, request(&trio("org_a", at))).await.0,
+            status,
+            "{seconds} s"
+        );
     }
     let narrow = self::api(v1(&clock).window(Duration::from_secs(5)));
     let at = now(&clock) - 6_000;
@@ -193,7 +228,12 @@ async fn tn_04_re_15_the_window_is_300_seconds_either_way() {
     clock.set(jiff::Timestamp::MAX);
     assert_eq!(send(&api, request(&trio("org_a", 0))).await.0, 401);
     clock.set(jiff::Timestamp::MIN);
-    assert_eq!(send(&api, request(&trio("org_a", 999_999_999_999_999))).await.0, 401);
+    assert_eq!(
+        send(&api, request(&trio("org_a", 999_999_999_999_999)))
+            .await
+            .0,
+        401
+    );
 }
 
 #[tokio::test]
@@ -202,7 +242,16 @@ async fn tn_06_ids_that_are_no_ids_are_refused_although_signed() {
     let api = api(v1(&clock));
     let long = "a".repeat(10 << 10);
     let edge = "a".repeat(65);
-    for tenant in ["a:1732000000000", "org_a%0aX", "org a", "\u{e9}", "", "../org_b", &edge, &long] {
+    for tenant in [
+        "a:1732000000000",
+        "org_a%0aX",
+        "org a",
+        "\u{e9}",
+        "",
+        "../org_b",
+        &edge,
+        &long,
+    ] {
         let got = send(&api, request(&trio(tenant, now(&clock)))).await;
         assert_eq!(got, (401, REFUSED.to_owned()), "{:.20}", tenant);
     }
@@ -211,7 +260,10 @@ async fn tn_06_ids_that_are_no_ids_are_refused_although_signed() {
     shifted[0].1 = format!("org_a:{}", now(&clock));
     assert_eq!(send(&api, request(&shifted)).await.0, 401);
     // Capitals make another tenant, not the same.
-    assert_eq!(send(&api, request(&trio("ORG_A", now(&clock)))).await.1, "ORG_A|x");
+    assert_eq!(
+        send(&api, request(&trio("ORG_A", now(&clock)))).await.1,
+        "ORG_A|x"
+    );
 }
 
 /// Version 1 lets a captured trio pass for the length of the window: the accepted risk of it.
@@ -229,13 +281,26 @@ async fn tn_07_version_2_is_good_for_one_request() {
     *put.method_mut() = http::Method::PUT;
     let rows = [
         ("another body", with_headers(path, "y", fresh.clone())),
-        ("another query", with_headers("/api/v1/items?a=2", "x", fresh.clone())),
-        ("no query", with_headers("/api/v1/items", "x", fresh.clone())),
-        ("another path", with_headers("/api/v1/other?a=1", "x", fresh.clone())),
+        (
+            "another query",
+            with_headers("/api/v1/items?a=2", "x", fresh.clone()),
+        ),
+        (
+            "no query",
+            with_headers("/api/v1/items", "x", fresh.clone()),
+        ),
+        (
+            "another path",
+            with_headers("/api/v1/other?a=1", "x", fresh.clone()),
+        ),
         ("another method", put),
     ];
     for (what, request) in rows {
-        assert_eq!(send(&api, request).await, (401, REFUSED.to_owned()), "{what}");
+        assert_eq!(
+            send(&api, request).await,
+            (401, REFUSED.to_owned()),
+            "{what}"
+        );
     }
     for (name, value) in [
         ("x-tb-tenant-id", "org_b"),
@@ -244,7 +309,10 @@ async fn tn_07_version_2_is_good_for_one_request() {
         ("x-tb-nonce", "short"),
     ] {
         let mut headers = fresh.clone();
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
         let got = send(&api, with_headers(path, "x", headers)).await;
         assert_eq!(got.0, 401, "another {name}");
     }
@@ -266,7 +334,11 @@ async fn tn_07_a_nonce_is_remembered_as_long_as_its_time_is_good() {
     clock.set(start + Duration::from_secs(299));
     let (early, headers) = signed_v2(&clock, "/api/v1/items", "x");
     clock.set(start);
-    assert_eq!(send(&api, early).await.0, 200, "signed by a clock that is ahead");
+    assert_eq!(
+        send(&api, early).await.0,
+        200,
+        "signed by a clock that is ahead"
+    );
     for seconds in [1, 299, 300, 598, 599, 600, 900] {
         clock.set(start + Duration::from_secs(seconds));
         let again = with_headers("/api/v1/items", "x", headers.clone());
@@ -284,10 +356,21 @@ async fn version_2_fails_closed_and_takes_no_large_bodies() {
         fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: jiff::Timestamp) -> StoreFuture<'a, ()> {
             Box::pin(async { Err(StoreError::unavailable("down")) })
         }
-        fn put_if_absent<'a>(&'a self, _: &'a str, _: &'a [u8], _: jiff::Timestamp) -> StoreFuture<'a, bool> {
+        fn put_if_absent<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a [u8],
+            _: jiff::Timestamp,
+        ) -> StoreFuture<'a, bool> {
             Box::pin(async { Err(StoreError::unavailable("down")) })
         }
-        fn replace<'a>(&'a self, _: &'a str, _: &'a [u8], _: &'a [u8], _: jiff::Timestamp) -> StoreFuture<'a, bool> {
+        fn replace<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a [u8],
+            _: &'a [u8],
+            _: jiff::Timestamp,
+        ) -> StoreFuture<'a, bool> {
             Box::pin(async { Err(StoreError::unavailable("down")) })
         }
         fn remove<'a>(&'a self, _: &'a str) -> StoreFuture<'a, bool> {
@@ -300,8 +383,18 @@ async fn version_2_fails_closed_and_takes_no_large_bodies() {
     assert_eq!(status, 503);
     assert!(!body.contains("down"), "{body}");
     let narrow = api(v2(&clock).max_body(4));
-    assert_eq!(send(&narrow, signed_v2(&clock, "/api/v1/items", "1234").0).await.0, 200);
-    assert_eq!(send(&narrow, signed_v2(&clock, "/api/v1/items", "12345").0).await.0, 413);
+    assert_eq!(
+        send(&narrow, signed_v2(&clock, "/api/v1/items", "1234").0)
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        send(&narrow, signed_v2(&clock, "/api/v1/items", "12345").0)
+            .await
+            .0,
+        413
+    );
 }
 
 #[tokio::test]
@@ -373,16 +466,28 @@ fn hi_04_a_secret_that_is_short_or_missing_is_refused_and_never_shown() {
     let errors = [
         SigningKey::new(&SECRET[..31]).unwrap_err().to_string(),
         SigningKey::from_file(&short).unwrap_err().to_string(),
-        SigningKey::from_file(folder.join("nowhere")).unwrap_err().to_string(),
-        SigningKey::from_env("MCP_TEST_NOT_SET").unwrap_err().to_string(),
+        SigningKey::from_file(folder.join("nowhere"))
+            .unwrap_err()
+            .to_string(),
+        SigningKey::from_env("MCP_TEST_NOT_SET")
+            .unwrap_err()
+            .to_string(),
     ];
     std::fs::remove_dir_all(&folder).unwrap();
-    for (error, expected) in errors.iter().zip(["32 bytes", "32 bytes", "nowhere", "MCP_TEST_NOT_SET"]) {
+    for (error, expected) in
+        errors
+            .iter()
+            .zip(["32 bytes", "32 bytes", "nowhere", "MCP_TEST_NOT_SET"])
+    {
         assert!(error.contains(expected) && !error.contains('\n'), "{error}");
         assert!(!error.contains(&SECRET[..8]), "{error}");
     }
     let clock = clock();
-    let shown = format!("{file:?} {:?} {:?}", Signer::new(file.clone(), clock.clone()), v2(&clock));
+    let shown = format!(
+        "{file:?} {:?} {:?}",
+        Signer::new(file.clone(), clock.clone()),
+        v2(&clock)
+    );
     assert!(!shown.contains(&SECRET[..8]), "{shown}");
     // The line break at the end of the file is not part of the secret.
     let mut request = Request::post("/").body(()).unwrap();
@@ -412,7 +517,10 @@ async fn tn_11_over_an_mcp_server_the_access_token_has_to_name_the_signed_tenant
         .token("token-of-b", Caller::user("ada").tenant("org_b"))
         .token("token-of-none", Caller::user("ada"));
     let clock = clock();
-    let service = Server::new(tools![whose, open]).auth(tokens).build().unwrap();
+    let service = Server::new(tools![whose, open])
+        .auth(tokens)
+        .build()
+        .unwrap();
     let router = service.router().layer(v1(&clock));
     let call = |tool: &str, token: Option<&str>, headers: &[(&str, String)]| {
         let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
@@ -434,10 +542,18 @@ async fn tn_11_over_an_mcp_server_the_access_token_has_to_name_the_signed_tenant
     assert!(status == 200 && body.contains("org_a"), "{status} {body}");
     for token in ["token-of-b", "token-of-none"] {
         let (status, body) = send(&router, call("whose", Some(token), &good)).await;
-        assert!(status == 403 && !body.contains("org_"), "{token}: {status} {body}");
+        assert!(
+            status == 403 && !body.contains("org_"),
+            "{token}: {status} {body}"
+        );
     }
     assert_eq!(send(&router, call("open", None, &good)).await.0, 200);
-    assert_eq!(send(&router, call("whose", Some("token-of-a"), &[])).await.0, 401);
+    assert_eq!(
+        send(&router, call("whose", Some("token-of-a"), &[]))
+            .await
+            .0,
+        401
+    );
     let answer = router.oneshot(call("open", None, &[])).await.unwrap();
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
 }

@@ -129,13 +129,19 @@ fn server(tls: Tls) -> Service {
 }
 
 fn server_of(tls: Tls) -> Server<State> {
-    let state = State { gate: Gate::default() };
+    let state = State {
+        gate: Gate::default(),
+    };
     Server::with_state(state, tools![echo, wait])
         .request_deadlines(Duration::from_millis(500), Duration::from_secs(5))
         .tls(tls)
 }
 
-async fn call(client: &Client, live: &Live, tool: &str) -> Result<(StatusCode, Value), reqwest::Error> {
+async fn call(
+    client: &Client,
+    live: &Live,
+    tool: &str,
+) -> Result<(StatusCode, Value), reqwest::Error> {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": { "name": tool, "arguments": { "message": "hi" } } });
     let message = if tool == "wait" {
@@ -173,16 +179,25 @@ fn to(live: &Live, client: ClientBuilder) -> Client {
 async fn both_versions_of_tls_are_spoken_and_nothing_else() {
     let files = Files::new("versions");
     let service = server(files.tls());
-    assert!(service.url("127.0.0.1:1".parse().unwrap()).starts_with("https://"));
+    assert!(
+        service
+            .url("127.0.0.1:1".parse().unwrap())
+            .starts_with("https://")
+    );
     let live = Live::start(service).await;
     for version in [Version::TLS_1_2, Version::TLS_1_3] {
-        let client = files.client().tls_version_min(version).tls_version_max(version);
+        let client = files
+            .client()
+            .tls_version_min(version)
+            .tls_version_max(version);
         assert!(served(&to(&live, client), &live).await, "{version:?}");
     }
     // A client that does not know the authority, and ones that speak no TLS.
     let stranger = to(&live, Client::builder().no_proxy().tls_certs_only([]));
     assert!(call(&stranger, &live, "echo").await.is_err());
-    let plain = live.exchange(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let plain = live
+        .exchange(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     assert!(!plain.contains("HTTP/1.1"), "{plain}");
     assert!(served(&to(&live, files.client()), &live).await);
     live.stop().await;
@@ -197,14 +212,23 @@ async fn re_35_half_a_handshake_has_a_deadline_and_does_not_hold_up_the_end() {
     for _ in 0..100 {
         let mut stream = live.connect().await;
         // The head of a record that never comes.
-        stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00]).await.unwrap();
+        stream
+            .write_all(&[0x16, 0x03, 0x01, 0x02, 0x00])
+            .await
+            .unwrap();
         half.push(stream);
     }
-    assert!(served(&to(&live, files.client()), &live).await, "others are served meanwhile");
+    assert!(
+        served(&to(&live, files.client()), &live).await,
+        "others are served meanwhile"
+    );
     for stream in &mut half {
         rest(stream).await;
     }
-    assert!(since.elapsed() >= Duration::from_millis(450), "the deadline is half a second");
+    assert!(
+        since.elapsed() >= Duration::from_millis(450),
+        "the deadline is half a second"
+    );
     let mut open = live.connect().await;
     open.write_all(&[0x16]).await.unwrap();
     assert!(live.stop().await < Duration::from_secs(5));
@@ -238,25 +262,41 @@ async fn re_35_new_certificates_are_taken_up_and_bad_ones_are_not() {
         std::fs::read_to_string(files.path("tls.key")).unwrap(),
     );
     let other = KeyPair::generate().unwrap().serialize_pem();
-    for (name, text) in [("tls.crt", "no certificate"), ("tls.key", other.as_str()), ("tls.crt", "")] {
+    for (name, text) in [
+        ("tls.crt", "no certificate"),
+        ("tls.key", other.as_str()),
+        ("tls.crt", ""),
+    ] {
         files.write("tls.crt", &cert);
         files.write("tls.key", &key);
         files.write(name, text);
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(served(&fresh(), &live).await, "a bad {name} takes the server down");
+        assert!(
+            served(&fresh(), &live).await,
+            "a bad {name} takes the server down"
+        );
     }
     std::fs::remove_file(files.path("tls.key")).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(served(&fresh(), &live).await, "a missing key takes the server down");
+    assert!(
+        served(&fresh(), &live).await,
+        "a missing key takes the server down"
+    );
     // Another authority, and only who knows it gets in.
     files.authority = authority("another authority");
     files.renew();
     let since = Instant::now();
     while !served(&to(&live, files.client()), &live).await {
-        assert!(since.elapsed() < Duration::from_secs(10), "the new certificate is never taken up");
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "the new certificate is never taken up"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(call(&fresh(), &live, "echo").await.is_err(), "the old one is still shown");
+    assert!(
+        call(&fresh(), &live, "echo").await.is_err(),
+        "the old one is still shown"
+    );
     // What was open goes on.
     OPEN.add_permits(1);
     assert!(within(waiting).await.unwrap().contains("through"));
@@ -270,15 +310,29 @@ async fn with_an_authority_of_clients_nobody_else_connects() {
     files.write("clients.crt", &clients.pem());
     let live = Live::start(server(files.tls().client_ca(files.path("clients.crt")))).await;
     for version in [Version::TLS_1_2, Version::TLS_1_3] {
-        let base = || files.client().tls_version_min(version).tls_version_max(version);
+        let base = || {
+            files
+                .client()
+                .tls_version_min(version)
+                .tls_version_max(version)
+        };
         let known = to(&live, base().identity(identity(&clients)));
         assert!(served(&known, &live).await, "{version:?}");
         let nobody = to(&live, base());
-        assert!(call(&nobody, &live, "echo").await.is_err(), "{version:?}: without one");
+        assert!(
+            call(&nobody, &live, "echo").await.is_err(),
+            "{version:?}: without one"
+        );
         let other = to(&live, base().identity(identity(&authority("clients"))));
-        assert!(call(&other, &live, "echo").await.is_err(), "{version:?}: of another of that name");
+        assert!(
+            call(&other, &live, "echo").await.is_err(),
+            "{version:?}: of another of that name"
+        );
         let of_server = to(&live, base().identity(identity(&files.authority)));
-        assert!(call(&of_server, &live, "echo").await.is_err(), "{version:?}: of the server's own");
+        assert!(
+            call(&of_server, &live, "echo").await.is_err(),
+            "{version:?}: of the server's own"
+        );
     }
     live.stop().await;
 }

@@ -80,8 +80,10 @@ pub(super) fn no_tenant() -> ToolError {
 
 /// What cannot be the name of anything.
 pub(super) fn nothing_there(endpoint: &str) -> ToolError {
-    ToolError::new(format!("The platform has nothing of that name at {endpoint}."))
-        .code("backend_not_found")
+    ToolError::new(format!(
+        "The platform has nothing of that name at {endpoint}."
+    ))
+    .code("backend_not_found")
 }
 
 /// The answer to requests that came too fast, when there is no time left to wait.

@@ -13,6 +13,7 @@ use crate::{App, copilot, data, toolsets};
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
     let tools = toolsets::tools(&config.toolsets)?;
     data::create(&config.data)?;
+    let tls = config.tls.tls()?;
     let backend = backend(config, clock).await?;
     let mut server = introduced(Server::with_state(App { backend }, tools)).clock(clock.clone());
     if let Some(url) = &config.public_url {
@@ -24,7 +25,7 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     for origin in &config.allowed_origins {
         server = server.allow_origin(origin);
     }
-    if let Some(tls) = config.tls.tls()? {
+    if let Some(tls) = tls {
         server = server.tls(tls);
     }
     if config.identity.demo {

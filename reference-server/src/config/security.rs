@@ -50,7 +50,11 @@ impl TenantSignature {
     /// # Errors
     /// As [`signer`](Self::signer).
     pub fn signatures(&self) -> Result<Option<TenantSignatures>> {
-        let secret = secret("secret", self.secret_env.as_deref(), self.secret_file.as_deref())?;
+        let secret = secret(
+            "secret",
+            self.secret_env.as_deref(),
+            self.secret_file.as_deref(),
+        )?;
         let previous = secret_before(self)?;
         let Some(key) = secret else {
             let rest = previous.is_some() || self.window.is_some() || self.version.is_some();
