@@ -1,5 +1,6 @@
 //! What would not be safe does not start; what is, works over the wire.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -181,40 +182,60 @@ async fn tn_01_02_a_server_and_a_platform_that_share_a_secret_work_together() {
     }
 }
 
+/// Writes a certificate of localhost, and gives back a client that trusts it alone.
+fn certificate(place: &Place) -> impl Fn(SocketAddr) -> reqwest::Client {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::write(place.path().join("tls.crt"), &pem).expect("written");
+    std::fs::write(place.path().join("tls.key"), key).expect("written");
+    move |address| {
+        let root = reqwest::Certificate::from_pem(pem.as_bytes()).expect("a root");
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([root])
+            .resolve("localhost", address);
+        client.build().expect("a client")
+    }
+}
+
 #[tokio::test]
 async fn the_server_speaks_tls_with_the_configured_files() {
     let place = Place::new();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    std::fs::write(place.path().join("tls.crt"), made.cert.pem()).expect("written");
-    std::fs::write(
-        place.path().join("tls.key"),
-        made.signing_key.serialize_pem(),
-    )
-    .expect("written");
+    let first = certificate(&place);
     let place = place
         .env("MCP_TLS__CERT", "tls.crt")
         .env("MCP_TLS__KEY", "tls.key");
     let server: Running = place.serve(&[]).await;
-    let address = server
-        .url
-        .strip_prefix("http://")
-        .expect("as the test reads it");
-    let address: std::net::SocketAddr = address.parse().expect("an address");
-    let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).expect("a root");
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([root])
-        .resolve("localhost", address)
-        .build()
-        .expect("a client");
+    let address = server.url.strip_prefix("http://");
+    let address: SocketAddr = address
+        .and_then(|url| url.parse().ok())
+        .expect("an address");
     let health = format!("https://localhost:{}/api/v1/health", address.port());
-    let answer = client.get(health).send().await.expect("an answer");
-    assert_eq!(answer.status(), 200);
-    assert!(
-        server.log().contains(&format!("https://{address}/mcp")),
-        "{}",
-        server.log()
-    );
+    let answer = first(address).get(&health).send().await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+    let url = format!("https://{address}/mcp");
+    assert!(server.log().contains(&url), "{}", server.log());
     let plain = reqwest::get(format!("http://{address}/api/v1/health")).await;
     assert!(plain.is_err(), "{plain:?}");
+
+    // Told to, the program takes a new certificate up at once.
+    #[cfg(unix)]
+    {
+        let second = certificate(&place);
+        let told = std::process::Command::new("kill")
+            .args(["-HUP", &server.id().to_string()])
+            .status();
+        assert!(told.is_ok_and(|status| status.success()));
+        let since = Instant::now();
+        while second(address).get(&health).send().await.is_err() {
+            // The files are looked at every thirty seconds, too.
+            assert!(
+                since.elapsed() < Duration::from_secs(15),
+                "{}",
+                server.log()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(first(address).get(&health).send().await.is_err());
+    }
 }
