@@ -183,7 +183,7 @@ async fn tn_01_02_a_server_and_a_platform_that_share_a_secret_work_together() {
 }
 
 /// Writes a certificate of localhost, and gives back a client that trusts it alone.
-fn certificate(place: &Place) -> impl Fn(SocketAddr) -> reqwest::Client {
+fn certificate(place: &Place) -> impl Fn(SocketAddr) -> reqwest::Client + use<> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     std::fs::write(place.path().join("tls.crt"), &pem).expect("written");
