@@ -211,7 +211,7 @@ async fn watch(mut loaded: Loaded, current: Arc<RwLock<Arc<ServerConfig>>>) {
     loop {
         let forced = tokio::select! {
             () = tokio::time::sleep(loaded.tls.check_every) => false,
-            () = told.to_reload() => true,
+            () = told.reload() => true,
         };
         let into = Arc::clone(&current);
         let read = tokio::task::spawn_blocking(move || {
@@ -239,7 +239,7 @@ impl Told {
         Self()
     }
 
-    async fn to_reload(&mut self) {
+    async fn reload(&mut self) {
         #[cfg(unix)]
         if let Some(signal) = &mut self.0
             && signal.recv().await.is_some()
