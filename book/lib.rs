@@ -23,6 +23,7 @@ pages! {
     "src/lending.md" => lending,
     "src/policy.md" => policy,
     "src/authorization.md" => authorization,
+    "src/tenants.md" => tenants,
     "src/results.md" => results,
     "src/offers.md" => offers,
     "src/apps.md" => apps,
@@ -33,6 +34,7 @@ pages! {
     "src/tasks.md" => tasks,
     "src/serving.md" => serving,
     "src/transports.md" => transports,
+    "src/tls.md" => tls,
     "src/testing.md" => testing,
 }
 

@@ -188,16 +188,22 @@ fn state() -> Ident {
 /// One bound per lent type; two parameters of one type share it.
 fn bounds(offer: &Offer) -> Vec<TokenStream> {
     let state = state();
+    let bound = |lent| {
+        let lends = private_at(offer, "Lends", lent);
+        quote_spanned!(ends(lent).1=> #state: #lends<#lent>)
+    };
+    lent_types(offer).into_iter().map(bound).collect()
+}
+
+/// The types of what is lent, each once.
+fn lent_types(offer: &Offer) -> Vec<&Type> {
     let mut seen = Vec::new();
-    let mut bounds = Vec::new();
     for lent in offer.parameters.iter().filter_map(Parameter::lent) {
         if !seen.contains(&lent) {
             seen.push(lent);
-            let lends = private_at(offer, "Lends", lent);
-            bounds.push(quote_spanned!(ends(lent).1=> #state: #lends<#lent>));
         }
     }
-    bounds
+    seen
 }
 
 // What it says about itself.
@@ -302,7 +308,17 @@ fn policy(offer: &Checked) -> TokenStream {
         .iter()
         .map(|roles| &roles.names)
         .map(|names| quote!(.roles([#(#names),*])));
-    quote!(#krate::Policy::#access #(#roles)*)
+    lending(offer, quote!(#krate::Policy::#access #(#roles)*))
+}
+
+/// What is lent only to some callers narrows the policy to them. Which types are of that kind only
+/// the runtime knows: here, `&Tenant` and the author's own `Tenant` look the same.
+fn lending(offer: &Offer, policy: TokenStream) -> TokenStream {
+    let (private, state) = (private(offer), state());
+    lent_types(offer).into_iter().fold(
+        policy,
+        |policy, lent| quote!(#private::lending::<#state, #lent>(#policy)),
+    )
 }
 
 /// The lines as one text. Pieces like `include_str!(…)` are left to `concat!`.

@@ -24,7 +24,8 @@ use crate::model::Kind;
 /// **What the model sends arrives by value; what the server lends arrives by reference.** A
 /// parameter by value is an input: its type has `Deserialize` and `JsonSchema`, an `Option` may be
 /// left out, and its doc comment is its description. A parameter by reference is a piece of the
-/// server's state (see [`Lend`](macro@Lend)), or `&Caller`, `&Call` or `&Clock`.
+/// server's state (see [`Lend`](macro@Lend)), or `&Caller`, `&Call` or
+/// `&Clock`, or the `&Tenant` that the caller acts for.
 ///
 /// ```
 /// use mcp_runtime::prelude::*;

@@ -7,6 +7,8 @@ use std::fmt;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::tenant::Tenant;
+
 /// Who makes a call: nobody in particular, or a [`Principal`] that authentication vouches for.
 ///
 /// Tools borrow it as `&Caller`; tests make one as a value:
@@ -26,7 +28,8 @@ pub struct Caller(Option<Box<Principal>>);
 pub struct Principal {
     issuer: Cow<'static, str>,
     subject: String,
-    tenant: Option<String>,
+    /// A claim that is no id of a tenant still tells principals apart, but is never lent.
+    tenant: Option<Result<Tenant, String>>,
     email: Option<String>,
     scopes: BTreeSet<String>,
     roles: BTreeSet<String>,
@@ -58,10 +61,13 @@ impl Caller {
         self.with(|p| p.issuer = Cow::Owned(issuer.into()))
     }
 
-    /// The tenant that the caller acts for.
+    /// The tenant that the caller acts for. What is no id of a [`Tenant`] is never lent: for tools
+    /// that borrow one, such a caller has none.
     #[must_use]
     pub fn tenant(self, tenant: impl Into<String>) -> Self {
-        self.with(|p| p.tenant = Some(tenant.into()))
+        let id = tenant.into();
+        let tenant = Tenant::new(&id).map_err(|_| id);
+        self.with(|p| p.tenant = Some(tenant))
     }
 
     /// A verified e-mail address of the caller.
@@ -115,6 +121,11 @@ impl Caller {
         self.principal().map(Principal::subject)
     }
 
+    /// The tenant that the caller acts for, when its id is one.
+    pub fn acts_for(&self) -> Option<&Tenant> {
+        self.principal()?.tenant.as_ref()?.as_ref().ok()
+    }
+
     /// Whether this exact scope was granted.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.principal().is_some_and(|p| p.scopes.contains(scope))
@@ -152,9 +163,10 @@ impl Principal {
         &self.subject
     }
 
-    /// The tenant that the principal acts for.
+    /// The tenant that the principal acts for, as whoever vouches for it wrote it.
     pub fn tenant(&self) -> Option<&str> {
-        self.tenant.as_deref()
+        let tenant = self.tenant.as_ref()?;
+        Some(tenant.as_ref().map_or_else(String::as_str, Tenant::as_str))
     }
 
     /// The verified e-mail address, where the identity source gave one.
@@ -180,11 +192,7 @@ impl Principal {
     fn owner(&self) -> String {
         let mut hash = Sha256::new();
         // Lengths keep ("ab", "c") and ("a", "bc") apart.
-        for part in [
-            &*self.issuer,
-            &self.subject,
-            self.tenant.as_deref().unwrap_or(""),
-        ] {
+        for part in [&*self.issuer, &self.subject, self.tenant().unwrap_or("")] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

@@ -8,13 +8,18 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::confirmation;
 use crate::output::{GuardRefusal, Outcome};
+use crate::policy::Policy;
 use crate::switches::Switches;
+use crate::tenant::Tenant;
 
 /// What a server with state `S` can lend to a tool that takes it by reference.
 ///
 /// `#[derive(Lend)]` implements it for the fields of a state; every server lends [`Caller`],
-/// [`Call`] and [`Clock`].
+/// [`Call`], [`Clock`], and to whoever acts for one its [`Tenant`].
 pub trait LentBy<S: ?Sized>: Send + Sync {
+    /// Whether there is one only in calls of a caller that acts for a tenant.
+    const OF_A_TENANT: bool = false;
+
     /// Borrows it from the state or from the call.
     fn lent<'call>(state: &'call S, call: &'call Call) -> &'call Self;
 }
@@ -27,12 +32,17 @@ pub trait LentBy<S: ?Sized>: Send + Sync {
     note = "give the state a field of this type and derive `Lend` for it; what the model sends is taken by value"
 )]
 pub trait Lends<T: ?Sized> {
+    /// Whether there is one only in calls of a caller that acts for a tenant.
+    const OF_A_TENANT: bool;
+
     /// Borrows it from the state or from the call.
     fn lend<'call>(&'call self, call: &'call Call) -> &'call T;
 }
 
 #[diagnostic::do_not_recommend]
 impl<S: ?Sized, T: LentBy<S> + ?Sized> Lends<T> for S {
+    const OF_A_TENANT: bool = T::OF_A_TENANT;
+
     fn lend<'call>(&'call self, call: &'call Call) -> &'call T {
         T::lent(self, call)
     }
@@ -70,6 +80,30 @@ impl<S: ?Sized> LentBy<S> for Switches {
 impl<S: ?Sized> LentBy<S> for Clock {
     fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
         call.clock()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: ?Sized> LentBy<S> for Tenant {
+    const OF_A_TENANT: bool = true;
+
+    fn lent<'call>(_: &'call S, call: &'call Call) -> &'call Self {
+        call.caller()
+            .acts_for()
+            .expect("`lending` has put the tenant into the policy of whatever borrows it")
+    }
+}
+
+/// The policy of a function that is lent a `T`: what is lent only in the calls of some is asked
+/// for by only those. Called by expansions.
+pub fn lending<S, T: ?Sized>(policy: Policy) -> Policy
+where
+    S: Lends<T> + ?Sized,
+{
+    if S::OF_A_TENANT {
+        policy.tenant()
+    } else {
+        policy
     }
 }
 

@@ -44,6 +44,7 @@ mod call;
 mod ask;
 mod confirmation;
 mod caller;
+mod tenant;
 mod policy;
 mod lend;
 mod input;
@@ -70,6 +71,7 @@ pub mod idempotency;
 pub mod store;
 mod keys;
 mod switches;
+pub mod tenant_signature;
 mod digest;
 mod clock;
 mod trace;
@@ -97,6 +99,8 @@ pub use crate::http::accept::Replies;
 pub use crate::http::app::AuthMode;
 pub use crate::http::challenge::StepUp;
 pub use crate::http::stream::EndEvent;
+#[cfg(feature = "tls")]
+pub use crate::http::tls::Tls;
 pub use crate::input::Problem;
 pub use crate::keys::Keys;
 pub use crate::output::{Blob, Content, Reply};
@@ -109,6 +113,7 @@ pub use crate::session::SessionLimits;
 pub use crate::skills::Skills;
 pub use crate::switches::{Switch, SwitchError, Switches};
 pub use crate::tasks::TaskLimits;
+pub use crate::tenant::{NotATenant, Tenant};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
 pub use crate::trace::{LogFormat, init_logs};
@@ -125,6 +130,7 @@ pub mod prelude {
     pub use crate::Jwt;
     pub use crate::{
         Blob, Call, Caller, Changes, Clock, Complete, Content, Elicited, LogLevel, Messages, Reply,
-        Server, StaticTokens, Tell, ToolError, ToolResult, ToolSet, prompts, resources, tools,
+        Server, StaticTokens, Tell, Tenant, ToolError, ToolResult, ToolSet, prompts, resources,
+        tools,
     };
 }

@@ -1,7 +1,8 @@
 //! Who may call a tool, and the only place that says so.
 //!
 //! A scope can be acquired, so a tool whose scope is missing stays visible and the refusal names
-//! what to ask for. A role cannot, so a tool whose role is missing does not exist for the caller.
+//! what to ask for. A role or a tenant cannot, so a tool whose role or tenant is missing does not
+//! exist for the caller.
 
 use std::borrow::Cow;
 
@@ -12,8 +13,27 @@ use crate::error::Refusal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     access: Access,
+    audience: Audience,
+}
+
+/// Who may know that a thing exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Audience {
     /// Any of them; empty means that no role is asked for.
     roles: Vec<Cow<'static, str>>,
+    /// Only callers that act for a tenant.
+    tenant: bool,
+}
+
+impl Audience {
+    pub(crate) fn is_everybody(&self) -> bool {
+        self.roles.is_empty() && !self.tenant
+    }
+
+    pub(crate) fn includes(&self, caller: &Caller) -> bool {
+        (self.roles.is_empty() || self.roles.iter().any(|role| caller.has_role(role)))
+            && (!self.tenant || caller.acts_for().is_some())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +49,7 @@ impl Policy {
     pub fn public() -> Self {
         Self {
             access: Access::Public,
-            roles: Vec::new(),
+            audience: Audience::default(),
         }
     }
 
@@ -37,7 +57,7 @@ impl Policy {
     pub fn authenticated() -> Self {
         Self {
             access: Access::Authenticated,
-            roles: Vec::new(),
+            audience: Audience::default(),
         }
     }
 
@@ -51,7 +71,7 @@ impl Policy {
         let scopes = scopes.into_iter().map(Into::into).collect();
         Self {
             access: Access::Scopes(scopes),
-            roles: Vec::new(),
+            audience: Audience::default(),
         }
     }
 
@@ -59,7 +79,16 @@ impl Policy {
     /// hidden.
     #[must_use]
     pub fn roles<T: Into<Cow<'static, str>>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
-        self.roles.extend(roles.into_iter().map(Into::into));
+        let roles = roles.into_iter().map(Into::into);
+        self.audience.roles.extend(roles);
+        self
+    }
+
+    /// On top: callers that act for a tenant. For everybody else the tool is hidden. A function
+    /// that borrows `&Tenant` asks for it by itself.
+    #[must_use]
+    pub fn tenant(mut self) -> Self {
+        self.audience.tenant = true;
         self
     }
 
@@ -93,16 +122,25 @@ impl Policy {
 
     /// The roles of which a call needs one; empty when none is asked for.
     pub fn needed_roles(&self) -> &[Cow<'static, str>] {
-        &self.roles
+        &self.audience.roles
+    }
+
+    /// Whether a call needs a caller that acts for a tenant.
+    pub fn needs_tenant(&self) -> bool {
+        self.audience.tenant
+    }
+
+    pub(crate) fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     /// Whether a caller without a token may call.
     pub fn is_public(&self) -> bool {
-        self.access == Access::Public && self.roles.is_empty()
+        self.access == Access::Public && self.audience.is_everybody()
     }
 
     pub(crate) fn visible_to(&self, caller: &Caller) -> bool {
-        self.roles.is_empty() || self.roles.iter().any(|role| caller.has_role(role))
+        self.audience.includes(caller)
     }
 
     pub(crate) fn problem(&self) -> Option<&'static str> {
@@ -113,7 +151,10 @@ impl Policy {
             })
         };
         match &self.access {
-            Access::Public if !self.roles.is_empty() => {
+            Access::Public if self.audience.tenant => Some(
+                "is public, and it borrows or asks for a tenant, which only a caller with a token has: say `authenticated` instead of `public`",
+            ),
+            Access::Public if !self.audience.roles.is_empty() => {
                 Some("is public and asks for a role: say `authenticated` instead of `public`")
             }
             Access::Scopes(scopes) if scopes.is_empty() => {
@@ -122,7 +163,7 @@ impl Policy {
             Access::Scopes(scopes) if blank(scopes) => Some(
                 "asks for a scope that OAuth cannot carry: visible ASCII without `\"` and `\\`",
             ),
-            _ if self.roles.iter().any(|role| role.is_empty()) => {
+            _ if self.audience.roles.iter().any(|role| role.is_empty()) => {
                 Some("asks for a role without a name")
             }
             _ => None,

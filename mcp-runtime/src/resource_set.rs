@@ -295,7 +295,7 @@ fn list_resource(resource: &Resource, bound: &Bound, on: On) -> Listed {
     Listed {
         name: resource.uri.to_string(),
         on,
-        roles: resource.policy_ref().needed_roles().to_vec(),
+        audience: resource.policy_ref().audience().clone(),
         legacy: entry.clone(),
         modern: entry,
     }
@@ -474,7 +474,7 @@ fn list_prompt(prompt: &Prompt, published: &Published, on: On) -> Listed {
     Listed {
         name: prompt.name.to_string(),
         on,
-        roles: prompt.policy_ref().needed_roles().to_vec(),
+        audience: prompt.policy_ref().audience().clone(),
         legacy: entry.clone(),
         modern: entry,
     }

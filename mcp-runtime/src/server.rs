@@ -30,6 +30,8 @@ use crate::http::listener::{self, Limits};
 use crate::http::peers::Peers;
 use crate::http::resource_metadata::ResourceMetadata;
 use crate::http::stream::EndEvent;
+#[cfg(feature = "tls")]
+use crate::http::tls::{self, Tls, TlsDoor};
 use crate::http::ways::Ways;
 use crate::icon::{self, Icons};
 use crate::keys::Keys;
@@ -102,6 +104,8 @@ pub struct Server<S = ()> {
     confirm_life: Duration,
     tasks: TaskLimits,
     ways: Ways,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl Server<()> {
@@ -152,6 +156,8 @@ impl<S: Send + Sync + 'static> Server<S> {
             confirm_life: confirmation::LIFE,
             tasks: TaskLimits::default(),
             ways: Ways::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -447,6 +453,14 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Speaks TLS on the sockets that it listens on; without it, TLS ends at a proxy in front.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// The scopes of the resource metadata: those that were named, or every one there is.
     fn advertised_scopes(&self) -> Vec<String> {
         if let Some(scopes) = &self.supported_scopes {
@@ -582,6 +596,13 @@ impl<S: Send + Sync + 'static> Server<S> {
             problems.push("`max_body` is zero: no message would fit".to_owned());
         }
         problems.extend(self.tasks.problem().map(str::to_owned));
+        #[cfg(feature = "tls")]
+        let tls = self.tls.map(Tls::load).transpose();
+        #[cfg(feature = "tls")]
+        let tls = tls.unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         BootError::collect(problems)?;
         let service = self
             .identity
@@ -617,6 +638,8 @@ impl<S: Send + Sync + 'static> Server<S> {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
             limits: self.limits,
+            #[cfg(feature = "tls")]
+            tls,
             app: Arc::new(App {
                 engine: Arc::new(engine),
                 auth: self.auth.map(Arc::from),
@@ -716,6 +739,8 @@ fn public(url: &str) -> std::result::Result<(String, String), String> {
 pub struct Service {
     app: Arc<App>,
     limits: Limits,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Loaded>,
     public_url: Option<String>,
     public: bool,
 }
@@ -745,11 +770,25 @@ impl Service {
         }
         tracing::info!(target: "mcp::http", %address, url = self.url(address), tools = self.tools().count(), "serving");
         let engine = Arc::clone(&self.app.engine);
-        listener::serve(listener, self.app, self.limits, stop).await?;
+        self.serve_behind_door(listener, stop).await?;
         // Calls that go on without their clients do not outlive the server.
         engine.sessions.stop();
         tracing::info!(target: "mcp::http", "stopped");
         Ok(())
+    }
+
+    async fn serve_behind_door(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> std::io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(loaded) = self.tls {
+            let door = TlsDoor::open(loaded, self.limits.head);
+            let _closes_with_us = door.closes_on_drop();
+            return listener::serve(listener, door, self.app, self.limits, stop).await;
+        }
+        listener::serve(listener, listener::Plain, self.app, self.limits, stop).await
     }
 
     /// Serves on standard input and output until the input ends or the process is told to stop.
@@ -822,7 +861,15 @@ impl Service {
     pub fn url(&self, address: SocketAddr) -> String {
         self.public_url
             .clone()
-            .unwrap_or_else(|| format!("http://{address}{}", self.app.path))
+            .unwrap_or_else(|| format!("{}://{address}{}", self.scheme(), self.app.path))
+    }
+
+    fn scheme(&self) -> &'static str {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return "https";
+        }
+        "http"
     }
 
     #[cfg(feature = "testing")]

@@ -307,7 +307,7 @@ fn list_entry(tool: &Tool, published: &Published, on: On) -> Listed {
     Listed {
         name: tool.name.to_string(),
         on,
-        roles: tool.policy_ref().needed_roles().to_vec(),
+        audience: tool.policy_ref().audience().clone(),
         legacy: write(object),
         modern: write(output),
     }

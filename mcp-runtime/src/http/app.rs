@@ -178,7 +178,7 @@ impl App {
                 },
             );
         };
-        let caller = match self.caller(&head).await {
+        let caller = match self.tenants_caller(&head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };

@@ -59,7 +59,7 @@ impl App {
                 "Accept text/event-stream: this is a stream of events\n",
             );
         }
-        let caller = match self.caller(head).await {
+        let caller = match self.tenants_caller(head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };
@@ -178,7 +178,7 @@ impl App {
         if is_modern(&head.headers) {
             return Err(not_allowed(false));
         }
-        let caller = self.caller(head).await?;
+        let caller = self.tenants_caller(head).await?;
         let session = self.session(&head.headers, &caller).await?;
         session.map(|session| (caller, session)).ok_or_else(unnamed)
     }

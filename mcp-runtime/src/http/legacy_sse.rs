@@ -59,7 +59,7 @@ impl App {
         if !accept::events(&head.headers).0 {
             return plain(StatusCode::NOT_ACCEPTABLE, "Accept text/event-stream\n");
         }
-        let caller = match self.caller(head).await {
+        let caller = match self.tenants_caller(head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };
@@ -103,7 +103,7 @@ impl App {
                 "Send a JSON-RPC message with Content-Type: application/json\n",
             );
         }
-        let caller = match self.caller(head).await {
+        let caller = match self.tenants_caller(head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };

@@ -59,9 +59,35 @@ impl Default for Limits {
 const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 32 << 10;
 
+/// What a connection goes through before HTTP is spoken on it.
+pub(crate) trait Door: Clone + Send + Sync + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The stream to speak on; `None` for a client that stays outside.
+    fn enter(&self, stream: TcpStream) -> impl Future<Output = Option<Self::Stream>> + Send;
+
+    /// Nobody enters any more, nor goes on trying.
+    fn close(&self);
+}
+
+/// Speaks on the socket itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain;
+
+impl Door for Plain {
+    type Stream = TcpStream;
+
+    fn enter(&self, stream: TcpStream) -> impl Future<Output = Option<TcpStream>> + Send {
+        std::future::ready(Some(stream))
+    }
+
+    fn close(&self) {}
+}
+
 /// Serves until `stop` is ready, then lets calls in flight finish.
 pub(crate) async fn serve(
     listener: TcpListener,
+    door: impl Door,
     app: Arc<App>,
     limits: Limits,
     stop: impl Future<Output = ()>,
@@ -80,14 +106,18 @@ pub(crate) async fn serve(
             stream = accept(&listener) => stream,
         };
         let connection = Connection::new(Arc::clone(&app), Arc::clone(&open), limits);
+        let door = door.clone();
         connections.spawn(async move {
-            connection.run(stream).await;
+            if let Some(stream) = door.enter(stream).await {
+                connection.run(stream).await;
+            }
             drop(slot);
         });
     }
     app.stopping.store(true, Ordering::Relaxed);
     app.engine.close();
     drop(listener);
+    door.close();
     open.enter_stage(Stage::Draining);
     connections.close();
     let peers = &app.peers;
@@ -235,7 +265,7 @@ impl Connection {
         }
     }
 
-    async fn run(self, stream: TcpStream) {
+    async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self {
             app,
             open,
@@ -396,12 +426,12 @@ impl Drop for WatchedBody<'_> {
 }
 
 /// A socket that notices when a request begins.
-struct Socket {
-    stream: TcpStream,
+struct Socket<T> {
+    stream: T,
     progress: Arc<Progress>,
 }
 
-impl AsyncRead for Socket {
+impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -416,7 +446,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

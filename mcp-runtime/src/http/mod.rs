@@ -14,3 +14,6 @@ pub(crate) mod stream;
 pub(crate) mod ways;
 #[cfg(feature = "websocket")]
 mod websocket;
+mod tenant;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;

@@ -51,7 +51,7 @@ impl App {
             Ok(accept) => accept,
             Err(answer) => return answer,
         };
-        let caller = match self.caller(&head).await {
+        let caller = match self.tenants_caller(&head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };

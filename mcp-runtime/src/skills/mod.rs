@@ -201,7 +201,7 @@ impl Gathered {
         Listed {
             name: uri.to_owned(),
             on: On::default(),
-            roles: self.bound.policies[self.policy()].needed_roles().to_vec(),
+            audience: self.bound.policies[self.policy()].audience().clone(),
             legacy: entry.clone(),
             modern: entry,
         }

@@ -1,6 +1,5 @@
 //! Lists (`tools/list` and its like): pages made once for each set of things that a caller may see.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -9,13 +8,14 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
 use crate::caller::Caller;
+use crate::policy::Audience;
 use crate::switches::On;
 
 /// How long a client may keep a list, in milliseconds. Who listens hears at once when something in
 /// it is switched on or off.
 pub(crate) const TTL_MS: u32 = 60_000;
 
-/// Combinations of roles whose pages are kept.
+/// Combinations of rules whose pages are kept.
 const MAX_CLASSES: usize = 256;
 
 /// Something that is listed.
@@ -23,8 +23,8 @@ pub(crate) struct Listed {
     pub(crate) name: String,
     /// Nobody sees what is off.
     pub(crate) on: On,
-    /// Who sees it: callers with any of these roles, or everybody.
-    pub(crate) roles: Vec<Cow<'static, str>>,
+    /// Who sees it.
+    pub(crate) audience: Audience,
     /// Its entry for clients that initialize, and for those that do not.
     pub(crate) legacy: String,
     pub(crate) modern: String,
@@ -32,16 +32,16 @@ pub(crate) struct Listed {
 
 /// Which things which callers see.
 ///
-/// Only roles hide, so callers fall into classes by the role rules that they satisfy, and a list
-/// without role rules has one class. Finding the class costs one look per distinct rule, whatever
+/// Only roles and tenants hide, so callers fall into classes by the rules that they satisfy, and a
+/// list without such rules has one class. Finding the class costs one look per distinct rule, whatever
 /// the length of the list.
 #[derive(Default)]
 pub(crate) struct Listing {
     /// The member of the result that holds the list.
     field: &'static str,
     items: Vec<Listed>,
-    /// The distinct role rules, and for each item its rule.
-    rules: Vec<Vec<Cow<'static, str>>>,
+    /// The distinct rules, and for each item its rule.
+    rules: Vec<Audience>,
     rule_of: Vec<Option<usize>>,
     page_size: usize,
     /// Not even those who see the same may share it: somebody else may not ask for it.
@@ -88,15 +88,15 @@ impl Listing {
         page_size: usize,
         public: bool,
     ) -> Result<Self, String> {
-        let mut rules: Vec<Vec<Cow<'static, str>>> = Vec::new();
+        let mut rules: Vec<Audience> = Vec::new();
         let mut rule_of = Vec::with_capacity(items.len());
         for item in &items {
-            rule_of.push((!item.roles.is_empty()).then(|| {
+            rule_of.push((!item.audience.is_everybody()).then(|| {
                 rules
                     .iter()
-                    .position(|rule| *rule == item.roles)
+                    .position(|rule| *rule == item.audience)
                     .unwrap_or_else(|| {
-                        rules.push(item.roles.clone());
+                        rules.push(item.audience.clone());
                         rules.len() - 1
                     })
             }));
@@ -152,11 +152,10 @@ impl Listing {
         Arc::clone(made.everybody.get_or_init(|| Arc::new(self.write(0))))
     }
 
-    /// A bit for each role rule that the caller satisfies.
+    /// A bit for each rule that the caller satisfies.
     fn class(&self, caller: &Caller) -> u64 {
         self.rules.iter().enumerate().fold(0, |class, (bit, rule)| {
-            let satisfied = rule.iter().any(|role| caller.has_role(role));
-            class | u64::from(satisfied) << bit
+            class | u64::from(rule.includes(caller)) << bit
         })
     }
 

@@ -9,6 +9,7 @@ mod confirm;
 mod idempotency;
 mod static_tokens;
 mod store;
+mod tenant_signature;
 
 #[cfg(feature = "testing")]
 mod apps;
@@ -44,6 +45,10 @@ mod sessions;
 mod streams;
 #[cfg(feature = "testing")]
 mod tasks;
+#[cfg(feature = "testing")]
+mod tenant;
+#[cfg(all(feature = "testing", feature = "tls"))]
+mod tls;
 #[cfg(feature = "testing")]
 mod wire;
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use mcp_runtime::{Caller, ToolError, ToolResult};
+use mcp_runtime::{Caller, Tenant, ToolError, ToolResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::refusal;
-use super::{BASE, Backend, Lost};
+use super::{Backend, Lost};
 use crate::random::uuid4;
 
 const ACTING_USER: HeaderName = HeaderName::from_static("x-acting-user");
@@ -28,6 +28,9 @@ pub struct Ask<'a> {
     /// As in the contract, with `{names}`: for messages, without anybody's name or address.
     endpoint: &'static str,
     path: String,
+    /// A value stands where it would not stay in its place.
+    misplaced: bool,
+    tenant: Option<Tenant>,
     headers: HeaderMap,
     body: Bytes,
     limit: Duration,
@@ -48,7 +51,9 @@ impl<'a> Ask<'a> {
             backend,
             method: Method::GET,
             endpoint,
-            path: format!("{BASE}{endpoint}"),
+            path: format!("{}{endpoint}", backend.base()),
+            misplaced: false,
+            tenant: caller.acts_for().cloned(),
             headers,
             body: Bytes::new(),
             limit: limits.call,
@@ -72,9 +77,12 @@ impl<'a> Ask<'a> {
         ask
     }
 
-    /// Puts a value into the path, in the place of `{name}`.
+    /// Puts a value into the path, in the place of `{name}`. One that is no name of anything, like
+    /// `..`, is answered as if it had been looked for.
     #[must_use]
     pub fn segment(mut self, place: &str, value: &str) -> Self {
+        // Every URL parser takes `%2E%2E` for `..`, so there is no way to write it.
+        self.misplaced |= matches!(value, "" | "." | "..");
         self.path = self.path.replace(place, &encoded(value));
         self
     }
@@ -107,6 +115,9 @@ impl<'a> Ask<'a> {
     /// # Errors
     /// What the model is to read: the refusal of the API, or why there is no answer.
     pub async fn answer<T: DeserializeOwned>(&self) -> ToolResult<T> {
+        if self.misplaced {
+            return Err(refusal::nothing_there(self.endpoint));
+        }
         let answer = self.patiently().await?;
         if !answer.status().is_success() {
             return Err(refusal::of(self.endpoint, &answer, self.request_id()));
@@ -150,6 +161,7 @@ impl<'a> Ask<'a> {
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         *request.uri_mut() = self.path.parse().map_err(ToolError::internal)?;
+        self.backend.sign(&mut request, self.tenant.as_ref())?;
         let answer = timeout_at(deadline, self.backend.send(request)).await;
         let answer = answer.unwrap_or(Err(Lost::TimedOut(self.limit)));
         answer.map_err(|lost| refusal::lost(self.endpoint, lost))

@@ -16,7 +16,8 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
-use mcp_runtime::{BootError, Caller, Result};
+use mcp_runtime::tenant_signature::Signer;
+use mcp_runtime::{BootError, Caller, Result, Tenant, ToolResult};
 use serde_json::Value;
 
 pub use self::ask::Ask;
@@ -33,13 +34,17 @@ const MAX_ANSWER: usize = 8 << 20;
 #[derive(Clone)]
 pub struct Backend(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     way: Way,
     /// `Bearer <service token>`, marked as sensitive.
     authorization: HeaderValue,
     limits: Limits,
+    /// Says for which tenant we ask.
+    signer: Option<Signer>,
 }
 
+#[derive(Clone)]
 enum Way {
     InProcess(Router),
     Remote(remote::Remote),
@@ -107,7 +112,16 @@ impl Backend {
             way,
             authorization,
             limits,
+            signer: None,
         })))
+    }
+
+    /// Signs every request for the tenant of its caller. Whoever has none is refused then.
+    #[must_use]
+    pub fn signed_by(self, signer: Signer) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.signer = Some(signer);
+        Self(Arc::new(inner))
     }
 
     /// Asks for something, in the name of `caller`.
@@ -119,6 +133,25 @@ impl Backend {
     /// the calls that invite.
     pub fn post(&self, caller: &Caller, endpoint: &'static str, body: Value) -> Ask<'_> {
         Ask::post(self, caller, endpoint, body)
+    }
+
+    /// Says for whom we ask, as of now.
+    fn sign(&self, request: &mut Request<Bytes>, tenant: Option<&Tenant>) -> ToolResult<()> {
+        let Some(signer) = &self.0.signer else {
+            return Ok(());
+        };
+        let tenant = tenant.ok_or_else(refusal::no_tenant)?;
+        let body = request.body().clone();
+        signer.sign(tenant, request, &body);
+        Ok(())
+    }
+
+    /// What precedes the paths of the contract.
+    fn base(&self) -> String {
+        match &self.0.way {
+            Way::InProcess(_) => BASE.to_owned(),
+            Way::Remote(remote) => format!("{}{BASE}", remote.prefix()),
+        }
     }
 
     async fn send(&self, request: Request<Bytes>) -> std::result::Result<Response<Bytes>, Lost> {

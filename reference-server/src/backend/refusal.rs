@@ -69,6 +69,23 @@ pub(super) fn of(endpoint: &str, answer: &Response<Bytes>, request_id: &str) -> 
         .data(data)
 }
 
+/// The API wants to know for which tenant it is asked.
+pub(super) fn no_tenant() -> ToolError {
+    ToolError::new(
+        "The platform answers in the name of a tenant only, and this account has none: the \
+         operator of this server has to give it one.",
+    )
+    .code("tenant_required")
+}
+
+/// What cannot be the name of anything.
+pub(super) fn nothing_there(endpoint: &str) -> ToolError {
+    ToolError::new(format!(
+        "The platform has nothing of that name at {endpoint}."
+    ))
+    .code("backend_not_found")
+}
+
 /// The answer to requests that came too fast, when there is no time left to wait.
 pub(super) fn rate_limited(wait: Option<Duration>) -> ToolError {
     let seconds = wait.unwrap_or(Duration::from_secs(1)).as_secs().max(1);

@@ -11,9 +11,13 @@ use reqwest::{Client, Url, redirect};
 
 use super::{Limits, Lost, MAX_ANSWER};
 
+#[derive(Clone)]
 pub(super) struct Remote {
     client: Client,
-    base: String,
+    /// Like `https://api.example.com`.
+    origin: String,
+    /// The path of the base URL, without a slash at its end.
+    prefix: String,
     limits: Limits,
 }
 
@@ -33,12 +37,16 @@ impl Remote {
         let client = client
             .build()
             .map_err(|error| BootError::new(format!("cannot make an HTTP client: {error}")))?;
-        let base = base.as_str().trim_end_matches('/').to_owned();
         Ok(Self {
             client,
-            base,
+            origin: base.origin().ascii_serialization(),
+            prefix: base.path().trim_end_matches('/').to_owned(),
             limits,
         })
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     pub(super) async fn send(
@@ -46,7 +54,7 @@ impl Remote {
         request: Request<Bytes>,
     ) -> std::result::Result<Response<Bytes>, Lost> {
         let (head, body) = request.into_parts();
-        let url = format!("{}{}", self.base, head.uri);
+        let url = format!("{}{}", self.origin, head.uri);
         let asked = self
             .client
             .request(head.method, url)
@@ -114,7 +122,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.base)
+        write!(f, "{}{}", self.origin, self.prefix)
     }
 }
 

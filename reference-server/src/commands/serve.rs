@@ -50,10 +50,14 @@ pub(super) async fn listen(address: &str, key: &str) -> Result<TcpListener> {
 
 /// Tells people what to do next.
 fn greet(config: &Config, address: SocketAddr, tools: usize) {
-    let url = config
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{address}/mcp"));
+    let url = config.public_url.clone().unwrap_or_else(|| {
+        let scheme = if config.tls.cert.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{address}/mcp")
+    });
     eprintln!("{tools} tools at {url}");
     if config.identity.demo {
         let data = match config.data.to_str() {

@@ -13,6 +13,7 @@ use crate::{App, copilot, data, toolsets};
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
     let tools = toolsets::tools(&config.toolsets)?;
     data::create(&config.data)?;
+    let tls = config.tls.tls()?;
     let backend = backend(config, clock).await?;
     let mut server = introduced(Server::with_state(App { backend }, tools))
         .clock(clock.clone())
@@ -27,6 +28,9 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
         server = server.allow_origin(origin);
     }
     server = ways_in(server, config.transports);
+    if let Some(tls) = tls {
+        server = server.tls(tls);
+    }
     if config.identity.demo {
         server = server.auth(TokenFile::new(&config.data, clock.clone()));
     }
@@ -57,6 +61,15 @@ fn introduced(server: Server<App>) -> Server<App> {
 }
 
 async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
+    let signer = config.auth.tenant_signature.signer(clock)?;
+    let backend = unsigned(config, clock).await?;
+    Ok(match signer {
+        Some(signer) => backend.signed_by(signer),
+        None => backend,
+    })
+}
+
+async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
         Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(

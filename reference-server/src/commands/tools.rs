@@ -55,6 +55,9 @@ fn who(tool: &Tool) -> String {
     if !policy.needed_roles().is_empty() {
         who.push_str(&format!(", role {}", policy.needed_roles().join(" or ")));
     }
+    if policy.needs_tenant() {
+        who.push_str(", with a tenant");
+    }
     who
 }
 
@@ -83,6 +86,7 @@ fn described(tool: &Tool) -> Value {
         "public": policy.is_public(),
         "scopes": policy.needed_scopes(),
         "roles": policy.needed_roles(),
+        "tenant": policy.needs_tenant(),
         "effects": tool.effects(),
         "timeout_s": tool.timeout().as_secs_f64(),
     })

@@ -6,6 +6,7 @@
 
 mod keys;
 mod read;
+mod security;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::known as known_keys;
+pub use self::security::{Auth, TenantSignature, TlsFiles};
 use crate::backend::Limits;
 use crate::data;
 use crate::platform::{Mail, PageSizes, RateLimits, Settings};
@@ -36,6 +38,8 @@ pub struct Config {
     pub transports: Transports,
     pub log: Log,
     pub identity: Identity,
+    pub auth: Auth,
+    pub tls: TlsFiles,
     pub backend: Backend,
     pub platform: Platform,
 }
@@ -170,6 +174,8 @@ impl Default for Config {
             transports: Transports::default(),
             log: Log::default(),
             identity: Identity::default(),
+            auth: Auth::default(),
+            tls: TlsFiles::default(),
             backend: Backend::default(),
             platform: Platform::default(),
         }
@@ -256,7 +262,7 @@ impl Config {
     /// What the marketplace needs to know. Secrets that are not configured are made.
     ///
     /// # Errors
-    /// When the data folder cannot be used.
+    /// When the data folder cannot be used, or what is configured is not safe.
     pub fn platform_settings(&self) -> Result<Settings> {
         let chosen = &self.platform;
         data::create(&self.data)?;
@@ -275,6 +281,7 @@ impl Config {
         settings.invite_url.clone_from(&chosen.invite_url);
         settings.demo_data = chosen.demo_data;
         settings.mail = self.mail()?;
+        settings.tenant_signatures = self.auth.tenant_signature.signatures()?;
         settings.page_sizes = PageSizes {
             default: chosen.page_sizes.default,
             max: chosen.page_sizes.max,

@@ -5,7 +5,7 @@
 //! tower service, or served on a socket of its own.
 //!
 //! All ten endpoints live below `/api/v1/admin/mcp` and want the service token. A request passes
-//! through `auth` (who asks), `limits` (how often) and its handler; it ends as an `answer`,
+//! through `auth` (who asks), `tenants` (for whom), `limits` (how often) and its handler; it ends as an `answer`,
 //! either `{meta, …}` or `{"detail": {code, message, details?}}`.
 //!
 //! | endpoint | room |
@@ -36,6 +36,7 @@ mod metrics;
 mod query;
 mod search;
 mod settings;
+mod tenants;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ use axum::routing::{get, post};
 use mcp_runtime::Clock;
 use mcp_runtime::confirm::Confirm;
 use mcp_runtime::idempotency::Idempotency;
+use mcp_runtime::tenant_signature::VerifyTenant;
 use serde_json::json;
 
 use self::answer::Problem;
@@ -56,6 +58,7 @@ use self::db::Db;
 use self::limits::Limits;
 use self::mail::Mailer;
 pub use self::settings::{Mail, PageSizes, RateLimits, Settings};
+pub use self::tenants::TenantSignatures;
 pub use crate::secret::Secret;
 
 /// The marketplace: its database, its rules and its REST API. Clones share everything.
@@ -71,6 +74,7 @@ struct Inner {
     confirm: Confirm,
     idempotency: Idempotency,
     mailer: Mailer,
+    tenants: Option<VerifyTenant>,
     #[cfg(debug_assertions)]
     crash: crash::CrashPoint,
 }
@@ -111,7 +115,9 @@ impl Platform {
         }
         let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
         let store = db.store(&clock).await?;
+        let signatures = settings.tenant_signatures.as_ref();
         let platform = Self(Arc::new(Inner {
+            tenants: signatures.map(|signatures| signatures.layer(&clock, &store)),
             limits: Limits::new(settings.rate_limits),
             confirm: Confirm::new(keys, clock.clone(), store.clone()),
             idempotency: db
@@ -144,8 +150,12 @@ impl Platform {
             .route("/metrics/{metric_name}", get(metrics::describe))
             .fallback(answer::no_such_path)
             .method_not_allowed_fallback(answer::wrong_method)
-            .layer(from_fn_with_state(self.clone(), limits::limit))
-            .layer(from_fn_with_state(self.clone(), auth::authenticate));
+            .layer(from_fn_with_state(self.clone(), limits::limit));
+        let admin = match &self.0.tenants {
+            Some(verify) => admin.layer(verify.clone()),
+            None => admin,
+        };
+        let admin = admin.layer(from_fn_with_state(self.clone(), auth::authenticate));
         Router::new()
             .route("/api/v1/health", get(health))
             .nest("/api/v1/admin/mcp", admin)

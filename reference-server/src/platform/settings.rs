@@ -6,7 +6,7 @@ use mcp_runtime::confirm::Keys;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::OpenError;
+use super::{OpenError, TenantSignatures};
 use crate::secret::Secret;
 
 /// Everything [`Platform::open`](super::Platform::open) needs to know besides the time.
@@ -40,6 +40,9 @@ pub struct Settings {
     /// Where an invited person registers; the code is appended as `?code=`.
     #[serde(default = "default_invite_url")]
     pub invite_url: String,
+    /// Which signatures of tenant headers every request needs; none when nothing is set.
+    #[serde(skip)]
+    pub tenant_signatures: Option<TenantSignatures>,
 }
 
 impl Settings {
@@ -60,6 +63,7 @@ impl Settings {
             demo_data: false,
             page_sizes: PageSizes::default(),
             invite_url: default_invite_url(),
+            tenant_signatures: None,
         }
     }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod fake;
 mod remote;
+mod tenants;
 mod trouble;

@@ -5,6 +5,7 @@ mod http;
 mod kill;
 mod program;
 mod remote;
+mod secure;
 mod shared;
 mod stdio;
 mod tokens;

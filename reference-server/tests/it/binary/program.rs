@@ -181,6 +181,11 @@ impl Running {
         self.child.wait().expect("gone");
     }
 
+    /// The id of the process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let client = reqwest::Client::builder()
             .no_proxy()

@@ -9,6 +9,7 @@ mod invites_kill;
 mod limits;
 mod mail_server;
 mod reads;
+mod tenants;
 
 use std::time::Duration;
 

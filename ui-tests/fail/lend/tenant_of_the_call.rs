@@ -1,0 +1,9 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+#[derive(Lend)]
+struct App {
+    tenant: Tenant, //~
+}
+
+fn main() {}
