@@ -220,6 +220,11 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let complete = offer.complete.as_ref().map(complete);
     let effects = &offer.effects;
     let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
+    let rate = offer.rate.as_ref().map(|rate| {
+        let (count, seconds, burst) = (rate.count, rate.seconds, rate.burst);
+        quote!(.rate(#private::rate(#count, #seconds, #burst)))
+    });
+    let concurrency = offer.concurrency.iter();
     quote! {
         #about {
             #private::#begin
@@ -229,6 +234,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 #(.mime(#mime))*
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
+                #rate
+                #(.concurrency(#concurrency))*
                 #complete
         }
     }

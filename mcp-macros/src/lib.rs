@@ -75,6 +75,9 @@ use crate::model::Kind;
 ///
 /// * `read_only`, `destructive`, `idempotent`, `open_world`: the annotations of the tool.
 /// * `timeout = "60s"`: in `ms`, `s`, `m` or `h`; 30 seconds unless said otherwise.
+/// * `rate = "10/min"`, `rate = "10/min, burst 2"`: how often one caller may call; per `s`, `min`,
+///   `hour` or `day`, and as many at once unless a burst says otherwise.
+/// * `concurrency = 4`: how many calls may run at once, of all callers together.
 /// * `blocking`: runs a plain `fn` on a thread where it may block.
 /// * `name = "…"`, `title = "…"`: instead of the name of the function, and for people.
 /// * `crate = path`: where `mcp_runtime` is, if it goes by another name.

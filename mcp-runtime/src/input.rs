@@ -9,6 +9,7 @@ use serde::de::{self, DeserializeOwned, Visitor};
 use serde_json::{Number, Value};
 
 use crate::json::{Node, Object, ReadError};
+use crate::secret;
 
 /// A type that a tool can take from the model: `Deserialize` and `JsonSchema`.
 #[diagnostic::on_unimplemented(
@@ -67,7 +68,7 @@ pub fn input<T: ToolInput>(name: &'static str) -> Input<T> {
             rules: Vec::new(),
             default: None,
             examples: Vec::new(),
-            secret: false,
+            secret: secret::is_in::<T>(),
             problems: Vec::new(),
         },
         read: |node| {

@@ -41,8 +41,11 @@ mod call;
 mod ask;
 mod caller;
 mod policy;
+mod limits;
+mod audit;
 mod lend;
 mod input;
+mod secret;
 mod output;
 mod completion;
 mod schema;
@@ -75,6 +78,9 @@ pub use schemars;
 pub use serde;
 
 pub use crate::ask::{Asking, Elicit, Elicited, Root, Sample, Sampled};
+pub use crate::audit::{
+    AuditError, AuditEvent, AuditFuture, AuditLog, AuditRecord, AuditSink, Broken, Verified,
+};
 pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, token_digest};
 pub use crate::call::Call;
 pub use crate::caller::{Caller, Principal};
@@ -84,11 +90,13 @@ pub use crate::clock::Clock;
 pub use crate::completion::Complete;
 pub use crate::error::{BootError, Result, Tell, ToolError, ToolResult};
 pub use crate::input::Problem;
+pub use crate::limits::{Limits, Rate};
 pub use crate::output::{Blob, Content, Reply};
 pub use crate::policy::Policy;
 pub use crate::prompt::{Messages, Prompt};
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};
+pub use crate::secret::Secret;
 pub use crate::server::{Server, Service, told_to_stop};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;

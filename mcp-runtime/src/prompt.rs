@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::completion::{Complete, Completer};
+use crate::limits::{Rate, Share};
 use crate::output::Content;
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
@@ -18,6 +19,7 @@ pub struct Prompt {
     pub(crate) description: Cow<'static, str>,
     pub(crate) policy: Option<Policy>,
     pub(crate) timeout: Duration,
+    pub(crate) share: Share,
     pub(crate) complete: Option<Completer>,
     pub(crate) at: (&'static str, u32),
 }
@@ -30,6 +32,7 @@ pub fn prompt(name: &'static str, file: &'static str, line: u32) -> Prompt {
         description: Cow::Borrowed(""),
         policy: None,
         timeout: DEFAULT_TIMEOUT,
+        share: Share::default(),
         complete: None,
         at: (file, line),
     }
@@ -54,6 +57,20 @@ impl Prompt {
     #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = Some(title.into());
+        self
+    }
+
+    /// How often one caller may get it.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.share.rate = Some(rate);
+        self
+    }
+
+    /// How many may get it at once, all callers together.
+    #[must_use]
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.share.concurrency = Some(calls);
         self
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::completion::{Complete, Completer};
+use crate::limits::{Rate, Share};
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
 
@@ -18,6 +19,7 @@ pub struct Resource {
     pub(crate) mime: Option<Cow<'static, str>>,
     pub(crate) policy: Option<Policy>,
     pub(crate) timeout: Duration,
+    pub(crate) share: Share,
     pub(crate) complete: Option<Completer>,
     pub(crate) at: (&'static str, u32),
 }
@@ -32,6 +34,7 @@ pub fn resource(uri: &'static str, name: &'static str, file: &'static str, line:
         mime: None,
         policy: None,
         timeout: DEFAULT_TIMEOUT,
+        share: Share::default(),
         complete: None,
         at: (file, line),
     }
@@ -64,6 +67,20 @@ impl Resource {
     #[must_use]
     pub fn mime(mut self, mime: impl Into<Cow<'static, str>>) -> Self {
         self.mime = Some(mime.into());
+        self
+    }
+
+    /// How often one caller may read.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.share.rate = Some(rate);
+        self
+    }
+
+    /// How many may read at once, all callers together.
+    #[must_use]
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.share.concurrency = Some(calls);
         self
     }
 

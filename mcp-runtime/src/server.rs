@@ -13,6 +13,7 @@ use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
+use crate::audit::AuditLog;
 use crate::auth::Authenticate;
 use crate::caller::Caller;
 use crate::changes::Changes;
@@ -21,12 +22,14 @@ use crate::error::{BootError, Result};
 use crate::http::app::App;
 use crate::http::guard::Guard;
 use crate::http::listener::{self, Limits};
+use crate::http::peer::Proxies;
+use crate::limits;
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::session::{SessionLimits, Sessions};
 use crate::stdio;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
-use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
+use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode, Watch};
 
 /// The largest message, unless said otherwise.
 const MAX_BODY: usize = 1 << 20;
@@ -65,6 +68,9 @@ pub struct Server<S = ()> {
     max_body: usize,
     page_size: usize,
     limits: Limits,
+    call_limits: limits::Limits,
+    proxies: Vec<String>,
+    audit: Option<AuditLog>,
 }
 
 impl Server<()> {
@@ -98,6 +104,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             max_body: MAX_BODY,
             page_size: PAGE_SIZE,
             limits: Limits::default(),
+            call_limits: limits::Limits::none(),
+            proxies: Vec::new(),
+            audit: None,
         }
     }
 
@@ -184,6 +193,33 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// What each caller may ask, and how often; no limits unless said otherwise. What a tool says
+    /// about itself holds on top.
+    #[must_use]
+    pub fn limits(mut self, limits: limits::Limits) -> Self {
+        self.call_limits = limits;
+        self
+    }
+
+    /// Proxies in front of this server, as addresses or networks (`10.0.0.0/8`). What they say in
+    /// `Forwarded` or `X-Forwarded-For` is where a request comes from; nobody else is believed.
+    /// A proxy has to overwrite or extend these headers, not hand on what a client wrote.
+    #[must_use]
+    pub fn trusted_proxies<T: Into<String>>(
+        mut self,
+        proxies: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.proxies.extend(proxies.into_iter().map(Into::into));
+        self
+    }
+
+    /// Records every call. A tool that is not read-only runs only if that worked.
+    #[must_use]
+    pub fn audit(mut self, log: AuditLog) -> Self {
+        self.audit = Some(log);
+        self
+    }
+
     /// Where the time of day is read.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -234,11 +270,18 @@ impl<S: Send + Sync + 'static> Server<S> {
     pub fn build(self) -> Result<Service> {
         let mut problems = Vec::new();
         let state = Arc::new(self.state);
-        let offers = Offers {
+        let mut offers = Offers {
             tools: self.tools.bind(&state, self.page_size, &mut problems),
             resources: self.resources.bind(&state, self.page_size, &mut problems),
             prompts: self.prompts.bind(&state, self.page_size, &mut problems),
         };
+        let watch = Watch::over(&mut offers, &self.call_limits, self.audit, &mut problems);
+        let mut proxies = Proxies::default();
+        problems.extend(
+            self.proxies
+                .iter()
+                .filter_map(|proxy| proxies.trust(proxy).err()),
+        );
         let mut guard = Guard::default();
         let mut path = "/mcp".to_owned();
         if let Some(url) = &self.public_url {
@@ -276,6 +319,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             public_url: self.public_url,
             limits: self.limits,
             app: Arc::new(App {
+                proxies: watch.addresses.then_some(proxies),
                 engine: Arc::new(Engine::new(
                     offers,
                     self.clock.clone(),
@@ -283,6 +327,7 @@ impl<S: Send + Sync + 'static> Server<S> {
                     self.modes,
                     Sessions::new(SessionLimits::default(), self.clock),
                     Changes::default(),
+                    watch,
                 )),
                 auth: self.auth,
                 guard,
@@ -425,7 +470,10 @@ impl Service {
     }
 
     /// The server as a router, to nest in a larger application. An `Arc<Caller>` among the
-    /// extensions of a request, put there by a middleware, is who calls.
+    /// extensions of a request, put there by a middleware, is who calls. Where callers without a
+    /// token are limited or calls are audited, serve it with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`: without their addresses, such
+    /// callers cannot be told apart.
     pub fn router(&self) -> Router {
         let app = Arc::clone(&self.app);
         let answer = any(move |request: Request| {

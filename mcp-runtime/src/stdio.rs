@@ -113,6 +113,7 @@ pub(crate) async fn serve(
                     streams: true,
                     session: Some(Arc::clone(&session)),
                     opens_sessions: false,
+                    address: None,
                 };
                 let (answers, of_task, done) = (answers.clone(), Arc::clone(&calls), entry.clone());
                 let task = tasks.spawn(async move {

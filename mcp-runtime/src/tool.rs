@@ -12,6 +12,7 @@ use crate::error::ToolResult;
 use crate::function::{Runnable, Running};
 use crate::input::{InputSpec, Problem};
 use crate::json::Object;
+use crate::limits::{Rate, Share};
 use crate::output::{Outcome, OutputType, ToolOutput};
 use crate::policy::{Allowed, Policy};
 
@@ -27,6 +28,7 @@ pub struct Tool {
     pub(crate) policy: Option<Policy>,
     pub(crate) effects: Effects,
     pub(crate) timeout: Duration,
+    pub(crate) share: Share,
     pub(crate) at: (&'static str, u32),
 }
 
@@ -61,6 +63,7 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         policy: None,
         effects: Effects::default(),
         timeout: DEFAULT_TIMEOUT,
+        share: Share::default(),
         at: (file, line),
     }
 }
@@ -158,6 +161,20 @@ impl Tool {
         self
     }
 
+    /// How often one caller may call.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.share.rate = Some(rate);
+        self
+    }
+
+    /// How many calls may run at once, those of all callers together.
+    #[must_use]
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.share.concurrency = Some(calls);
+        self
+    }
+
     /// The name on the wire.
     pub fn name(&self) -> &str {
         &self.name
@@ -211,7 +228,7 @@ impl<H> DynamicTool<H> {
         self
     }
 
-    /// Changes what the tool says about itself: title, effects, timeout.
+    /// Changes what the tool says about itself: title, effects, timeout, rate, concurrency.
     #[must_use]
     pub fn map(mut self, change: impl FnOnce(Tool) -> Tool) -> Self {
         self.tool = change(self.tool);
@@ -261,7 +278,10 @@ impl Runnable for Handler {
             .iter()
             .map(|(name, value)| (name.as_ref().to_owned(), value.to_value()))
             .collect();
-        Ok((self.0)(call.clone(), Value::Object(arguments)))
+        // The handler itself runs when it is polled: what comes before a call comes before all of it.
+        Ok(Box::pin(async move {
+            (self.0)(call.clone(), Value::Object(arguments)).await
+        }))
     }
 
     fn inputs(&self) -> Vec<&InputSpec> {

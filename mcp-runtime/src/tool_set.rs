@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::bound::{self, Bound, Published, Raw, Said};
+use crate::bound::{self, Bound, Offered, Published, Raw, Said};
 use crate::caller::Caller;
 use crate::function::Entry;
 use crate::tool::{DynamicTool, Handler, Tool};
@@ -300,6 +300,16 @@ impl Tools {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Tool> {
         self.tools.iter().map(|bound| &bound.tool)
+    }
+
+    pub(crate) fn offered(&mut self) -> impl Iterator<Item = Offered<'_>> {
+        self.tools.iter_mut().map(|each| Offered {
+            kind: "tool",
+            at: each.tool.at(),
+            share: each.tool.share,
+            read_only: each.tool.effects.read_only,
+            bound: &mut each.bound,
+        })
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {

@@ -1,5 +1,6 @@
 //! One HTTP request, from its head to its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -14,6 +15,7 @@ use crate::caller::Caller;
 use crate::http::accept::{self, Form};
 use crate::http::body::{self, BodyError};
 use crate::http::guard::{Guard, Outside};
+use crate::http::peer::Proxies;
 use crate::http::stream::{AnswerBody, Events, event};
 use crate::outbox::Outbox;
 use crate::session::Session;
@@ -36,6 +38,8 @@ pub(crate) struct App {
     /// Where messages are posted, without a slash at its end.
     pub(crate) path: String,
     pub(crate) max_body: usize,
+    /// Where addresses matter: whom to believe about them.
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) service: String,
     pub(crate) version: String,
     /// Set while the server drains: load balancers are to look elsewhere.
@@ -116,6 +120,7 @@ impl App {
                 "Accept application/json, text/event-stream, or both\n",
             );
         };
+        let address = self.address(&head);
         let caller = match self.caller(&head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
@@ -138,6 +143,7 @@ impl App {
             streams: accepted.events,
             session,
             opens_sessions: true,
+            address,
         };
         let engine = Arc::clone(&self.engine);
         let headers = head.headers;
@@ -235,6 +241,22 @@ impl App {
         answer
     }
 
+    /// Where a request comes from, if somebody wants to know.
+    fn address(&self, head: &http::request::Parts) -> Option<IpAddr> {
+        self.proxies.as_ref()?.client(head)
+    }
+
+    /// The answer to one more token that is not good, after too many from the same address.
+    fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
+        let limits = self.engine.limits.as_ref()?;
+        let too_many = limits.failure(self.address(head)).err()?;
+        tracing::debug!(target: "mcp::auth", outcome = "too_many_failures", "request refused");
+        let mut reply = Reply::malformed(code::TOO_MANY, &too_many.text());
+        reply.status = 429;
+        reply.retry_after_s = Some(too_many.retry_after_s);
+        Some(respond(reply, Form::Json))
+    }
+
     /// Who sends this request. A token that is not good is refused, never overlooked.
     async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
         // Put there by code of this process: a test, or the middleware of a larger application.
@@ -252,6 +274,9 @@ impl App {
         };
         outcome.map_err(|error| match error {
             AuthError::Invalid => {
+                if let Some(answer) = self.too_many_failures(head) {
+                    return answer;
+                }
                 tracing::info!(target: "mcp::auth", outcome = "invalid_token", "request refused");
                 let mut reply = Reply::malformed(
                     code::UNAUTHENTICATED,
@@ -349,6 +374,10 @@ fn respond(reply: Reply, form: Form) -> Answer {
         && let Ok(session) = HeaderValue::try_from(session)
     {
         answer.headers_mut().insert(SESSION, session);
+    }
+    if let Some(seconds) = reply.retry_after_s {
+        let seconds = HeaderValue::from(seconds);
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     if let Some(challenge) = reply.challenge {
         let mut text = String::from("Bearer realm=\"mcp\"");
@@ -482,7 +511,7 @@ fn share_with(origin: HeaderValue, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, www-authenticate"),
+        HeaderValue::from_static("mcp-session-id, retry-after, www-authenticate"),
     );
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
 }

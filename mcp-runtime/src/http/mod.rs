@@ -5,4 +5,5 @@ pub(crate) mod app;
 mod body;
 pub(crate) mod guard;
 pub(crate) mod listener;
+pub(crate) mod peer;
 pub(crate) mod stream;

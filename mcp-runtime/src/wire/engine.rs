@@ -1,16 +1,19 @@
 //! The engine: from the bytes of one message to the bytes of its answer, for every transport.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
+use crate::audit::AuditLog;
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
 use crate::json::{Node, Object};
+use crate::limits::Shared;
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
@@ -21,6 +24,7 @@ use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
 use crate::wire::reply::{Reply, code};
 use crate::wire::revision::Revision;
+pub(crate) use crate::wire::watch::Watch;
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -38,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) sessions: Sessions,
     pub(crate) seal: Seal,
     pub(crate) modes: Modes,
+    pub(crate) limits: Option<Arc<Shared>>,
+    pub(crate) audit: Option<AuditLog>,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
     discover: Vec<u8>,
@@ -89,6 +95,8 @@ pub(crate) struct Link {
     pub(crate) session: Option<Arc<Session>>,
     /// Where `initialize` opens a session: over HTTP, among the others of the server.
     pub(crate) opens_sessions: bool,
+    /// Where the client is, where that is known and somebody wants to know it.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// A request that has been understood: which revision it speaks, and what it wants.
@@ -109,6 +117,7 @@ impl Engine {
         modes: Modes,
         sessions: Sessions,
         changes: Changes,
+        watch: Watch,
     ) -> Self {
         let Offers {
             tools,
@@ -168,6 +177,8 @@ impl Engine {
             sessions,
             seal: Seal::random(),
             modes,
+            limits: watch.limits,
+            audit: watch.audit,
             initialize_tail: format!(
                 "\"capabilities\":{capabilities},\"serverInfo\":{info}{instructions}}}"
             ),
@@ -339,6 +350,9 @@ impl Engine {
     }
 
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        if let Err(reply) = self.admit(&request, link) {
+            return reply;
+        }
         let modern = request.revision.is_modern();
         let caller = &link.caller;
         let (tools, resources) = (!self.tools.is_empty(), !self.resources.is_empty());
@@ -476,6 +490,8 @@ impl Engine {
             revision: request.revision,
             client,
             progress_token,
+            address: link.address,
+            has_status: link.opens_sessions && link.session.is_none(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod engine;
 pub(crate) mod headers;
+mod limited;
 pub(crate) mod list;
 mod listen;
 pub(crate) mod message;
@@ -9,3 +10,4 @@ mod offers;
 pub(crate) mod param_headers;
 pub(crate) mod reply;
 pub(crate) mod revision;
+mod watch;

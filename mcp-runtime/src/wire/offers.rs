@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::audit;
 use crate::bound::Bound;
 use crate::call::{self, BackChannel, Call};
 use crate::completion::{Complete, Completer, MAX_VALUES};
@@ -45,6 +46,9 @@ impl Engine {
         };
         let results = self.results(&request, &call);
         let Some(BoundTool { bound, headers, .. }) = self.tools.find(&name) else {
+            if let Some(log) = &self.audit {
+                audit::unknown(log, &call, &name, &arguments).await;
+            }
             return results.refusal(&request.id, &Refusal::Unknown);
         };
         // Whoever may not call hears that, and nothing of the headers.

@@ -38,6 +38,8 @@ pub(crate) struct Reply {
     pub(crate) challenge: Option<Challenge>,
     /// The id of a session that has just been opened.
     pub(crate) session: Option<String>,
+    /// When to ask again, in seconds, after too many requests.
+    pub(crate) retry_after_s: Option<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +56,7 @@ impl Reply {
             body: Vec::new(),
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
@@ -65,6 +68,7 @@ impl Reply {
             body: body.to_string().into_bytes(),
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
@@ -102,6 +106,7 @@ impl Reply {
             body,
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
@@ -116,6 +121,7 @@ impl Reply {
             body,
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 }
@@ -325,6 +331,8 @@ impl Results<'_> {
                 "You are not allowed to read this",
                 Some(json!({ "code": word })),
             ),
+            Refusal::TooMany(too_many) => self.plain_too_many(id, too_many),
+            Refusal::AuditUnavailable => self.plain_unrecorded(id),
             Refusal::TimedOut { seconds } => Reply::error_with(
                 id,
                 200,
@@ -461,11 +469,12 @@ impl Results<'_> {
             body,
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
     /// An error that the model is to read: text, and the same in structured form.
-    fn failed(&self, id: &Id<'_>, text: &str, structured: &Value) -> Reply {
+    pub(crate) fn failed(&self, id: &Id<'_>, text: &str, structured: &Value) -> Reply {
         self.write(id, &structured.to_string(), true, |body| {
             push_json(body, &json!([{ "type": "text", "text": text }]));
         })
@@ -576,6 +585,8 @@ impl Results<'_> {
                     &json!({ "code": code, "message": text, "problems": problems }),
                 )
             }
+            Refusal::TooMany(too_many) => self.too_many(id, too_many),
+            Refusal::AuditUnavailable => self.unrecorded(id),
             Refusal::TimedOut { seconds } => {
                 let text = format!(
                     "The tool did not answer within {seconds} s and was stopped. Ask for less at once, or try again later."
