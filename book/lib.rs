@@ -22,6 +22,8 @@ pages! {
     "src/inputs.md" => inputs,
     "src/lending.md" => lending,
     "src/policy.md" => policy,
+    "src/limits.md" => limits,
+    "src/audit.md" => audit,
     "src/results.md" => results,
     "src/offers.md" => offers,
     "src/conversation.md" => conversation,

@@ -273,7 +273,6 @@ async fn au_01_denials_say_why_and_unknown_names_are_seen() {
     let server = TestServer::new(server).unwrap();
     let client = server.as_caller(ada());
     client.call("hidden", json!({})).await;
-    client.call("no\u{1b}thing", json!({ "password": "hush" })).await;
     client.call("odd", json!({ "n": 1 })).await;
     client.call("odd", json!({ "n": 1 })).await;
     client.request("resources/read", json!({ "uri": "pages://7" })).await;
@@ -291,7 +290,7 @@ async fn au_01_denials_say_why_and_unknown_names_are_seen() {
     );
     assert_eq!(rows[4]["kind"], "resource");
     assert_eq!(rows[4]["arguments"], json!({ "id": 7 }));
-    // A name that HTTP cannot carry does not get this far; one that is only unknown does.
+    // Whoever tries names is seen, and nothing of what they sent.
     client.call("nothing", json!({ "password": "hush" })).await;
     let row = file.rows().pop().unwrap();
     assert_eq!((&row["rule"], &row["tool"]), (&json!("unknown"), &json!("nothing")));
@@ -422,6 +421,18 @@ async fn au_03_a_secret_type_is_published_as_one() {
     assert_eq!(properties["login"]["properties"]["pin"]["writeOnly"], true);
     assert_eq!(properties["more"]["writeOnly"], true);
     assert_eq!(properties["more"]["minLength"], 3);
+}
+
+#[test]
+fn au_03_a_secret_has_no_default() {
+    /// Log in.
+    #[mcp_tool(public)]
+    fn log_in(#[arg(default = "hunter2")] password: Secret<String>) -> ToolResult<()> {
+        let _ = password;
+        Ok(())
+    }
+    let error = Server::new(tools![log_in]).build().unwrap_err().to_string();
+    assert!(error.contains("`password`: it is secret"), "{error}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod keys;
 mod read;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::known as known_keys;
+pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
 use crate::data;
 use crate::platform::{Mail, PageSizes, RateLimits, Settings};
@@ -33,6 +35,8 @@ pub struct Config {
     pub toolsets: Vec<String>,
     pub log: Log,
     pub identity: Identity,
+    pub limits: CallLimits,
+    pub audit: Audit,
     pub backend: Backend,
     pub platform: Platform,
 }
@@ -154,6 +158,8 @@ impl Default for Config {
             toolsets: Vec::new(),
             log: Log::default(),
             identity: Identity::default(),
+            limits: CallLimits::default(),
+            audit: Audit::default(),
             backend: Backend::default(),
             platform: Platform::default(),
         }

@@ -29,6 +29,11 @@ impl Place {
             environment: Vec::new(),
         }
         .env("MCP_PLATFORM__RATE_LIMITS", "off")
+        .env("MCP_LIMITS__REQUESTS", "off")
+        .env("MCP_LIMITS__WRITES", "off")
+        .env("MCP_LIMITS__CONCURRENT", "1000")
+        .env("MCP_LIMITS__ANONYMOUS", "off")
+        .env("MCP_LIMITS__FAILED_AUTHENTICATIONS", "off")
     }
 
     pub(super) fn env(mut self, name: &str, value: &str) -> Self {
