@@ -307,9 +307,7 @@ impl Offer {
                     .and_then(|text| Timeout::new(&text, errors))
             }
             "rate" => {
-                self.rate = said
-                    .text(errors)
-                    .and_then(|text| Rate::new(&text, errors));
+                self.rate = said.text(errors).and_then(|text| Rate::new(&text, errors));
             }
             "concurrency" => self.concurrency = said.count(errors),
             "blocking" => self.blocking = said.alone(errors),
@@ -561,7 +559,10 @@ impl Rate {
         let number = |text: &str| {
             let text = text.trim();
             let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| text.parse().ok()).flatten().ok_or_else(wrong)
+            digits
+                .then(|| text.parse().ok())
+                .flatten()
+                .ok_or_else(wrong)
         };
         let count = number(count)?;
         let burst = match burst {

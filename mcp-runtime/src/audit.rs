@@ -212,7 +212,12 @@ pub(crate) struct Audited {
 }
 
 impl Audited {
-    pub(crate) fn new(log: &AuditLog, kind: &'static str, policy: &Policy, read_only: bool) -> Self {
+    pub(crate) fn new(
+        log: &AuditLog,
+        kind: &'static str,
+        policy: &Policy,
+        read_only: bool,
+    ) -> Self {
         Self {
             log: log.clone(),
             kind,

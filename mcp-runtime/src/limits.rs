@@ -106,10 +106,14 @@ impl Limits {
             requests: room(self.requests),
             anonymous: room(self.anonymous.or(self.requests)),
             failures: room(self.failed_authentications),
-            writes: self.writes.map(Buckets::new).transpose().unwrap_or_else(|problem| {
-                problems.push(format!("limits: {problem}"));
-                None
-            }),
+            writes: self
+                .writes
+                .map(Buckets::new)
+                .transpose()
+                .unwrap_or_else(|problem| {
+                    problems.push(format!("limits: {problem}"));
+                    None
+                }),
             concurrent: self.concurrent.map(InFlight::new),
         };
         if self.concurrent == Some(0) {
@@ -134,11 +138,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Counts a request of this caller.
-    pub(crate) fn request(
-        &self,
-        caller: &Caller,
-        address: Option<IpAddr>,
-    ) -> Result<(), TooMany> {
+    pub(crate) fn request(&self, caller: &Caller, address: Option<IpAddr>) -> Result<(), TooMany> {
         let room = if caller.is_anonymous() {
             &self.anonymous
         } else {
@@ -225,9 +225,8 @@ impl Gate {
         if share.concurrency == Some(0) {
             return Err("its concurrency is zero: no call could run".to_owned());
         }
-        let shared = shared.filter(|shared| {
-            shared.concurrent.is_some() || (writes && shared.writes.is_some())
-        });
+        let shared = shared
+            .filter(|shared| shared.concurrent.is_some() || (writes && shared.writes.is_some()));
         if shared.is_none() && share == Share::default() {
             return Ok(None);
         }
@@ -243,7 +242,11 @@ impl Gate {
     }
 
     /// Lets a call in for as long as the slot lives.
-    pub(crate) fn admit(&self, caller: &Caller, address: Option<IpAddr>) -> Result<Slot<'_>, Refusal> {
+    pub(crate) fn admit(
+        &self,
+        caller: &Caller,
+        address: Option<IpAddr>,
+    ) -> Result<Slot<'_>, Refusal> {
         let key = Key::of(caller, address);
         let mut slot = Slot {
             running: None,

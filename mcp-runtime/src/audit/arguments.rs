@@ -28,9 +28,7 @@ impl Redaction {
         let all = || properties.into_iter().flatten();
         Self {
             secret: all()
-                .filter(|(_, schema)| {
-                    has_secret(schema) || (definitions && has_reference(schema))
-                })
+                .filter(|(_, schema)| has_secret(schema) || (definitions && has_reference(schema)))
                 .map(|(name, _)| name.clone())
                 .collect(),
             known: all().map(|(name, _)| name.clone()).collect(),
@@ -81,7 +79,9 @@ pub(crate) fn has_secret(schema: &Value) -> bool {
 fn has_reference(schema: &Value) -> bool {
     match schema {
         Value::Object(object) => {
-            ["$ref", "$dynamicRef"].iter().any(|r| object.contains_key(*r))
+            ["$ref", "$dynamicRef"]
+                .iter()
+                .any(|r| object.contains_key(*r))
                 || object.values().any(has_reference)
         }
         Value::Array(items) => items.iter().any(has_reference),
@@ -212,14 +212,17 @@ mod tests {
 
     #[test]
     fn what_is_secret_or_may_be_is_blank() {
-        let text = r#"{"name":"ada","password":"p","login":{"pin":"1"},"tree":{"key":"k"},"pasword":"p"}"#;
+        let text =
+            r#"{"name":"ada","password":"p","login":{"pin":"1"},"tree":{"key":"k"},"pasword":"p"}"#;
         let shown = with(text, |arguments| redaction().show(arguments));
         assert_eq!(
             shown,
             json!({ "name": "ada", "password": "***", "login": "***", "tree": "***", "pasword": "***" })
         );
         let open = Redaction::of(&json!({ "properties": { "name": {} } }));
-        let shown = with(r#"{"name":"ada","more":1}"#, |arguments| open.show(arguments));
+        let shown = with(r#"{"name":"ada","more":1}"#, |arguments| {
+            open.show(arguments)
+        });
         assert_eq!(shown, json!({ "name": "ada", "more": 1 }));
     }
 

@@ -103,7 +103,9 @@ const HASH: &str = ",\"hash\":\"";
 pub(crate) fn unseal(line: &str) -> Option<(&str, &str)> {
     let rest = line.strip_suffix("\"}")?;
     let (body, hash) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
-    let is_hash = hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_hash = hash
+        .bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     is_hash.then_some((body.strip_suffix(HASH)?, hash))
 }
 
@@ -151,7 +153,14 @@ mod tests {
         let hash = "ab".repeat(32);
         let line = format!("{{\"a\":1,\"hash\":\"{hash}\"}}");
         assert_eq!(unseal(&line), Some(("{\"a\":1", &*hash)));
-        for line in ["", "{}", "\"}", "é\"}", &line[1..60], &line.replace("ab", "AB")] {
+        for line in [
+            "",
+            "{}",
+            "\"}",
+            "é\"}",
+            &line[1..60],
+            &line.replace("ab", "AB"),
+        ] {
             assert_eq!(unseal(line), None, "{line}");
         }
     }

@@ -147,7 +147,11 @@ async fn connect(url: &str, create: bool) -> Result<AnyPool, AuditError> {
         .acquire_timeout(PATIENCE)
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                if local { configure(connection).await } else { Ok(()) }
+                if local {
+                    configure(connection).await
+                } else {
+                    Ok(())
+                }
             })
         })
         .connect_lazy_with(options))

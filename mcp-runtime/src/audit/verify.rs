@@ -70,7 +70,9 @@ pub(super) fn lines(path: &Path) -> Result<Verified, Broken> {
             return Ok(chain.whole());
         }
         let row = chain.records + 1;
-        let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+        let text = line
+            .strip_suffix(b"\n")
+            .and_then(|line| std::str::from_utf8(line).ok());
         chain.next(row, text.unwrap_or_default())?;
     }
 }

@@ -113,7 +113,11 @@ fn address(text: &str) -> Option<IpAddr> {
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let plain: Option<IpAddr> = text.parse().ok().or_else(bracketed);
     plain
-        .or_else(|| text.parse().ok().map(|with_port: SocketAddr| with_port.ip()))
+        .or_else(|| {
+            text.parse()
+                .ok()
+                .map(|with_port: SocketAddr| with_port.ip())
+        })
         .map(|address| address.to_canonical())
 }
 
@@ -141,7 +145,11 @@ impl Network {
                  Name the addresses of your proxies"
             ));
         }
-        let length = if address.is_ipv4() { 96 + length } else { length };
+        let length = if address.is_ipv4() {
+            96 + length
+        } else {
+            length
+        };
         Ok(Self {
             bits: bits(address),
             length,
@@ -223,19 +231,36 @@ mod tests {
             assert_eq!(forwarded(value), expected, "{value}");
         }
         let both = |one, other| {
-            client("10.1.1.1", &[("forwarded", one), ("x-forwarded-for", other)])
+            client(
+                "10.1.1.1",
+                &[("forwarded", one), ("x-forwarded-for", other)],
+            )
         };
         assert_eq!(both("for=1.2.3.4", "1.2.3.4"), "1.2.3.4");
         assert_eq!(both("for=9.9.9.9", "1.2.3.4"), "10.1.1.1");
-        let lines = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", "1.2.3.4")];
+        let lines = [
+            ("x-forwarded-for", "9.9.9.9"),
+            ("x-forwarded-for", "1.2.3.4"),
+        ];
         assert_eq!(client("10.1.1.1", &lines), "1.2.3.4");
-        assert_eq!(client("8.8.8.8", &[("x-forwarded-for", "1.2.3.4")]), "8.8.8.8");
+        assert_eq!(
+            client("8.8.8.8", &[("x-forwarded-for", "1.2.3.4")]),
+            "8.8.8.8"
+        );
     }
 
     #[test]
     fn hi_04_nobody_trusts_everybody() {
         let mut proxies = Proxies::default();
-        for text in ["0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0.0/-1", "proxy", "10.0.0.0/", ""] {
+        for text in [
+            "0.0.0.0/0",
+            "::/0",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "proxy",
+            "10.0.0.0/",
+            "",
+        ] {
             assert!(proxies.trust(text).is_err(), "{text}");
         }
         for text in ["10.0.0.0/8", "::1", "2001:db8::/32", "127.0.0.1/32"] {

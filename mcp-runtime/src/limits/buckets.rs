@@ -49,9 +49,7 @@ pub(crate) fn network(address: Option<IpAddr>) -> [u8; 16] {
     match address.map(|address| address.to_canonical()) {
         None => [0; 16],
         Some(IpAddr::V4(address)) => address.to_ipv6_mapped().octets(),
-        Some(IpAddr::V6(address)) => {
-            Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).octets()
-        }
+        Some(IpAddr::V6(address)) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).octets(),
     }
 }
 
@@ -248,20 +246,26 @@ mod tests {
         }
         let most = MAX_KEYS + usize::try_from(SHARED).unwrap() * SHELVES;
         assert!(room.limiter.len() <= most, "{} keys", room.limiter.len());
-        assert!(room.limiter.len() >= MAX_KEYS / 2, "most keys have a bucket");
+        assert!(
+            room.limiter.len() >= MAX_KEYS / 2,
+            "most keys have a bucket"
+        );
         // A key that came too late is limited, too.
         let late = (0..10).filter(|_| room.take(key(199_999)).is_ok()).count();
         assert!(late <= 2, "{late} of 10 were let in");
-        let capacity = |room: &Room| -> usize {
-            room.shelves.each().map(|shelf| shelf.capacity()).sum()
-        };
+        let capacity =
+            |room: &Room| -> usize { room.shelves.each().map(|shelf| shelf.capacity()).sum() };
         let before = capacity(&room);
         // 24 bytes of key and state, one of the table, and a table is at most half empty.
         assert!(before * 2 * 25 <= 32 << 20, "room for {before} keys");
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(room.take(key(0)), Ok(()));
         assert!(room.limiter.len() <= 2, "{} keys", room.limiter.len());
-        assert!(capacity(&room) * 100 < before, "{} of {before}", capacity(&room));
+        assert!(
+            capacity(&room) * 100 < before,
+            "{} of {before}",
+            capacity(&room)
+        );
     }
 
     #[test]

@@ -132,15 +132,34 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes_and_nothing_else() {
-        for text in ["10/min", "10/min, burst 2", "1/s", "3/hour", "5/day, burst 50"] {
+        for text in [
+            "10/min",
+            "10/min, burst 2",
+            "1/s",
+            "3/hour",
+            "5/day, burst 50",
+        ] {
             let rate: Rate = text.parse().unwrap();
             assert_eq!(rate.to_string(), text);
         }
         assert_eq!("7/sec".parse(), Ok(Rate::new(7, Duration::from_secs(1))));
         for text in [
-            "", "10", "10/", "/min", "10/minute", "-1/min", "+1/min", "1.5/s", "0/min",
-            "10/min, burst 0", "10/min, 2", "10/min burst 2", "10/min, burst",
-            "99999999999/min", "1/day, burst 4294967295", "4294967295/s, burst 1, burst 2",
+            "",
+            "10",
+            "10/",
+            "/min",
+            "10/minute",
+            "-1/min",
+            "+1/min",
+            "1.5/s",
+            "0/min",
+            "10/min, burst 0",
+            "10/min, 2",
+            "10/min burst 2",
+            "10/min, burst",
+            "99999999999/min",
+            "1/day, burst 4294967295",
+            "4294967295/s, burst 1, burst 2",
         ] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }

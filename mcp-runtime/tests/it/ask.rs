@@ -101,7 +101,9 @@ impl Ask {
     }
 
     pub(crate) async fn send(&self, server: &TestServer) -> TestReply {
-        server.send(self.http().body(self.body.clone()).unwrap()).await
+        server
+            .send(self.http().body(self.body.clone()).unwrap())
+            .await
     }
 
     /// The request of somebody whom a middleware knows.

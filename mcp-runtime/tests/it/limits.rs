@@ -271,7 +271,9 @@ async fn rl_05_a_new_token_is_no_new_caller() {
     let with = async |token: &str| {
         let ask = call(MODERN, "known", json!({}));
         let authorization = format!("Bearer {token}");
-        ask.header("authorization", &authorization).send(&server).await
+        ask.header("authorization", &authorization)
+            .send(&server)
+            .await
     };
     let mut well = 0;
     for n in 0..15 {
@@ -279,17 +281,17 @@ async fn rl_05_a_new_token_is_no_new_caller() {
         well += usize::from(reply.status == 200);
     }
     assert_eq!(well, 10);
-    assert_eq!(with("token-of-ada-at-acme").await.status, 200, "another tenant");
+    assert_eq!(
+        with("token-of-ada-at-acme").await.status,
+        200,
+        "another tenant"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn rl_06_all_sessions_of_a_caller_share_and_are_told_by_a_tool_error() {
-    let server = TestServer::new(
-        builder()
-            .limits(usual())
-            .sessions(SessionMode::Stateful),
-    )
-    .unwrap();
+    let server =
+        TestServer::new(builder().limits(usual()).sessions(SessionMode::Stateful)).unwrap();
     let mut sessions = Vec::new();
     for _ in 0..20 {
         let hello = json!({ "protocolVersion": LEGACY[3], "capabilities": {} });
@@ -333,22 +335,41 @@ async fn as_ada(server: &TestServer, ask: &Ask) -> TestReply {
 async fn rl_07_one_who_asks_too_much_hurts_nobody_else() {
     let server = server(usual());
     let reader = server.as_user("reader");
-    assert_eq!(let_in(20, async || reader.call("echo", say()).await).await, 10);
+    assert_eq!(
+        let_in(20, async || reader.call("echo", say()).await).await,
+        10
+    );
     let admin = server.as_user("admin");
-    assert_eq!(let_in(10, async || admin.call("echo", say()).await).await, 10);
+    assert_eq!(
+        let_in(10, async || admin.call("echo", say()).await).await,
+        10
+    );
     let nobody = server.anonymous();
-    assert_eq!(let_in(11, async || nobody.call("echo", say()).await).await, 10);
+    assert_eq!(
+        let_in(11, async || nobody.call("echo", say()).await).await,
+        10
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn rl_01_writes_have_a_bucket_of_their_own_and_a_tool_may_have_one() {
-    let server = server(usual().requests(rate("600/min")).writes(rate("10/min, burst 2")));
+    let server = server(
+        usual()
+            .requests(rate("600/min"))
+            .writes(rate("10/min, burst 2")),
+    );
     let ada = server.as_user("ada");
     assert_eq!(let_in(5, async || ada.call("note", say()).await).await, 2);
     assert_eq!(let_in(5, async || ada.call("echo", say()).await).await, 5);
-    assert_eq!(let_in(5, async || ada.call("rare", json!({})).await).await, 2);
+    assert_eq!(
+        let_in(5, async || ada.call("rare", json!({})).await).await,
+        2
+    );
     let bob = server.as_user("bob");
-    assert_eq!(let_in(5, async || bob.call("rare", json!({})).await).await, 2);
+    assert_eq!(
+        let_in(5, async || bob.call("rare", json!({})).await).await,
+        2
+    );
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_eq!(let_in(5, async || ada.call("note", say()).await).await, 1);
     // Who may not call, or what is wrong with the arguments, is not the matter of a limit.
@@ -362,7 +383,10 @@ async fn rl_01_writes_have_a_bucket_of_their_own_and_a_tool_may_have_one() {
 async fn a_rate_of_a_tool_needs_no_limits_of_the_server() {
     let server = server(Limits::none());
     let ada = server.as_user("ada");
-    assert_eq!(let_in(5, async || ada.call("rare", json!({})).await).await, 2);
+    assert_eq!(
+        let_in(5, async || ada.call("rare", json!({})).await).await,
+        2
+    );
     assert_eq!(let_in(30, async || ada.call("echo", say()).await).await, 30);
 }
 
@@ -371,7 +395,9 @@ fn gated(limits: Limits) -> (Arc<Gate>, TestServer) {
         entered: Semaphore::new(0),
         open: Semaphore::new(0),
     });
-    let state = State { gate: Arc::clone(&gate) };
+    let state = State {
+        gate: Arc::clone(&gate),
+    };
     let server = Server::with_state(state, tools![wait, narrow]).limits(limits);
     (gate, TestServer::new(server).unwrap())
 }
@@ -402,7 +428,11 @@ async fn rl_10_eight_of_twenty_run_and_others_do_not_notice() {
     let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((count(200), count(429)), (8, 12));
     assert_eq!(within(bob).await.unwrap(), 200);
-    assert_eq!(ada.call("wait", json!({})).await.status, 200, "places are free again");
+    assert_eq!(
+        ada.call("wait", json!({})).await.status,
+        200,
+        "places are free again"
+    );
 }
 
 #[tokio::test]
@@ -485,7 +515,10 @@ async fn rl_06_on_a_pipe_a_limit_is_a_tool_error() {
         let params = json!({ "name": "echo", "arguments": say() });
         let message =
             json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
-        input.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        input
+            .write_all(format!("{message}\n").as_bytes())
+            .await
+            .unwrap();
         let line = output.next_line().await.unwrap().unwrap();
         let reply: Value = serde_json::from_str(&line).unwrap();
         codes.push(reply["result"]["structuredContent"]["code"].clone());
@@ -507,13 +540,31 @@ fn hi_04_limits_that_make_no_sense_do_not_start() {
     let service = |server: Server| server.build().map(|_| ());
     for (refused, said) in [
         (tools(dynamic(Rate::new(0, minute), 1)), "lets nobody in"),
-        (tools(dynamic(Rate::new(1, minute), 0)), "concurrency is zero"),
-        (tools(dynamic(Rate::new(1, minute).burst(u32::MAX), 1)), "more than a year"),
-        (service(builder().limits(Limits::none().concurrent(0))), "no call may run"),
-        (service(builder().limits(Limits::none().writes(Rate::new(0, minute)))), "lets nobody in"),
-        (service(builder().trusted_proxies(["0.0.0.0/0"])), "everybody"),
+        (
+            tools(dynamic(Rate::new(1, minute), 0)),
+            "concurrency is zero",
+        ),
+        (
+            tools(dynamic(Rate::new(1, minute).burst(u32::MAX), 1)),
+            "more than a year",
+        ),
+        (
+            service(builder().limits(Limits::none().concurrent(0))),
+            "no call may run",
+        ),
+        (
+            service(builder().limits(Limits::none().writes(Rate::new(0, minute)))),
+            "lets nobody in",
+        ),
+        (
+            service(builder().trusted_proxies(["0.0.0.0/0"])),
+            "everybody",
+        ),
         (service(builder().trusted_proxies(["::/0"])), "everybody"),
-        (service(builder().trusted_proxies(["proxy.example.com"])), "10.0.0.0/8"),
+        (
+            service(builder().trusted_proxies(["proxy.example.com"])),
+            "10.0.0.0/8",
+        ),
     ] {
         let problem = refused.unwrap_err().to_string();
         assert!(problem.contains(said), "{problem}");

@@ -57,7 +57,11 @@ impl Verify {
 /// cut off at the end.
 fn told(at: &str, verified: &Verified) -> String {
     let mut text = format!("{at} is whole: {} records", verified.records);
-    if let Some(follows) = verified.follows.as_ref().filter(|hash| hash.contains(|c| c != '0')) {
+    if let Some(follows) = verified
+        .follows
+        .as_ref()
+        .filter(|hash| hash.contains(|c| c != '0'))
+    {
         text += &format!("\nfollows {follows}");
     }
     if let Some(last) = &verified.last {

@@ -36,7 +36,10 @@ async fn au_06_verify_names_the_row_that_was_changed() {
     assert_eq!(text.lines().count(), 4, "{text}");
     assert!(!text.contains(&token), "the token is in the audit log");
     let row: Value = serde_json::from_str(text.lines().next().expect("a row")).expect("JSON");
-    assert_eq!((&row["tool"], &row["outcome"]), (&json!(TOOL), &json!("ok")));
+    assert_eq!(
+        (&row["tool"], &row["outcome"]),
+        (&json!(TOOL), &json!("ok"))
+    );
     assert_eq!(row["address"], "127.0.0.1");
 
     let whole = place.run(&["audit", "verify"]);
@@ -65,17 +68,32 @@ async fn au_06_a_database_is_verified_by_its_url() {
     }
     server.kill();
     assert!(!place.data().join("audit.jsonl").exists());
-    for arguments in [&["audit", "verify"][..], &["audit", "verify", "sqlite:audit.db"]] {
+    for arguments in [
+        &["audit", "verify"][..],
+        &["audit", "verify", "sqlite:audit.db"],
+    ] {
         let whole = place.run(arguments);
-        assert!(whole.status.success() && said(&whole).contains("2 records"), "{}", said(&whole));
+        assert!(
+            whole.status.success() && said(&whole).contains("2 records"),
+            "{}",
+            said(&whole)
+        );
     }
 }
 
 #[tokio::test]
 async fn rl_01_07_the_limits_are_on_unless_switched_off() {
-    let place = ["REQUESTS", "WRITES", "CONCURRENT", "ANONYMOUS", "FAILED_AUTHENTICATIONS"]
-        .iter()
-        .fold(Place::new(), |place, key| place.without(&format!("MCP_LIMITS__{key}")));
+    let place = [
+        "REQUESTS",
+        "WRITES",
+        "CONCURRENT",
+        "ANONYMOUS",
+        "FAILED_AUTHENTICATIONS",
+    ]
+    .iter()
+    .fold(Place::new(), |place, key| {
+        place.without(&format!("MCP_LIMITS__{key}"))
+    });
     let reader = place.token(&["--as", "reader"]);
     let admin = place.token(&["--as", "admin"]);
     let server = place.serve(&[]).await;
@@ -92,7 +110,10 @@ async fn rl_01_07_the_limits_are_on_unless_switched_off() {
             other => panic!("{other}: {}", reply.body),
         }
     }
-    assert!(well >= 10 && limited >= 1, "{well} went well, {limited} did not");
+    assert!(
+        well >= 10 && limited >= 1,
+        "{well} went well, {limited} did not"
+    );
     server.call(&admin, TOOL, arguments()).await.structured();
 }
 
@@ -112,7 +133,11 @@ fn hi_04_what_would_be_unsafe_does_not_start() {
         let place = Place::new().without(name).env(name, value);
         let output = place.run(&["serve", "--listen", "127.0.0.1:0"]);
         assert!(!output.status.success(), "{name}={value}");
-        assert!(said(&output).contains(expected), "{name}={value}: {}", said(&output));
+        assert!(
+            said(&output).contains(expected),
+            "{name}={value}: {}",
+            said(&output)
+        );
     }
     let both = Place::new()
         .env("MCP_AUDIT__SQL", "sqlite:a.db")
