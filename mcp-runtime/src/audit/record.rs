@@ -71,6 +71,9 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
+    /// What stands for the hash of the record before the first.
+    pub const GENESIS: &'static str = GENESIS;
+
     /// The record as one line of JSON behind the record with the hash `previous`, and its own hash.
     ///
     /// The hash is SHA-256 over the line as far as `,"hash"`, which has the hash of the record

@@ -79,6 +79,18 @@ fn greeting() -> String {
     "Hello".into()
 }
 
+/// A greeting, once a minute.
+#[mcp_prompt(public, rate = "1/min")]
+fn seldom() -> String {
+    "Hello".into()
+}
+
+/// A page, once a minute.
+#[mcp_resource("pages://{id}", public, rate = "1/min", concurrency = 2)]
+fn any_page(id: u32) -> String {
+    id.to_string()
+}
+
 /// A page.
 #[mcp_resource("pages://one", public)]
 fn page() -> String {
@@ -95,8 +107,8 @@ fn usual() -> Limits {
 
 fn builder() -> Server {
     Server::new(tools![echo, note, known, hidden, rare])
-        .prompts(prompts![greeting])
-        .resources(resources![page])
+        .prompts(prompts![greeting, seldom])
+        .resources(resources![page, any_page])
 }
 
 fn server(limits: Limits) -> TestServer {
@@ -388,6 +400,22 @@ async fn a_rate_of_a_tool_needs_no_limits_of_the_server() {
         2
     );
     assert_eq!(let_in(30, async || ada.call("echo", say()).await).await, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resources_and_prompts_may_have_a_rate_too() {
+    let server = server(Limits::none());
+    let ada = server.as_user("ada");
+    let get = async || ada.request("prompts/get", json!({ "name": "seldom" })).await;
+    assert_eq!(let_in(3, get).await, 1);
+    let mut uris = ["pages://1", "pages://2", "pages://1"].iter().cycle();
+    let mut well = 0;
+    for _ in 0..3 {
+        let uri = uris.next().unwrap();
+        let reply = ada.request("resources/read", json!({ "uri": uri })).await;
+        well += usize::from(reply.status == 200);
+    }
+    assert_eq!(well, 1, "all URIs of a template together");
 }
 
 fn gated(limits: Limits) -> (Arc<Gate>, TestServer) {
