@@ -406,7 +406,10 @@ async fn a_rate_of_a_tool_needs_no_limits_of_the_server() {
 async fn resources_and_prompts_may_have_a_rate_too() {
     let server = server(Limits::none());
     let ada = server.as_user("ada");
-    let get = async || ada.request("prompts/get", json!({ "name": "seldom" })).await;
+    let get = async || {
+        ada.request("prompts/get", json!({ "name": "seldom" }))
+            .await
+    };
     assert_eq!(let_in(3, get).await, 1);
     let mut uris = ["pages://1", "pages://2", "pages://1"].iter().cycle();
     let mut well = 0;
