@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use serde_json::Value;
@@ -57,7 +57,8 @@ const MAX_LINE: u64 = 1 << 20;
 
 pub(super) fn lines(path: &Path) -> Result<Verified, Broken> {
     let file = File::open(path).map_err(Broken::unreadable)?;
-    let mut reader = BufReader::new(file);
+    let end = end(&file).map_err(Broken::unreadable)?;
+    let mut reader = BufReader::new(file.take(end));
     let mut chain = Chain::default();
     let mut line = Vec::new();
     loop {
@@ -75,6 +76,14 @@ pub(super) fn lines(path: &Path) -> Result<Verified, Broken> {
             .and_then(|line| std::str::from_utf8(line).ok());
         chain.next(row, text.unwrap_or_default())?;
     }
+}
+
+/// How long the file is while nobody is in the middle of a line. Writers wait for no more than that.
+fn end(file: &File) -> io::Result<u64> {
+    file.lock_shared()?;
+    let end = file.metadata()?.len();
+    file.unlock()?;
+    Ok(end)
 }
 
 /// A chain as far as it was read.

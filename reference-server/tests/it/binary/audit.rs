@@ -145,3 +145,38 @@ fn hi_04_what_would_be_unsafe_does_not_start() {
     let output = both.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(!output.status.success() && said(&output).contains("one place"));
 }
+
+#[tokio::test]
+async fn au_03_10_11_secrets_of_the_program_are_nowhere() {
+    let place = Place::new()
+        .env("MCP_BACKEND__SERVICE_TOKEN", "CNRY-SERVICE-0123456789")
+        .env(
+            "MCP_PLATFORM__CONFIRM_KEYS",
+            "CNRY-KEY-0123456789-0123456789-0123456789",
+        )
+        .env("MCP_LOG__FILTER", "trace");
+    let token = place.token(&["--as", "admin"]);
+    let server = place.serve(&[]).await;
+    server.call(&token, TOOL, arguments()).await.structured();
+    let guess = server
+        .call("CNRY-GUESS-0123456789", TOOL, arguments())
+        .await;
+    assert_eq!(guess.status, 401);
+    let health = server.request(reqwest::Method::GET, "/api/v1/health");
+    let health = super::program::Reply::of(health).await.body;
+    assert_eq!(health["status"], "ok");
+    assert_eq!(health.as_object().expect("an object").len(), 3, "{health}");
+    let audit = std::fs::read_to_string(place.data().join("audit.jsonl")).expect("a log");
+    let log = server.log();
+    assert!(log.contains("serving") && audit.contains(TOOL));
+    for (what, text) in [
+        ("log", log),
+        ("audit", audit),
+        ("answer", format!("{health} {}", guess.body)),
+        ("command line", server.command_line()),
+    ] {
+        for canary in ["CNRY", "Q05SWS", &token] {
+            assert!(!text.contains(canary), "{canary} in the {what}");
+        }
+    }
+}

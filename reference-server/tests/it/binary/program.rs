@@ -180,6 +180,12 @@ impl Running {
         self.log.lock().expect("unpoisoned").clone()
     }
 
+    /// What everybody on the machine sees of the program.
+    pub(super) fn command_line(&self) -> String {
+        let bytes = std::fs::read(format!("/proc/{}/cmdline", self.child.id()));
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    }
+
     /// `kill -9`
     pub(super) fn kill(&mut self) {
         self.child.kill().expect("killed");
