@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
 /// A value that never shows itself: not in `Debug` or `Display`, not in logs, not in the audit log.
-/// As the type of an input, or anywhere inside of one, it makes that input secret, as
-/// `#[arg(secret)]` does, and its schema says `writeOnly`.
+/// As the type of an input it makes that input secret, as
+/// `#[arg(secret)]` does, and inside of one its member; its schema says `writeOnly`.
 ///
 /// ```
 /// use mcp_runtime::Secret;

@@ -13,64 +13,124 @@ const BLANK: &str = "***";
 const MAX_TEXT: usize = 256;
 const MAX_TOTAL: usize = 8 << 10;
 
-/// Which arguments are not to be seen.
-pub(crate) struct Redaction {
-    secret: Vec<String>,
-    known: Vec<String>,
+/// What of a value is not to be seen.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Redaction {
+    Nothing,
+    All,
+    Members {
+        known: Vec<(String, Redaction)>,
+        /// Of members that are not known.
+        rest: Box<Redaction>,
+    },
+    Items(Box<Redaction>),
 }
 
 impl Redaction {
-    /// Reads it off the schema: an argument with something write-only anywhere inside is hidden as
-    /// a whole.
+    /// Reads it off the schema of the arguments: what is write-only is not to be seen.
     pub(crate) fn of(schema: &Value) -> Self {
-        let definitions = schema.get("$defs").is_some_and(has_secret);
-        let properties = schema.get("properties").and_then(Value::as_object);
-        let all = || properties.into_iter().flatten();
-        Self {
-            secret: all()
-                .filter(|(_, schema)| has_secret(schema) || (definitions && has_reference(schema)))
-                .map(|(name, _)| name.clone())
-                .collect(),
-            known: all().map(|(name, _)| name.clone()).collect(),
+        Self::within(schema, schema.get("$defs").is_some_and(has_secret))
+    }
+
+    /// `in_definitions` says whether a reference may lead to a secret. Where a schema is not plainly
+    /// an object or a list, all of a value is hidden.
+    fn within(schema: &Value, in_definitions: bool) -> Self {
+        let suspect =
+            |schema: &Value| has_secret(schema) || (in_definitions && has_reference(schema));
+        let (true, Some(object)) = (suspect(schema), schema.as_object()) else {
+            return Self::Nothing;
+        };
+        if is_secret(schema) {
+            return Self::All;
+        }
+        let only = |allowed: &[&str]| {
+            object
+                .iter()
+                .all(|(name, value)| allowed.contains(&name.as_str()) || !suspect(value))
+        };
+        let within = |schema: &Value| Self::within(schema, in_definitions);
+        let properties = object.get("properties").and_then(Value::as_object);
+        let more = object
+            .get("additionalProperties")
+            .filter(|more| more.is_object());
+        if (properties.is_some() || more.is_some())
+            && only(&["$defs", "properties", "additionalProperties"])
+        {
+            return Self::Members {
+                known: properties
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, schema)| (name.clone(), within(schema)))
+                    .collect(),
+                // Beside secrets, what nobody declared may be the misspelt name of one.
+                rest: Box::new(match more {
+                    Some(more) if properties.is_none() => within(more),
+                    _ => Self::All,
+                }),
+            };
+        }
+        match object.get("items") {
+            Some(items) if only(&["items"]) => Self::Items(Box::new(within(items))),
+            _ => Self::All,
         }
     }
 
     /// Of arguments that nobody declared: any may be a secret.
     pub(crate) fn nothing_known() -> Self {
-        Self {
-            secret: vec![String::new()],
+        Self::Members {
             known: Vec::new(),
+            rest: Box::new(Self::All),
         }
     }
 
-    /// Where there are secrets, what nobody declared is one, too: it may be the misspelt name of
-    /// one.
-    fn hides(&self, name: &str) -> bool {
-        let among = |names: &[String]| names.iter().any(|known| known == name);
-        !self.secret.is_empty() && (among(&self.secret) || !among(&self.known))
+    fn member(&self, name: &str) -> &Self {
+        match self {
+            Self::Members { known, rest } => known
+                .iter()
+                .find(|(known, _)| known == name)
+                .map_or(rest, |(_, of)| of),
+            Self::Nothing => &Self::Nothing,
+            Self::All | Self::Items(_) => &Self::All,
+        }
+    }
+
+    fn item(&self) -> &Self {
+        match self {
+            Self::Items(items) => items,
+            Self::Nothing => &Self::Nothing,
+            Self::All | Self::Members { .. } => &Self::All,
+        }
+    }
+
+    /// Whether a text, a number or a truth value is hidden. Where something else was expected, it
+    /// may be a secret that slipped.
+    fn hides_plain(&self) -> bool {
+        *self != Self::Nothing
     }
 
     /// The digest of arguments, whatever the order of their members. A secret is not part of it:
     /// whoever has the log could guess short ones.
     pub(crate) fn digest(&self, arguments: &Object<'_>) -> String {
         let mut text = Vec::with_capacity(256);
-        members(arguments, &mut text, &|name| self.hides(name));
+        members(arguments, self, &mut text);
         sha256_hex(text)
     }
 
     /// The arguments for people to read: without secrets, and not too much of them.
     pub(crate) fn show(&self, arguments: &Object<'_>) -> Value {
         let mut left = MAX_TOTAL;
-        object(arguments, &mut left, &|name| self.hides(name))
+        object(arguments, self, &mut left)
     }
+}
+
+fn is_secret(schema: &Value) -> bool {
+    schema.get("writeOnly") == Some(&Value::Bool(true))
 }
 
 /// Whether something in a schema is not to be seen.
 pub(crate) fn has_secret(schema: &Value) -> bool {
     match schema {
-        Value::Object(object) => {
-            object.get("writeOnly") == Some(&Value::Bool(true)) || object.values().any(has_secret)
-        }
+        Value::Object(object) => is_secret(schema) || object.values().any(has_secret),
         Value::Array(items) => items.iter().any(has_secret),
         _ => false,
     }
@@ -90,30 +150,32 @@ fn has_reference(schema: &Value) -> bool {
 }
 
 /// Writes JSON in the one form that a value has: sorted members, no blanks.
-fn canonical(node: &Node<'_>, text: &mut Vec<u8>) {
+fn canonical(node: &Node<'_>, hidden: &Redaction, text: &mut Vec<u8>) {
     match node {
         Node::Null => text.extend_from_slice(b"null"),
-        Node::Bool(value) => text.extend_from_slice(if *value { b"true" } else { b"false" }),
-        Node::Number(number) => {
-            // Writing to a `Vec` cannot fail.
-            let _ = write!(text, "{number}");
-        }
-        Node::String(value) => string(value, text),
+        _ if *hidden == Redaction::All => string(BLANK, text),
         Node::Array(items) => {
             text.push(b'[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
                     text.push(b',');
                 }
-                canonical(item, text);
+                canonical(item, hidden.item(), text);
             }
             text.push(b']');
         }
-        Node::Object(object) => members(object, text, &|_| false),
+        Node::Object(object) => members(object, hidden, text),
+        _ if hidden.hides_plain() => string(BLANK, text),
+        Node::Bool(value) => text.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Node::Number(number) => {
+            // Writing to a `Vec` cannot fail.
+            let _ = write!(text, "{number}");
+        }
+        Node::String(value) => string(value, text),
     }
 }
 
-fn members(object: &Object<'_>, text: &mut Vec<u8>, hidden: &dyn Fn(&str) -> bool) {
+fn members(object: &Object<'_>, hidden: &Redaction, text: &mut Vec<u8>) {
     let mut members: Vec<_> = object.0.iter().collect();
     members.sort_by(|(one, _), (other, _)| one.cmp(other));
     text.push(b'{');
@@ -123,11 +185,7 @@ fn members(object: &Object<'_>, text: &mut Vec<u8>, hidden: &dyn Fn(&str) -> boo
         }
         string(name, text);
         text.push(b':');
-        if hidden(name) {
-            string(BLANK, text);
-        } else {
-            canonical(value, text);
-        }
+        canonical(value, hidden.member(name), text);
     }
     text.push(b'}');
 }
@@ -136,38 +194,36 @@ fn string(value: &str, text: &mut Vec<u8>) {
     serde_json::to_writer(text, value).expect("a text serializes, and a Vec takes it");
 }
 
-fn shown(node: &Node<'_>, left: &mut usize) -> Value {
+fn shown(node: &Node<'_>, hidden: &Redaction, left: &mut usize) -> Value {
     if *left == 0 {
         return Value::String("…".into());
     }
     *left = left.saturating_sub(8);
     match node {
         Node::Null => Value::Null,
-        Node::Bool(value) => Value::Bool(*value),
-        Node::Number(number) => Value::Number(number.clone()),
-        Node::String(value) => Value::String(short(value, left)),
+        _ if *hidden == Redaction::All => Value::String(BLANK.into()),
         Node::Array(items) => {
             let mut all = Vec::new();
             for item in items {
-                all.push(shown(item, left));
+                all.push(shown(item, hidden.item(), left));
                 if *left == 0 {
                     break;
                 }
             }
             Value::Array(all)
         }
-        Node::Object(members) => object(members, left, &|_| false),
+        Node::Object(members) => object(members, hidden, left),
+        _ if hidden.hides_plain() => Value::String(BLANK.into()),
+        Node::Bool(value) => Value::Bool(*value),
+        Node::Number(number) => Value::Number(number.clone()),
+        Node::String(value) => Value::String(short(value, left)),
     }
 }
 
-fn object(members: &Object<'_>, left: &mut usize, hidden: &dyn Fn(&str) -> bool) -> Value {
+fn object(members: &Object<'_>, hidden: &Redaction, left: &mut usize) -> Value {
     let mut all = Map::new();
     for (name, value) in &members.0 {
-        let value = if hidden(name) {
-            Value::String(BLANK.into())
-        } else {
-            shown(value, left)
-        };
+        let value = shown(value, hidden.member(name), left);
         all.insert(short(name, left), value);
         if *left == 0 {
             break;
@@ -198,7 +254,12 @@ mod tests {
             "properties": {
                 "name": { "type": "string" },
                 "password": { "type": "string", "writeOnly": true },
-                "login": { "properties": { "pin": { "type": "string", "writeOnly": true } } },
+                "login": { "properties": {
+                    "user": { "type": "string" },
+                    "pin": { "type": "string", "writeOnly": true },
+                } },
+                "keys": { "items": { "additionalProperties": { "writeOnly": true } } },
+                "either": { "anyOf": [{ "type": "string" }, { "writeOnly": true }] },
                 "tree": { "$ref": "#/$defs/tree" },
             },
             "$defs": { "tree": { "properties": { "key": { "writeOnly": true } } } },
@@ -212,13 +273,30 @@ mod tests {
 
     #[test]
     fn what_is_secret_or_may_be_is_blank() {
-        let text =
-            r#"{"name":"ada","password":"p","login":{"pin":"1"},"tree":{"key":"k"},"pasword":"p"}"#;
-        let shown = with(text, |arguments| redaction().show(arguments));
-        assert_eq!(
-            shown,
-            json!({ "name": "ada", "password": "***", "login": "***", "tree": "***", "pasword": "***" })
-        );
+        for (text, expected) in [
+            (
+                r#"{"name":"ada","password":"p","login":{"pin":"1","user":"ada","pni":"1"},"tree":{"key":"k"},"pasword":"p"}"#,
+                json!({
+                    "name": "ada", "password": "***", "tree": "***", "pasword": "***",
+                    "login": { "pin": "***", "user": "ada", "pni": "***" },
+                }),
+            ),
+            // Of the wrong kind: the secret slipped.
+            (
+                r#"{"login":"1","keys":"k","password":["p"],"either":"e","tree":null}"#,
+                json!({ "login": "***", "keys": "***", "password": "***", "either": "***", "tree": null }),
+            ),
+            (
+                r#"{"login":["1",{"user":"1"}],"keys":[{"a":"k"},"k",{"a":{"b":"k"}}]}"#,
+                json!({
+                    "login": ["***", "***"],
+                    "keys": [{ "a": "***" }, "***", { "a": "***" }],
+                }),
+            ),
+        ] {
+            let shown = with(text, |arguments| redaction().show(arguments));
+            assert_eq!(shown, expected);
+        }
         let open = Redaction::of(&json!({ "properties": { "name": {} } }));
         let shown = with(r#"{"name":"ada","more":1}"#, |arguments| {
             open.show(arguments)
