@@ -344,7 +344,7 @@ mod tests {
     fn every_mistake_is_an_error_and_the_function_survives() {
         let glue = glue(
             Kind::Tool,
-            "timeout = \"soon\", rate = 5",
+            "timeout = \"soon\", quota = 5",
             "fn f(#[arg(rnage = 1..)] a: u32, #[arg(len = 1)] b: bool) {}",
         );
         assert_eq!(glue.matches("compile_error!").count(), 5, "{glue}");
