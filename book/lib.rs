@@ -24,6 +24,8 @@ pages! {
     "src/policy.md" => policy,
     "src/authorization.md" => authorization,
     "src/tenants.md" => tenants,
+    "src/limits.md" => limits,
+    "src/audit.md" => audit,
     "src/results.md" => results,
     "src/offers.md" => offers,
     "src/apps.md" => apps,

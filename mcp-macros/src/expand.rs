@@ -231,6 +231,11 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let confirm = offer.confirm.iter();
     let task = offer.task.as_ref().map(|task| task_method(task.when));
     let task = task.iter();
+    let rate = offer.rate.as_ref().map(|rate| {
+        let (count, seconds, burst) = (rate.count, rate.seconds, rate.burst);
+        quote!(.rate(#private::rate(#count, #seconds, #burst)))
+    });
+    let concurrency = offer.concurrency.iter();
     quote! {
         #about {
             #private::#begin
@@ -246,6 +251,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 #(.timeout_ms(#timeout))*
                 #(.confirm(#confirm))*
                 #(.#task())*
+                #rate
+                #(.concurrency(#concurrency))*
                 #complete
         }
     }

@@ -82,6 +82,9 @@ use crate::model::Kind;
 /// * `task`: for a client that knows tasks, a call is answered at once and goes on by itself, for as
 ///   long as `timeout` says, or for an hour; all other clients wait. `task = "required"` refuses
 ///   them, `task = "detach"` leaves it to the function: it becomes a task at `call.detach().await`.
+/// * `rate = "10/min"`, `rate = "10/min, burst 2"`: how often one caller may call; per `s`, `min`,
+///   `hour` or `day`, and as many at once unless a burst says otherwise.
+/// * `concurrency = 4`: how many calls may run at once, of all callers together.
 /// * `blocking`: runs a plain `fn` on a thread where it may block.
 /// * `name = "…"`, `title = "…"`: instead of the name of the function, and for people.
 /// * `icon = "…"`: an `https://` URL or a `data:image/…` URI.
@@ -352,7 +355,7 @@ mod tests {
     fn every_mistake_is_an_error_and_the_function_survives() {
         let glue = glue(
             Kind::Tool,
-            "timeout = \"soon\", rate = 5",
+            "timeout = \"soon\", quota = 5",
             "fn f(#[arg(rnage = 1..)] a: u32, #[arg(len = 1)] b: bool) {}",
         );
         assert_eq!(glue.matches("compile_error!").count(), 5, "{glue}");

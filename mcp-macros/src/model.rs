@@ -51,6 +51,8 @@ pub(crate) struct Offer {
     pub(crate) timeout: Option<Timeout>,
     /// What a person is asked before the body runs.
     pub(crate) confirm: Option<LitStr>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) concurrency: Option<u32>,
     pub(crate) blocking: Option<Ident>,
     pub(crate) task: Option<Task>,
     pub(crate) parameters: Vec<Parameter>,
@@ -94,6 +96,14 @@ pub(crate) enum When {
     Required,
     /// Where the function says so.
     OnDetach,
+}
+
+/// So many in so many seconds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) count: u32,
+    pub(crate) seconds: u64,
+    pub(crate) burst: u32,
 }
 
 /// A parameter with a plain name.
@@ -167,6 +177,8 @@ const EFFECTS: &[Shape] = &[
 
 const HOW: &[Shape] = &[
     ("timeout", "timeout = \"60s\""),
+    ("rate", "rate = \"10/min\""),
+    ("concurrency", "concurrency = 4"),
     ("blocking", "blocking"),
     ("name", "name = \"refund_order\""),
     ("title", "title = \"Refund an order\""),
@@ -298,6 +310,8 @@ impl Offer {
             effects: Vec::new(),
             timeout: None,
             confirm: None,
+            rate: None,
+            concurrency: None,
             blocking: None,
             task: None,
             parameters: parameters
@@ -347,6 +361,10 @@ impl Offer {
                     .and_then(|text| Timeout::new(&text, errors))
             }
             "confirm" => self.confirm = said.text(errors),
+            "rate" => {
+                self.rate = said.text(errors).and_then(|text| Rate::new(&text, errors));
+            }
+            "concurrency" => self.concurrency = said.count(errors),
             "blocking" => self.blocking = said.alone(errors),
             "task" => self.task = said.task(errors),
             "name" => self.name = said.text(errors),
@@ -577,6 +595,61 @@ fn milliseconds(text: &str) -> Result<u64, String> {
     }
 }
 
+impl Rate {
+    fn new(text: &LitStr, errors: &mut Errors) -> Option<Self> {
+        match Self::read(&text.value()) {
+            Ok(rate) => Some(rate),
+            Err(why) => {
+                errors.at(text, why);
+                None
+            }
+        }
+    }
+
+    /// Reads `10/min` or `10/min, burst 2`.
+    fn read(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is not a rate: write it like `10/min` or `10/min, burst 2`");
+        let (rate, burst) = match text.split_once(',') {
+            Some((rate, burst)) => (rate, Some(burst)),
+            None => (text, None),
+        };
+        let (count, unit) = rate.trim().split_once('/').ok_or_else(wrong)?;
+        let seconds = match unit.trim() {
+            "s" | "sec" => 1,
+            "min" => 60,
+            "hour" => 3_600,
+            "day" => 86_400,
+            unit => {
+                return Err(format!(
+                    "`{unit}` is no unit of a rate: write `s`, `min`, `hour` or `day`, as in `10/min`"
+                ));
+            }
+        };
+        let number = |text: &str| {
+            let text = text.trim();
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            digits
+                .then(|| text.parse().ok())
+                .flatten()
+                .ok_or_else(wrong)
+        };
+        let count = number(count)?;
+        let burst = match burst {
+            None => count,
+            Some(burst) => number(burst.trim().strip_prefix("burst ").ok_or_else(wrong)?)?,
+        };
+        if count == 0 || burst == 0 {
+            return Err("a rate of zero lets nobody in: allow one or more, like `10/min`".into());
+        }
+        Ok(Self {
+            count,
+            seconds,
+            burst,
+        })
+    }
+}
+
 impl Doc {
     pub(crate) fn new(attributes: &[Attribute]) -> Self {
         let docs = attributes
@@ -722,6 +795,25 @@ impl Said {
         }
     }
 
+    /// A number of things, one or more.
+    fn count(&mut self, errors: &mut Errors) -> Option<u32> {
+        let value = self.value(errors)?;
+        let number = match ungroup(&value) {
+            Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            }) => number.base10_parse().ok().filter(|number| *number > 0),
+            _ => None,
+        };
+        if number.is_none() {
+            errors.at(
+                &value,
+                format!("expected a number, 1 or more: `{}`", self.shape),
+            );
+        }
+        number
+    }
+
     /// `scope = "a"` or `scopes("a", "b")`: the plural takes a list.
     fn names(&mut self, errors: &mut Errors) -> Option<(Ident, Vec<LitStr>)> {
         let names: Vec<_> = match &self.entry.given {
@@ -841,6 +933,36 @@ mod tests {
             ("1ß", None),
         ] {
             assert_eq!(milliseconds(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_has_a_number_and_a_unit() {
+        let rate = |count, seconds, burst| {
+            Some(Rate {
+                count,
+                seconds,
+                burst,
+            })
+        };
+        for (text, expected) in [
+            ("10/min", rate(10, 60, 10)),
+            (" 10 / min , burst 2 ", rate(10, 60, 2)),
+            ("1/s", rate(1, 1, 1)),
+            ("1/sec", rate(1, 1, 1)),
+            ("5/hour, burst 50", rate(5, 3_600, 50)),
+            ("5/day", rate(5, 86_400, 5)),
+            ("0/min", None),
+            ("5/min, burst 0", None),
+            ("5/minute", None),
+            ("5", None),
+            ("/min", None),
+            ("+5/min", None),
+            ("5/min, 2", None),
+            ("5/min burst 2", None),
+            ("99999999999/min", None),
+        ] {
+            assert_eq!(Rate::read(text).ok(), expected, "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 pub use crate::function::{Entry, Function, Run, entry};
 pub use crate::input::{Input, Inputs, Publish, ToolInput, input};
 pub use crate::lend::{Lender, Lends, LentBy, lending};
+pub use crate::limits::rate;
 pub use crate::output::{
     Done, Guard, GuardRefusal, IntoOutcome, Outlet, ToolOutput, Verdict, guard, outlet,
 };

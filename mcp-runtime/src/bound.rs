@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Number, Value};
 
+use crate::audit::{Audited, Redaction};
 use crate::confirmation::Confirmation;
 use crate::function::{Entry, Runnable};
 use crate::json::{Node, Object};
+use crate::limits::{Gate, Share};
 use crate::output::{OutputType, Shape};
 use crate::policy::Policy;
 use crate::schema::{self, Checker, InputSchema};
@@ -27,7 +29,21 @@ pub(crate) struct Bound {
     pub(crate) shape: Shape,
     /// Of a tool that asks before it runs.
     pub(crate) confirmation: Option<Confirmation>,
+    /// Which arguments are not to be seen.
+    pub(crate) redaction: Redaction,
+    pub(crate) gate: Option<Box<Gate>>,
+    pub(crate) audited: Option<Box<Audited>>,
     pub(crate) run: Box<dyn Runnable>,
+}
+
+/// What is offered, as far as limits and the audit care.
+pub(crate) struct Offered<'a> {
+    /// `tool`, `resource` or `prompt`.
+    pub(crate) kind: &'static str,
+    pub(crate) at: String,
+    pub(crate) share: Share,
+    pub(crate) read_only: bool,
+    pub(crate) bound: &'a mut Bound,
 }
 
 /// How a value that is not a text is written as one.
@@ -138,6 +154,9 @@ pub(crate) fn bind<A, S>(
             .iter()
             .filter_map(|spec| Some((spec.name, spelling(&published.input, spec.name)?)))
             .collect(),
+        redaction: Redaction::of(&published.input),
+        gate: None,
+        audited: None,
         checker,
         shape,
         confirmation: None,

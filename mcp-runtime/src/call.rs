@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::audit::Ticket;
 use crate::bound::Bound;
 use crate::caller::Caller;
 use crate::changes::Changes;
@@ -23,6 +24,7 @@ use crate::confirmation::{Confirmation, Pending};
 use crate::error::{Refusal, ToolResult};
 use crate::function::Running;
 use crate::json::{self, Node, Object};
+use crate::limits::Slot;
 use crate::outbox::Outbox;
 use crate::output::Outcome;
 use crate::policy::{self, Allowed, Variables};
@@ -41,14 +43,39 @@ pub(crate) async fn answer(
     variables: Variables<'_>,
 ) -> Result<Outcome, Refusal> {
     let _ended = EndsWith(call);
-    let allowed = policy::authorize(&bound.policy, call.caller(), variables)?;
+    let mut ticket = Ticket::new(bound, call, &arguments);
+    let (allowed, _slot) = match enter(bound, call, variables) {
+        Ok(entered) => entered,
+        Err(refusal) => {
+            ticket.deny(&refusal).await;
+            return Err(refusal);
+        }
+    };
     let log = Log::begin(bound, call);
     let outcome = match start(bound, allowed, arguments, call) {
-        Ok(running) => supervise(running, bound.timeout, call).await,
+        Ok(running) => match ticket.open().await {
+            Ok(()) => supervise(running, bound.timeout, call).await,
+            Err(refusal) => Outcome::Refused(refusal),
+        },
         Err(refusal) => Outcome::Refused(refusal),
     };
     log.end(&outcome);
+    ticket.close(&outcome).await;
     Ok(outcome)
+}
+
+/// Asks the policy, then the limits.
+fn enter<'call>(
+    bound: &'call Bound,
+    call: &Call,
+    variables: Variables<'_>,
+) -> Result<(Allowed<'call>, Option<Slot<'call>>), Refusal> {
+    let allowed = policy::authorize(&bound.policy, call.caller(), variables)?;
+    let slot = bound
+        .gate
+        .as_ref()
+        .map(|gate| gate.admit(call.caller(), call.0.reach.address));
+    Ok((allowed, slot.transpose()?))
 }
 
 /// Checks and reads the arguments; every problem at once.
@@ -429,6 +456,17 @@ struct Open<'call> {
     since: Instant,
 }
 
+/// The word for how a call went.
+pub(crate) fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Value(_) | Outcome::Reply { .. } | Outcome::Blob(_) | Outcome::Messages(_) => "ok",
+        Outcome::Ask(..) => "asks",
+        Outcome::Error(error) if error.message().is_none() => "internal",
+        Outcome::Error(_) => "failed",
+        Outcome::Refused(refusal) => refusal.word(),
+    }
+}
+
 impl<'call> Log<'call> {
     fn begin(bound: &'call Bound, call: &'call Call) -> Self {
         let listened = tracing::enabled!(target: "mcp::call", tracing::Level::INFO);
@@ -440,17 +478,8 @@ impl<'call> Log<'call> {
     }
 
     fn end(mut self, outcome: &Outcome) {
-        let word = match outcome {
-            Outcome::Value(_) | Outcome::Reply { .. } | Outcome::Blob(_) | Outcome::Messages(_) => {
-                "ok"
-            }
-            Outcome::Ask(..) => "asks",
-            Outcome::Error(error) if error.message().is_none() => "internal",
-            Outcome::Error(_) => "failed",
-            Outcome::Refused(refusal) => refusal.word(),
-        };
         if let Some(open) = self.0.take() {
-            open.write(word);
+            open.write(word(outcome));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::tenant::Tenant;
 
 /// Who makes a call: nobody in particular, or a [`Principal`] that authentication vouches for.
@@ -143,6 +144,11 @@ impl Caller {
             .map_or_else(|| "anonymous".to_owned(), Principal::owner)
     }
 
+    /// As [`owner`](Self::owner), in bytes; `None` for an anonymous caller.
+    pub(crate) fn owner_digest(&self) -> Option<[u8; 16]> {
+        self.principal().map(Principal::owner_digest)
+    }
+
     // An anonymous caller stays one: scopes without somebody who holds them mean nothing.
     fn with(mut self, change: impl FnOnce(&mut Principal)) -> Self {
         if let Some(principal) = &mut self.0 {
@@ -190,6 +196,10 @@ impl Principal {
     }
 
     fn owner(&self) -> String {
+        hex(&self.owner_digest())
+    }
+
+    fn owner_digest(&self) -> [u8; 16] {
         let mut hash = Sha256::new();
         // Lengths keep ("ab", "c") and ("a", "bc") apart.
         for part in [&*self.issuer, &self.subject, self.tenant().unwrap_or("")] {
@@ -197,11 +207,9 @@ impl Principal {
             hash.update(part);
         }
         hash.update([u8::from(self.tenant.is_some())]);
-        hash.finalize()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let mut owner = [0; 16];
+        owner.copy_from_slice(&hash.finalize()[..16]);
+        owner
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is known of the client of a request.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -130,4 +132,8 @@ pub(crate) struct Reach {
     pub(crate) client: Client,
     /// The JSON of the progress token, as it came.
     pub(crate) progress_token: Option<String>,
+    /// Where the client is, over HTTP.
+    pub(crate) address: Option<IpAddr>,
+    /// Whether a refusal can be told by the status of the answer: over HTTP, outside of a session.
+    pub(crate) has_status: bool,
 }

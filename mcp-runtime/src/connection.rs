@@ -5,6 +5,7 @@
 //! with; everything between is the same for pipes, WebSockets and the transport of 2024-11-05.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -40,9 +41,17 @@ pub(crate) struct Connection {
     places: Arc<Semaphore>,
     tasks: TaskTracker,
     feeder: AbortHandle,
+    /// Where the peer is, where that matters.
+    address: Option<IpAddr>,
 }
 
 impl Connection {
+    /// The peer is at this address.
+    pub(crate) fn from_address(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
+    }
+
     /// A connection to `caller` that writes to `frames`, and answers as many messages at the same
     /// time as there is room for. `name` is that of its session.
     pub(crate) fn open(
@@ -73,6 +82,7 @@ impl Connection {
             places: Arc::new(Semaphore::new(MAX_WAITING as usize)),
             tasks: TaskTracker::new(),
             feeder,
+            address: None,
         }
     }
 
@@ -155,6 +165,7 @@ impl Connection {
             streams: true,
             session: Some(Arc::clone(&self.session)),
             opens_sessions: false,
+            address: self.address,
         };
         let done = call.clone();
         let task = self.tasks.spawn(async move {

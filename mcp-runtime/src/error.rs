@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::input::Problem;
+use crate::limits::TooMany;
 
 /// What a tool returns.
 pub type ToolResult<T> = Result<T, ToolError>;
@@ -179,6 +180,10 @@ pub(crate) enum Refusal {
     /// The guard of the tool said no to these arguments.
     Forbidden,
     InvalidArguments(Vec<Problem>),
+    /// Over a limit.
+    TooMany(TooMany),
+    /// What may change something could not be recorded, so it did not run.
+    AuditUnavailable,
     TimedOut {
         seconds: f64,
     },
@@ -197,6 +202,8 @@ impl Refusal {
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::Forbidden => "forbidden",
             Self::InvalidArguments(_) => "invalid_arguments",
+            Self::TooMany(_) => "rate_limited",
+            Self::AuditUnavailable => "audit_unavailable",
             Self::TimedOut { .. } => "timeout",
             Self::Panicked => "panic",
             Self::ResultTooLarge => "result_too_large",

@@ -9,6 +9,7 @@ use serde::de::{self, DeserializeOwned, Visitor};
 use serde_json::{Number, Value};
 
 use crate::json::{Node, Object, ReadError};
+use crate::secret;
 
 /// A type that a tool can take from the model: `Deserialize` and `JsonSchema`.
 #[diagnostic::on_unimplemented(
@@ -39,6 +40,8 @@ pub(crate) struct InputSpec {
     pub(crate) default: Option<Value>,
     pub(crate) examples: Vec<Value>,
     pub(crate) secret: bool,
+    /// Something in a value of its type is not to be seen.
+    pub(crate) holds_secrets: bool,
     /// What went wrong while the declaration was read; reported when the server is built.
     pub(crate) problems: Vec<String>,
 }
@@ -68,6 +71,7 @@ pub fn input<T: ToolInput>(name: &'static str) -> Input<T> {
             default: None,
             examples: Vec::new(),
             secret: false,
+            holds_secrets: secret::is_in::<T>(),
             problems: Vec::new(),
         },
         read: |node| {
@@ -228,7 +232,7 @@ impl<T> Input<T> {
         };
         value
             .inspect_err(|error| {
-                tracing::debug!(input = self.spec.name, cause = %if self.spec.secret { "secret" } else { &error.detail }, "input refused by its type");
+                tracing::debug!(input = self.spec.name, cause = %if self.spec.secret || self.spec.holds_secrets { "secret" } else { &error.detail }, "input refused by its type");
                 problems.push(Problem::refused_by_type(self.spec.name, error));
             })
             .ok()

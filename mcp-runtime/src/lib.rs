@@ -46,8 +46,11 @@ mod confirmation;
 mod caller;
 mod tenant;
 mod policy;
+mod limits;
+mod audit;
 mod lend;
 mod input;
+mod secret;
 mod output;
 mod completion;
 mod schema;
@@ -85,6 +88,9 @@ pub use schemars;
 pub use serde;
 
 pub use crate::ask::{Asking, Elicit, Elicited, Root, Sample, Sampled};
+pub use crate::audit::{
+    AuditError, AuditEvent, AuditFuture, AuditLog, AuditRecord, AuditSink, Broken, Verified,
+};
 #[cfg(feature = "auth")]
 pub use crate::auth::Jwt;
 pub use crate::auth::{AuthError, Authenticate, Authentication, StaticTokens, token_digest};
@@ -103,11 +109,13 @@ pub use crate::http::stream::EndEvent;
 pub use crate::http::tls::Tls;
 pub use crate::input::Problem;
 pub use crate::keys::Keys;
+pub use crate::limits::{Limits, Rate};
 pub use crate::output::{Blob, Content, Reply};
 pub use crate::policy::Policy;
 pub use crate::prompt::{Messages, Prompt};
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};
+pub use crate::secret::Secret;
 pub use crate::server::{Server, Service, told_to_stop};
 pub use crate::session::SessionLimits;
 pub use crate::skills::Skills;

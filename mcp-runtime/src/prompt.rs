@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::completion::{Complete, Completer};
 use crate::icon::Icons;
+use crate::limits::{Rate, Share};
 use crate::output::Content;
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
@@ -20,6 +21,7 @@ pub struct Prompt {
     pub(crate) policy: Option<Policy>,
     pub(crate) timeout: Duration,
     pub(crate) icons: Icons,
+    pub(crate) share: Share,
     pub(crate) complete: Option<Completer>,
     pub(crate) at: (&'static str, u32),
 }
@@ -33,6 +35,7 @@ pub fn prompt(name: &'static str, file: &'static str, line: u32) -> Prompt {
         policy: None,
         timeout: DEFAULT_TIMEOUT,
         icons: Icons::new(),
+        share: Share::default(),
         complete: None,
         at: (file, line),
     }
@@ -65,6 +68,20 @@ impl Prompt {
     #[must_use]
     pub fn icon(mut self, src: impl Into<Cow<'static, str>>) -> Self {
         self.icons.push(src.into());
+        self
+    }
+
+    /// How often one caller may get it.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.share.rate = Some(rate);
+        self
+    }
+
+    /// How many may get it at once, all callers together.
+    #[must_use]
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.share.concurrency = Some(calls);
         self
     }
 

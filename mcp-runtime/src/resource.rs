@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::completion::{Complete, Completer};
 use crate::icon::Icons;
+use crate::limits::{Rate, Share};
 use crate::policy::Policy;
 use crate::tool::DEFAULT_TIMEOUT;
 use crate::ui::Ui;
@@ -23,6 +24,7 @@ pub struct Resource {
     pub(crate) icons: Icons,
     /// Of an app: what its page needs.
     pub(crate) ui: Option<Ui>,
+    pub(crate) share: Share,
     pub(crate) complete: Option<Completer>,
     pub(crate) at: (&'static str, u32),
 }
@@ -39,6 +41,7 @@ pub fn resource(uri: &'static str, name: &'static str, file: &'static str, line:
         timeout: DEFAULT_TIMEOUT,
         icons: Icons::new(),
         ui: None,
+        share: Share::default(),
         complete: None,
         at: (file, line),
     }
@@ -86,6 +89,20 @@ impl Resource {
     #[must_use]
     pub fn mime(mut self, mime: impl Into<Cow<'static, str>>) -> Self {
         self.mime = Some(mime.into());
+        self
+    }
+
+    /// How often one caller may read.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.share.rate = Some(rate);
+        self
+    }
+
+    /// How many may read at once, all callers together.
+    #[must_use]
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.share.concurrency = Some(calls);
         self
     }
 

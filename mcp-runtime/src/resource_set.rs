@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::bound::{self, Bound, Published, Said};
+use crate::bound::{self, Bound, Offered, Published, Said};
 use crate::caller::Caller;
 use crate::function::Entry;
 use crate::icon;
@@ -370,6 +370,16 @@ impl Resources {
         self.all.iter().map(|resource| resource.resource.uri())
     }
 
+    pub(crate) fn offered(&mut self) -> impl Iterator<Item = Offered<'_>> {
+        self.all.iter_mut().map(|each| Offered {
+            kind: "resource",
+            at: each.resource.at(),
+            share: each.resource.share,
+            read_only: true,
+            bound: &mut each.bound,
+        })
+    }
+
     /// The resource with this template, as completion refers to it.
     pub(crate) fn of_template(&self, template: &str) -> Option<&BoundResource> {
         self.all
@@ -481,6 +491,16 @@ fn list_prompt(prompt: &Prompt, published: &Published, on: On) -> Listed {
 }
 
 impl Prompts {
+    pub(crate) fn offered(&mut self) -> impl Iterator<Item = Offered<'_>> {
+        self.all.iter_mut().map(|each| Offered {
+            kind: "prompt",
+            at: each.prompt.at(),
+            share: each.prompt.share,
+            read_only: true,
+            bound: &mut each.bound,
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

@@ -14,6 +14,7 @@ use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
+use crate::audit::AuditLog;
 use crate::auth::{Authenticate, Setup};
 use crate::caller::Caller;
 use crate::changes::Changes;
@@ -27,6 +28,7 @@ use crate::http::challenge::{Challenges, StepUp};
 use crate::http::guard::Guard;
 use crate::http::legacy_sse::Streams;
 use crate::http::listener::{self, Limits};
+use crate::http::peer::Proxies;
 use crate::http::peers::Peers;
 use crate::http::resource_metadata::ResourceMetadata;
 use crate::http::stream::EndEvent;
@@ -35,6 +37,7 @@ use crate::http::tls::{self, Tls, TlsDoor};
 use crate::http::ways::Ways;
 use crate::icon::{self, Icons};
 use crate::keys::Keys;
+use crate::limits;
 use crate::policy::Policy;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
@@ -49,7 +52,7 @@ use crate::tasks::TaskLimits;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::ui;
-use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode};
+use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode, Watch};
 
 /// The largest message, unless said otherwise.
 const MAX_BODY: usize = 1 << 20;
@@ -106,6 +109,9 @@ pub struct Server<S = ()> {
     ways: Ways,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    call_limits: limits::Limits,
+    proxies: Vec<String>,
+    audit: Option<AuditLog>,
 }
 
 impl Server<()> {
@@ -158,6 +164,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             ways: Ways::default(),
             #[cfg(feature = "tls")]
             tls: None,
+            call_limits: limits::Limits::none(),
+            proxies: Vec::new(),
+            audit: None,
         }
     }
 
@@ -395,6 +404,33 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// What each caller may ask, and how often; no limits unless said otherwise. What a tool says
+    /// about itself holds on top.
+    #[must_use]
+    pub fn limits(mut self, limits: limits::Limits) -> Self {
+        self.call_limits = limits;
+        self
+    }
+
+    /// Proxies in front of this server, as addresses or networks (`10.0.0.0/8`). What they say in
+    /// `Forwarded` or `X-Forwarded-For` is where a request comes from; nobody else is believed.
+    /// A proxy has to overwrite or extend these headers, not hand on what a client wrote.
+    #[must_use]
+    pub fn trusted_proxies<T: Into<String>>(
+        mut self,
+        proxies: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.proxies.extend(proxies.into_iter().map(Into::into));
+        self
+    }
+
+    /// Records every call. A tool that is not read-only runs only if that worked.
+    #[must_use]
+    pub fn audit(mut self, log: AuditLog) -> Self {
+        self.audit = Some(log);
+        self
+    }
+
     /// Where the time of day is read.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -544,7 +580,7 @@ impl<S: Send + Sync + 'static> Server<S> {
         }
         let apps = ui::is_used(&self.tools, &self.resources);
         let (skills, skill_files) = skills::bind(self.skills, self.page_size, &mut problems);
-        let offers = Offers {
+        let mut offers = Offers {
             tools: self
                 .tools
                 .bind(&state, self.page_size, &desk, &mut problems),
@@ -558,6 +594,13 @@ impl<S: Send + Sync + 'static> Server<S> {
             skills,
             apps,
         };
+        let watch = Watch::over(&mut offers, &self.call_limits, self.audit, &mut problems);
+        let mut proxies = Proxies::default();
+        problems.extend(
+            self.proxies
+                .iter()
+                .filter_map(|proxy| proxies.trust(proxy).err()),
+        );
         let mut guard = Guard::default();
         let mut path = "/mcp".to_owned();
         if let Some(url) = &self.public_url {
@@ -622,6 +665,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             baseline: self.baseline_scopes.join(" "),
             step_up: self.step_up,
         };
+        let proxies = watch.addresses.then_some(proxies);
         let mut engine = Engine::new(
             offers,
             self.clock.clone(),
@@ -630,6 +674,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             Sessions::new(self.session_limits, self.clock, shared),
             Changes::default(),
             self.tasks,
+            watch,
         );
         if let Some(keys) = &self.keys {
             engine.seal = Seal::of(keys);
@@ -641,6 +686,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             #[cfg(feature = "tls")]
             tls,
             app: Arc::new(App {
+                proxies,
                 engine: Arc::new(engine),
                 auth: self.auth.map(Arc::from),
                 mode: self.auth_mode,
@@ -823,7 +869,10 @@ impl Service {
     }
 
     /// The server as a router, to nest in a larger application. An `Arc<Caller>` among the
-    /// extensions of a request, put there by a middleware, is who calls.
+    /// extensions of a request, put there by a middleware, is who calls. Where callers without a
+    /// token are limited or calls are audited, serve it with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`: without their addresses, such
+    /// callers cannot be told apart.
     pub fn router(&self) -> Router {
         let app = Arc::clone(&self.app);
         let answer = any(move |request: Request| {

@@ -17,6 +17,8 @@ use jiff::Timestamp;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use sql::SqlStore;
+#[cfg(feature = "sqlite")]
+pub(crate) use sql::{configure, create_private, file_url};
 
 /// The longest key a store takes, in bytes.
 pub const MAX_KEY: usize = 1024;

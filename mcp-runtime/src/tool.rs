@@ -14,6 +14,7 @@ use crate::function::{Runnable, Running};
 use crate::icon::Icons;
 use crate::input::{InputSpec, Problem};
 use crate::json::Object;
+use crate::limits::{Rate, Share};
 use crate::output::{Outcome, OutputType, ToolOutput};
 use crate::policy::{Allowed, Policy};
 use crate::tasks::TaskMode;
@@ -33,6 +34,7 @@ pub struct Tool {
     /// As the author gave it.
     pub(crate) timeout: Option<Duration>,
     pub(crate) task: Option<TaskMode>,
+    pub(crate) share: Share,
     pub(crate) icons: Icons,
     /// The URI of the app that shows its results.
     pub(crate) ui: Option<Cow<'static, str>>,
@@ -73,6 +75,7 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         effects: Effects::default(),
         timeout: None,
         task: None,
+        share: Share::default(),
         icons: Icons::new(),
         ui: None,
         ui_visibility: None,
@@ -230,6 +233,20 @@ impl Tool {
         self
     }
 
+    /// How often one caller may call.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.share.rate = Some(rate);
+        self
+    }
+
+    /// How many calls may run at once, those of all callers together.
+    #[must_use]
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.share.concurrency = Some(calls);
+        self
+    }
+
     /// The name on the wire.
     pub fn name(&self) -> &str {
         &self.name
@@ -290,7 +307,8 @@ impl<H> DynamicTool<H> {
         self.map(|tool| tool.confirm(question))
     }
 
-    /// Changes what the tool says about itself: title, effects, timeout, whether it is a task.
+    /// Changes what the tool says about itself: title, effects, timeout, rate, concurrency, whether
+    /// it is a task.
     #[must_use]
     pub fn map(mut self, change: impl FnOnce(Tool) -> Tool) -> Self {
         self.tool = change(self.tool);
@@ -340,12 +358,9 @@ impl Runnable for Handler {
             .iter()
             .map(|(name, value)| (name.as_ref().to_owned(), value.to_value()))
             .collect();
-        let arguments = Value::Object(arguments);
         let asks = call.inner().confirmation.get().is_some();
-        if !asks && !call.detaches_at_once() {
-            return Ok((self.0)(call.clone(), arguments));
-        }
-        // Nothing of the handler runs before somebody agreed, nor before the call is a task.
+        // The handler itself runs when it is polled: what comes before a call comes before all of
+        // it. Nothing of it runs before somebody agreed, nor before the call is a task.
         Ok(Box::pin(async move {
             let ready = async {
                 if asks {
@@ -354,7 +369,7 @@ impl Runnable for Handler {
                 call.detach_at_once().await
             };
             match ready.await {
-                Ok(()) => (self.0)(call.clone(), arguments).await,
+                Ok(()) => (self.0)(call.clone(), Value::Object(arguments)).await,
                 Err(error) => Outcome::Error(error),
             }
         }))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::bound::{self, Bound, Published, Raw, Said};
+use crate::bound::{self, Bound, Offered, Published, Raw, Said};
 use crate::caller::Caller;
 use crate::confirmation::{self, Confirmation, Desk, Inputs};
 use crate::function::Entry;
@@ -374,6 +374,16 @@ impl Tools {
     /// Whether a call of any of them may become a task.
     pub(crate) fn have_tasks(&self) -> bool {
         self.iter().any(|tool| tool.task.is_some())
+    }
+
+    pub(crate) fn offered(&mut self) -> impl Iterator<Item = Offered<'_>> {
+        self.tools.iter_mut().map(|each| Offered {
+            kind: "tool",
+            at: each.tool.at(),
+            share: each.tool.share,
+            read_only: each.tool.effects.read_only,
+            bound: Arc::get_mut(&mut each.bound).expect("nobody calls before the server is built"),
+        })
     }
 
     pub(crate) fn pages(&self, caller: &Caller) -> Arc<Pages> {

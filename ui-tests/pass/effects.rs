@@ -11,6 +11,8 @@ use std::time::Duration;
     idempotent,
     open_world,
     timeout = "2m",
+    rate = "10/min, burst 2",
+    concurrency = 4,
     name = "Every-Key",
     title = "Every key"
 )]

@@ -1,5 +1,6 @@
 //! One HTTP request, from its head to its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -17,6 +18,7 @@ use crate::http::challenge::Challenges;
 use crate::http::feed;
 use crate::http::guard::{Guard, Outside};
 use crate::http::legacy_sse::Streams;
+use crate::http::peer::Proxies;
 use crate::http::peers::Peers;
 use crate::http::resource_metadata::ResourceMetadata;
 use crate::http::stream::{AnswerBody, EndEvent, Events, Running, Seat};
@@ -47,6 +49,8 @@ pub(crate) struct App {
     pub(crate) replies: Replies,
     pub(crate) strict_accept: bool,
     pub(crate) end_event: EndEvent,
+    /// Where addresses matter: whom to believe about them.
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) service: String,
     pub(crate) version: String,
     pub(crate) ways: Ways,
@@ -178,6 +182,7 @@ impl App {
                 },
             );
         };
+        let address = self.address(&head);
         let caller = match self.tenants_caller(&head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
@@ -205,6 +210,7 @@ impl App {
             streams: form != Replies::Json,
             session: session.clone(),
             opens_sessions,
+            address,
         };
         let in_body = self.challenges.in_body(&head.headers);
         let engine = Arc::clone(&self.engine);
@@ -258,6 +264,22 @@ impl App {
         feed::in_session(&session, body)
     }
 
+    /// Where a request comes from, if somebody wants to know.
+    pub(super) fn address(&self, head: &http::request::Parts) -> Option<IpAddr> {
+        self.proxies.as_ref()?.client(head)
+    }
+
+    /// The answer to one more token that is not good, after too many from the same address.
+    fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
+        let limits = self.engine.limits.as_ref()?;
+        let too_many = limits.failure(self.address(head)).err()?;
+        tracing::debug!(target: "mcp::auth", outcome = "too_many_failures", "request refused");
+        let mut reply = Reply::malformed(code::TOO_MANY, &too_many.text());
+        reply.status = 429;
+        reply.retry_after_s = Some(too_many.retry_after_s);
+        Some(respond(reply))
+    }
+
     /// Who sends this request. A token that is not good is refused, never overlooked.
     pub(super) async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
         // Put there by code of this process: a test, or the middleware of a larger application.
@@ -283,6 +305,9 @@ impl App {
         };
         outcome.map_err(|error| match error {
             AuthError::Invalid => {
+                if let Some(answer) = self.too_many_failures(head) {
+                    return answer;
+                }
                 tracing::info!(target: "mcp::auth", outcome = "invalid_token", "request refused");
                 self.unauthenticated(
                     Some("invalid_token"),
@@ -512,9 +537,8 @@ fn dress(mut answer: Answer, reply: Reply) -> Answer {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *answer.status_mut() = status;
     if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
-        answer
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let seconds = HeaderValue::from(reply.retry_after_s.unwrap_or(5));
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     if let Some(session) = &reply.session {
         named(&mut answer, session);

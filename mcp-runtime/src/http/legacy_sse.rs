@@ -73,7 +73,8 @@ impl App {
         let id = rand::random::<u128>();
         let (frames, events) = mpsc::channel(AT_A_TIME);
         let owner = caller.owner();
-        let connection = Connection::open(Arc::clone(&self.engine), caller, "sse", frames);
+        let connection = Connection::open(Arc::clone(&self.engine), caller, "sse", frames)
+            .from_address(self.address(head));
         let connection = Arc::new(connection);
         let entry = Entry {
             owner,

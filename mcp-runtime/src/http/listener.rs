@@ -8,12 +8,14 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -101,7 +103,7 @@ pub(crate) async fn serve(
             () = &mut stop => break,
             slot = Arc::clone(&slots).acquire_owned() => slot,
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut stop => break,
             stream = accept(&listener) => stream,
         };
@@ -109,7 +111,7 @@ pub(crate) async fn serve(
         let door = door.clone();
         connections.spawn(async move {
             if let Some(stream) = door.enter(stream).await {
-                connection.run(stream).await;
+                connection.run(stream, peer).await;
             }
             drop(slot);
         });
@@ -136,13 +138,13 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are written whole: waiting for more only costs the client 40 ms.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer);
             }
             // Out of file descriptors, or a client that was gone before it was there. Neither is a
             // reason to stop, and the former no reason to spin.
@@ -265,7 +267,11 @@ impl Connection {
         }
     }
 
-    async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn run(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+    ) {
         let Self {
             app,
             open,
@@ -277,7 +283,10 @@ impl Connection {
             progress: Arc::clone(&progress),
         });
         let of_service = Arc::clone(&progress);
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if app.proxies.is_some() {
+                request.extensions_mut().insert(ConnectInfo(peer));
+            }
             let (app, progress) = (Arc::clone(&app), Arc::clone(&of_service));
             async move { Ok::<_, std::convert::Infallible>(answer(&app, &progress, request).await) }
         });

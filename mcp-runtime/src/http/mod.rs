@@ -10,6 +10,7 @@ pub(crate) mod legacy_sse;
 pub(crate) mod listener;
 pub(crate) mod resource_metadata;
 pub(crate) mod peers;
+pub(crate) mod peer;
 pub(crate) mod stream;
 pub(crate) mod ways;
 #[cfg(feature = "websocket")]

@@ -1,5 +1,6 @@
 //! MCP over a WebSocket: one message in each text frame, on a connection that is its own session.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -67,6 +68,7 @@ impl App {
         let peer = Peer {
             engine: Arc::clone(&self.engine),
             caller,
+            address: self.address(&head),
             max_message: self.max_body,
             _seat: seat,
         };
@@ -154,6 +156,7 @@ fn switching(accept: &HeaderValue) -> Answer {
 struct Peer {
     engine: Arc<Engine>,
     caller: Arc<Caller>,
+    address: Option<IpAddr>,
     max_message: usize,
     _seat: Seat,
 }
@@ -179,7 +182,8 @@ impl Peer {
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let (sink, mut stream) = socket.split();
         let (frames, answers) = mpsc::channel(AT_A_TIME);
-        let connection = Connection::open(self.engine, self.caller, "websocket", frames);
+        let connection = Connection::open(self.engine, self.caller, "websocket", frames)
+            .from_address(self.address);
         let writing = write(sink, answers);
         let reading = async {
             let end = read(&mut stream, &connection).await;

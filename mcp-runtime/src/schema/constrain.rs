@@ -29,6 +29,13 @@ pub(super) fn apply(
     if !spec.examples.is_empty() {
         schema.insert("examples".into(), Value::Array(spec.examples.clone()));
     }
+    if (spec.secret || spec.holds_secrets) && (spec.default.is_some() || !spec.examples.is_empty())
+    {
+        problems.push(
+            "it is secret, and its schema would publish its default or example: leave that out"
+                .to_owned(),
+        );
+    }
     if spec.secret {
         schema.insert("writeOnly".into(), json!(true));
     }

@@ -219,7 +219,7 @@ async fn create_schema(options: &AnyConnectOptions) -> sqlx::Result<()> {
     connection.close().await
 }
 
-async fn configure(connection: &mut AnyConnection) -> sqlx::Result<()> {
+pub(crate) async fn configure(connection: &mut AnyConnection) -> sqlx::Result<()> {
     for pragma in PRAGMAS {
         sqlx::query(pragma).execute(&mut *connection).await?;
     }
@@ -231,7 +231,7 @@ async fn configure(connection: &mut AnyConnection) -> sqlx::Result<()> {
 ///
 /// A file that exists is not even opened: closing it again would take away the POSIX locks that
 /// another connection of this process holds on it.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn create_private(path: &Path) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -244,7 +244,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
 
 /// The URL of an existing file, as sqlx's `Any` takes nothing else. Its own way to make one
 /// forgets to encode `%` and panics on some relative paths.
-fn file_url(path: &Path) -> Result<String, StoreError> {
+pub(crate) fn file_url(path: &Path) -> Result<String, StoreError> {
     let path = path.canonicalize().map_err(unavailable)?;
     let mut url = "sqlite:".to_owned();
     for &byte in path.as_os_str().as_encoded_bytes() {

@@ -1,17 +1,20 @@
 //! The engine: from the bytes of one message to the bytes of its answer, for every transport.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
+use crate::audit::AuditLog;
 use crate::caller::Caller;
 use crate::changes::{Changes, Offered};
 use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
 use crate::icon::{self, Icons};
 use crate::json::{Node, Object};
+use crate::limits::Shared;
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
@@ -27,6 +30,7 @@ use crate::wire::message::{self, Id, Message};
 use crate::wire::reply::{Reply, code};
 use crate::wire::revision::Revision;
 use crate::wire::tasks;
+pub(crate) use crate::wire::watch::Watch;
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -49,6 +53,8 @@ pub(crate) struct Engine {
     pub(crate) tasks: Option<Arc<Tasks>>,
     pub(crate) seal: Seal,
     pub(crate) modes: Modes,
+    pub(crate) limits: Option<Arc<Shared>>,
+    pub(crate) audit: Option<AuditLog>,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
     discover: Vec<u8>,
@@ -108,6 +114,8 @@ pub(crate) struct Link {
     pub(crate) session: Option<Arc<Session>>,
     /// Where `initialize` opens a session: over HTTP, among the others of the server.
     pub(crate) opens_sessions: bool,
+    /// Where the client is, where that is known and somebody wants to know it.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// A request that has been understood: which revision it speaks, and what it wants.
@@ -129,6 +137,7 @@ impl Engine {
         sessions: Sessions,
         changes: Changes,
         task_limits: TaskLimits,
+        watch: Watch,
     ) -> Self {
         let Offers {
             tools,
@@ -236,6 +245,8 @@ impl Engine {
             tasks,
             seal: Seal::random(),
             modes,
+            limits: watch.limits,
+            audit: watch.audit,
             initialize_tail: format!(
                 "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
             ),
@@ -412,6 +423,9 @@ impl Engine {
     }
 
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        if let Err(reply) = self.admit(&request, link) {
+            return reply;
+        }
         let modern = request.revision.is_modern();
         let caller = &link.caller;
         let (tools, skills) = (!self.tools.is_empty(), !self.skills.is_empty());
@@ -570,6 +584,8 @@ impl Engine {
             revision: request.revision,
             client,
             progress_token,
+            address: link.address,
+            has_status: link.opens_sessions && link.session.is_none(),
         }
     }
 }

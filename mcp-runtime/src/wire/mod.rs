@@ -3,6 +3,7 @@
 mod batch;
 pub(crate) mod engine;
 pub(crate) mod headers;
+mod limited;
 pub(crate) mod list;
 mod listen;
 pub(crate) mod message;
@@ -12,3 +13,4 @@ pub(crate) mod reply;
 pub(crate) mod revision;
 mod skills;
 pub(crate) mod tasks;
+mod watch;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
+use crate::audit;
 use crate::bound::Bound;
 use crate::call::{self, BackChannel, Call};
 use crate::completion::{Complete, Completer, MAX_VALUES};
@@ -49,6 +50,9 @@ impl Engine {
         };
         let results = self.results(&request, &call);
         let Some(found) = found else {
+            if let Some(log) = &self.audit {
+                audit::unknown(log, &call, &name, &arguments).await;
+            }
             return results.refusal(&request.id, &Refusal::Unknown);
         };
         let BoundTool { bound, headers, .. } = found;

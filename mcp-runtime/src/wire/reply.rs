@@ -40,6 +40,8 @@ pub(crate) struct Reply {
     pub(crate) challenge: Option<Challenge>,
     /// The id of a session that has just been opened.
     pub(crate) session: Option<String>,
+    /// When to ask again, in seconds, after too many requests.
+    pub(crate) retry_after_s: Option<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl Reply {
             body: Vec::new(),
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
@@ -67,6 +70,7 @@ impl Reply {
             body: body.to_string().into_bytes(),
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
@@ -104,6 +108,7 @@ impl Reply {
             body,
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
@@ -118,6 +123,7 @@ impl Reply {
             body,
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 }
@@ -336,6 +342,8 @@ impl Results<'_> {
                 "You are not allowed to read this",
                 Some(json!({ "code": word })),
             ),
+            Refusal::TooMany(too_many) => self.plain_too_many(id, too_many),
+            Refusal::AuditUnavailable => self.plain_unrecorded(id),
             Refusal::TimedOut { seconds } => Reply::error_with(
                 id,
                 200,
@@ -472,11 +480,12 @@ impl Results<'_> {
             body,
             challenge: None,
             session: None,
+            retry_after_s: None,
         }
     }
 
     /// An error that the model is to read: text, and the same in structured form.
-    fn failed(&self, id: &Id<'_>, text: &str, structured: &Value) -> Reply {
+    pub(crate) fn failed(&self, id: &Id<'_>, text: &str, structured: &Value) -> Reply {
         self.write(id, &structured.to_string(), true, |body| {
             push_json(body, &json!([{ "type": "text", "text": text }]));
         })
@@ -587,6 +596,8 @@ impl Results<'_> {
                     &json!({ "code": code, "message": text, "problems": problems }),
                 )
             }
+            Refusal::TooMany(too_many) => self.too_many(id, too_many),
+            Refusal::AuditUnavailable => self.unrecorded(id),
             Refusal::TimedOut { seconds } => {
                 let text = format!(
                     "The tool did not answer within {seconds} s and was stopped. Ask for less at once, or try again later."

@@ -1,6 +1,9 @@
 //! A request over HTTP, written down as what differs from a good one.
 
+use std::sync::Arc;
+
 use http::Request;
+use mcp_runtime::Caller;
 use mcp_runtime::testing::{TestReply, TestServer};
 use serde_json::{Value, json};
 
@@ -98,13 +101,25 @@ impl Ask {
     }
 
     pub(crate) async fn send(&self, server: &TestServer) -> TestReply {
+        server
+            .send(self.http().body(self.body.clone()).unwrap())
+            .await
+    }
+
+    /// The request of somebody whom a middleware knows.
+    pub(crate) fn request(&self, caller: Caller) -> Request<Vec<u8>> {
+        let request = self.http().extension(Arc::new(caller));
+        request.body(self.body.clone()).unwrap()
+    }
+
+    fn http(&self) -> http::request::Builder {
         let mut request = Request::builder()
             .method(self.method.as_str())
             .uri(&self.uri);
         for (name, value) in &self.headers {
             request = request.header(name, value.as_slice());
         }
-        server.send(request.body(self.body.clone()).unwrap()).await
+        request
     }
 
     /// The bytes on a socket; the server closes it after the answer.

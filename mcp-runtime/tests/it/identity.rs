@@ -141,7 +141,11 @@ pub(crate) fn assert_invalid(reply: &TestReply, case: &str) {
     let challenge = header(reply, "www-authenticate").unwrap_or_default();
     assert_eq!(
         (reply.status, challenge),
-        (401, "Bearer realm=\"mcp\", error=\"invalid_token\""),
+        (
+            401,
+            "Bearer error=\"invalid_token\", \
+             resource_metadata=\"https://mcp.example.com/.well-known/oauth-protected-resource/mcp\""
+        ),
         "{case}: {}",
         reply.body
     );

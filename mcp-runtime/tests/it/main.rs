@@ -26,6 +26,10 @@ mod conversation;
 #[cfg(feature = "testing")]
 mod input;
 #[cfg(feature = "testing")]
+mod audit;
+#[cfg(feature = "testing")]
+mod limits;
+#[cfg(feature = "testing")]
 mod listener;
 #[cfg(feature = "testing")]
 mod offers;

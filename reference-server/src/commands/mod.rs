@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod platform;
 mod serve;
 mod start;
@@ -43,6 +44,8 @@ enum Command {
     Platform(platform::Platform),
     /// Show every tool with its policy and effects.
     Tools(tools::Tools),
+    /// Check the audit log.
+    Audit(audit::Audit),
     /// Issue an access token of a demo identity and print it.
     Token(token::Token),
 }
@@ -84,6 +87,7 @@ pub fn run() -> Result {
         Command::Platform(platform) => in_runtime(platform.run()),
         Command::Tools(tools) => tools.run(),
         Command::Token(token) => token.run(),
+        Command::Audit(audit) => in_runtime(audit.run()),
     }
 }
 

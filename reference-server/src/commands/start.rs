@@ -34,7 +34,7 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     if config.identity.demo {
         server = server.auth(TokenFile::new(&config.data, clock.clone()));
     }
-    Ok(server)
+    config.watched(server).await
 }
 
 fn ways_in(mut server: Server<App>, chosen: Transports) -> Server<App> {

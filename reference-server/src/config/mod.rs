@@ -7,6 +7,7 @@
 mod keys;
 mod read;
 mod security;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 
 pub use self::keys::known as known_keys;
 pub use self::security::{Auth, TenantSignature, TlsFiles};
+pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
 use crate::data;
 use crate::platform::{Mail, PageSizes, RateLimits, Settings};
@@ -40,6 +42,8 @@ pub struct Config {
     pub identity: Identity,
     pub auth: Auth,
     pub tls: TlsFiles,
+    pub limits: CallLimits,
+    pub audit: Audit,
     pub backend: Backend,
     pub platform: Platform,
 }
@@ -176,6 +180,8 @@ impl Default for Config {
             identity: Identity::default(),
             auth: Auth::default(),
             tls: TlsFiles::default(),
+            limits: CallLimits::default(),
+            audit: Audit::default(),
             backend: Backend::default(),
             platform: Platform::default(),
         }

@@ -1,5 +1,6 @@
 //! The program itself, started as an operator or a client starts it.
 
+mod audit;
 mod command_line;
 mod http;
 mod kill;

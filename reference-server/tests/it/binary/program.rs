@@ -29,6 +29,11 @@ impl Place {
             environment: Vec::new(),
         }
         .env("MCP_PLATFORM__RATE_LIMITS", "off")
+        .env("MCP_LIMITS__REQUESTS", "off")
+        .env("MCP_LIMITS__WRITES", "off")
+        .env("MCP_LIMITS__CONCURRENT", "1000")
+        .env("MCP_LIMITS__ANONYMOUS", "off")
+        .env("MCP_LIMITS__FAILED_AUTHENTICATIONS", "off")
     }
 
     pub(super) fn env(mut self, name: &str, value: &str) -> Self {
@@ -173,6 +178,12 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn log(&self) -> String {
         self.log.lock().expect("unpoisoned").clone()
+    }
+
+    /// What everybody on the machine sees of the program.
+    pub(super) fn command_line(&self) -> String {
+        let bytes = std::fs::read(format!("/proc/{}/cmdline", self.child.id()));
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
     }
 
     /// `kill -9`

@@ -1,0 +1,8 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+/// Refund an order.
+#[mcp_tool(public, rate = 10)] //~
+fn refund() {}
+
+fn main() {}
