@@ -1,23 +1,60 @@
-//! The toolsets by name, in the order in which their tools are listed.
+//! The toolsets by name, in the order in which what they offer is listed.
 
-use mcp_runtime::{BootError, Result, ToolSet};
+use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
 use crate::{App, copilot};
 
-type Toolset = (&'static str, fn() -> ToolSet<App>);
+/// What one system offers.
+struct Toolset {
+    name: &'static str,
+    tools: fn() -> ToolSet<App>,
+    resources: fn() -> ResourceSet<App>,
+    prompts: fn() -> PromptSet<App>,
+    /// Whether it is served when the configuration names no toolset.
+    by_default: bool,
+}
 
-const ALL: [Toolset; 1] = [("copilot", copilot::tools)];
+const ALL: [Toolset; 1] = [Toolset {
+    name: "copilot",
+    tools: copilot::tools,
+    resources: ResourceSet::new,
+    prompts: PromptSet::new,
+    by_default: true,
+}];
 
 /// The names of all toolsets.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|(name, _)| *name)
+    ALL.iter().map(|set| set.name)
 }
 
-/// The tools of these toolsets; of all, when none is named.
+/// A server with what these toolsets offer; with all that are served by default, when none is
+/// named.
 ///
 /// # Errors
 /// When there is no toolset of a name.
+pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
+    let mut tools = ToolSet::new();
+    let (mut resources, mut prompts) = (ResourceSet::new(), PromptSet::new());
+    for set in chosen(wanted)? {
+        tools = tools + (set.tools)();
+        resources = resources + (set.resources)();
+        prompts = prompts + (set.prompts)();
+    }
+    Ok(Server::with_state(app, tools)
+        .resources(resources)
+        .prompts(prompts))
+}
+
+/// The tools of these toolsets.
+///
+/// # Errors
+/// As [`server`].
 pub fn tools<T: AsRef<str>>(wanted: &[T]) -> Result<ToolSet<App>> {
+    let tools = chosen(wanted)?.map(|set| (set.tools)());
+    Ok(tools.fold(ToolSet::new(), |sum, tools| sum + tools))
+}
+
+fn chosen<T: AsRef<str>>(wanted: &[T]) -> Result<impl Iterator<Item = &'static Toolset>> {
     for name in wanted {
         if !names().any(|known| known == name.as_ref()) {
             let known = names().collect::<Vec<_>>().join(", ");
@@ -27,7 +64,7 @@ pub fn tools<T: AsRef<str>>(wanted: &[T]) -> Result<ToolSet<App>> {
             )));
         }
     }
-    let served = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one.as_ref() == name);
-    let sets = ALL.iter().filter(|(name, _)| served(name));
-    Ok(sets.fold(ToolSet::new(), |sum, (_, tools)| sum + tools()))
+    Ok(ALL.iter().filter(|set| {
+        wanted.iter().any(|one| one.as_ref() == set.name) || wanted.is_empty() && set.by_default
+    }))
 }

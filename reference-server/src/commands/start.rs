@@ -11,11 +11,14 @@ use crate::{App, copilot, data, toolsets};
 
 /// The server that `config` describes. Everything that can be wrong is found before it listens.
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
-    let tools = toolsets::tools(&config.toolsets)?;
+    // Before anything is created for a server that is not to be.
+    toolsets::tools(&config.toolsets)?;
     data::create(&config.data)?;
     let tls = config.tls.tls()?;
-    let backend = backend(config, clock).await?;
-    let mut server = introduced(Server::with_state(App { backend }, tools))
+    let app = App {
+        backend: backend(config, clock).await?,
+    };
+    let mut server = introduced(toolsets::server(app, &config.toolsets)?)
         .clock(clock.clone())
         .keys(config.server_keys()?);
     if let Some(url) = &config.public_url {
