@@ -25,18 +25,18 @@ const PACKAGES: [&str; 2] = [
 const RUNS: [Run; 14] = [
     Run::suite("2025-03-26", Mode::Default, 3),
     Run::suite("2025-06-18", Mode::Default, 56),
-    Run::suite("2025-11-25", Mode::Default, 83),
+    Run::suite("2025-11-25", Mode::Default, 84),
     Run::suite("2026-07-28", Mode::Default, 153),
-    Run::requirements("2025-11-25", 83),
+    Run::requirements("2025-11-25", 84),
     Run::requirements("2026-07-28", 197),
     Run::scenario("sep-2640-skills-directory", 7),
     Run::scenario("sep-2640-skills-enumeration", 32),
     Run::scenario("sep-2640-skills-manifest", 6),
     // A client that declares nothing, like that of the suite, gets no session.
     Run::suite("2025-06-18", Mode::Auto, 52),
-    Run::suite("2025-11-25", Mode::Auto, 76),
+    Run::suite("2025-11-25", Mode::Auto, 79),
     Run::suite("2026-07-28", Mode::Auto, 152),
-    Run::suite("2025-11-25", Mode::Stateless, 66),
+    Run::suite("2025-11-25", Mode::Stateless, 63),
     Run::suite("2026-07-28", Mode::Stateless, 152),
 ];
 
