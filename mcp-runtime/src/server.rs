@@ -518,18 +518,9 @@ impl<S: Send + Sync + 'static> Server<S> {
         scopes.into_iter().collect()
     }
 
-    /// Checks everything and makes the server.
-    ///
-    /// # Errors
-    /// All problems at once, each with the place where it can be mended.
-    pub fn build(mut self) -> Result<Service> {
+    /// What is wrong with settings that stand for themselves.
+    fn setting_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let scopes = self.advertised_scopes();
-        let authorization_servers = self
-            .auth
-            .as_ref()
-            .map(|auth| auth.authorization_servers())
-            .unwrap_or_default();
         if self.auth_mode == AuthMode::Required && self.auth.is_none() {
             problems.push(
                 "every request needs a token, and nobody can check one: say who with `auth`".into(),
@@ -544,22 +535,39 @@ impl<S: Send + Sync + 'static> Server<S> {
                 "{scope:?} is not a scope: write visible ASCII without `\"` and `\\`"
             ));
         }
-        let state = Arc::new(self.state);
-        problems.extend(ui::tool_problems(&self.tools, &self.resources));
-        problems.extend(
-            icon::problems(&self.identity.icons).map(|problem| format!("of the server, {problem}")),
-        );
-        if let Some(url) = self
-            .identity
-            .website
-            .as_ref()
-            .filter(|url| !icon::is_https(url))
-        {
+        let icons = icon::problems(&self.identity.icons);
+        problems.extend(icons.map(|problem| format!("of the server, {problem}")));
+        let website = self.identity.website.as_ref();
+        if let Some(url) = website.filter(|url| !icon::is_https(url)) {
             problems.push(format!(
                 "the website `{}` is not an `https://` URL",
                 url.escape_debug()
             ));
         }
+        if self.confirm_life.is_zero() {
+            problems.push("`confirm_within` is zero: nobody could confirm anything".to_owned());
+        }
+        if self.max_body == 0 {
+            problems.push("`max_body` is zero: no message would fit".to_owned());
+        }
+        problems.extend(self.tasks.problem().map(str::to_owned));
+        problems
+    }
+
+    /// Checks everything and makes the server.
+    ///
+    /// # Errors
+    /// All problems at once, each with the place where it can be mended.
+    pub fn build(mut self) -> Result<Service> {
+        let mut problems = self.setting_problems();
+        let scopes = self.advertised_scopes();
+        let authorization_servers = self
+            .auth
+            .as_ref()
+            .map(|auth| auth.authorization_servers())
+            .unwrap_or_default();
+        let state = Arc::new(self.state);
+        problems.extend(ui::tool_problems(&self.tools, &self.resources));
         // Sessions are shared where there is something to share them in.
         let shared = self.store.clone();
         let store = self
@@ -575,9 +583,6 @@ impl<S: Send + Sync + 'static> Server<S> {
             Arc::clone(&store),
             self.confirm_life,
         ));
-        if self.confirm_life.is_zero() {
-            problems.push("`confirm_within` is zero: nobody could confirm anything".to_owned());
-        }
         let apps = ui::is_used(&self.tools, &self.resources);
         let (skills, skill_files) = skills::bind(self.skills, self.page_size, &mut problems);
         let mut offers = Offers {
@@ -601,28 +606,11 @@ impl<S: Send + Sync + 'static> Server<S> {
                 .iter()
                 .filter_map(|proxy| proxies.trust(proxy).err()),
         );
-        let mut guard = Guard::default();
-        let mut path = "/mcp".to_owned();
-        if let Some(url) = &self.public_url {
-            match public(url) {
-                Ok((host, public_path)) => {
-                    problems.extend(guard.allow_host(&host).err());
-                    if !public_path.is_empty() {
-                        path = public_path;
-                    }
-                }
-                Err(problem) => problems.push(problem),
-            }
-        }
-        problems.extend(
-            self.hosts
-                .iter()
-                .filter_map(|host| guard.allow_host(host).err()),
-        );
-        problems.extend(
-            self.origins
-                .iter()
-                .filter_map(|origin| guard.allow_origin(origin).err()),
+        let (guard, path) = reached_as(
+            self.public_url.as_deref(),
+            &self.hosts,
+            &self.origins,
+            &mut problems,
         );
         if self.ways.paths("").contains(&path) {
             problems.push(format!(
@@ -635,10 +623,6 @@ impl<S: Send + Sync + 'static> Server<S> {
                 problems.extend_from_slice(error.problems());
             }
         }
-        if self.max_body == 0 {
-            problems.push("`max_body` is zero: no message would fit".to_owned());
-        }
-        problems.extend(self.tasks.problem().map(str::to_owned));
         #[cfg(feature = "tls")]
         let tls = self.tls.map(Tls::load).transpose();
         #[cfg(feature = "tls")]
@@ -751,6 +735,34 @@ impl<S: Send + Sync + 'static> Server<S> {
     pub async fn stdio(self, caller: Caller) -> Result {
         self.build()?.stdio(caller).await
     }
+}
+
+/// The names that the server answers to, and the path of its endpoint.
+fn reached_as(
+    public_url: Option<&str>,
+    hosts: &[String],
+    origins: &[String],
+    problems: &mut Vec<String>,
+) -> (Guard, String) {
+    let mut guard = Guard::default();
+    let mut path = "/mcp".to_owned();
+    match public_url.map(public) {
+        Some(Ok((host, public_path))) => {
+            problems.extend(guard.allow_host(&host).err());
+            if !public_path.is_empty() {
+                path = public_path;
+            }
+        }
+        Some(Err(problem)) => problems.push(problem),
+        None => {}
+    }
+    problems.extend(hosts.iter().filter_map(|host| guard.allow_host(host).err()));
+    problems.extend(
+        origins
+            .iter()
+            .filter_map(|origin| guard.allow_origin(origin).err()),
+    );
+    (guard, path)
 }
 
 /// Whether OAuth can carry this as a scope.
