@@ -364,6 +364,7 @@ pub(crate) fn publish(schema: &mut Value) {
     let properties = schema.entry("properties").or_insert_with(|| json!({}));
     properties[TOKEN] = json!({
         "type": "string",
+        "writeOnly": true,
         "description": "Leave this out at first. When the answer is the error `confirmation_required`, show its question \
                         to the user, and only if they agree call again with the same arguments and with its token here.",
     });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::audit::Redaction;
 use crate::bound::{self, Bound, Offered, Published, Raw, Said};
 use crate::caller::Caller;
 use crate::confirmation::{self, Confirmation, Desk, Inputs};
@@ -247,6 +248,8 @@ fn add_confirmation(
         Err(found) => problems.extend(found),
     }
     confirmation::publish(&mut published.input);
+    // A token is good for a call: it is no more to be seen than other secrets.
+    bound.redaction = Redaction::of(&published.input);
     problems
 }
 

@@ -474,6 +474,30 @@ async fn au_03_a_secret_type_is_published_as_one() {
     assert_eq!(properties["more"]["minLength"], 3);
 }
 
+#[tokio::test]
+async fn au_03_a_confirm_token_is_a_secret() {
+    /// Removes a host.
+    #[mcp_tool(public, destructive, confirm = "Delete {hostname}?")]
+    fn remove(hostname: String) -> String {
+        hostname
+    }
+    let sink = Memory::default();
+    let server =
+        TestServer::new(Server::new(tools![remove]).audit(AuditLog::new(sink.clone()))).unwrap();
+    let mut arguments = json!({ "hostname": "a.example" });
+    let asked = server.call("remove", arguments.clone()).await;
+    let token = asked.body["result"]["structuredContent"]["confirm_token"].clone();
+    arguments["confirm_token"] = token.clone();
+    let done = server.call("remove", arguments).await;
+    assert_eq!(done.structured()["result"], "a.example");
+    let records = format!("{:?}", sink.records.lock().unwrap());
+    assert!(records.contains("a.example"), "{records}");
+    assert!(
+        !records.contains(token.as_str().unwrap()),
+        "the token is in the audit log: {records}"
+    );
+}
+
 #[test]
 fn au_03_a_secret_has_no_default() {
     /// Log in.
