@@ -138,7 +138,7 @@ async fn s0_021_043_044_056_057_paths_are_what_they_are() {
     }
     // S0-045, S0-058: no client is told to log in for ending a session that there is not.
     let delete = Reply::of(server.request(Method::DELETE, "/mcp")).await;
-    assert_eq!(delete.status, 405);
+    assert_eq!(delete.status, 400);
     let health = Reply::of(server.request(Method::GET, "/api/v1/health")).await;
     let expected = json!({"status": "ok", "service": "iNSTAiNSTRU Admin", "version": env!("CARGO_PKG_VERSION")});
     assert_eq!(health.body, expected);
