@@ -46,12 +46,6 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The peer is at this address.
-    pub(crate) fn from_address(mut self, address: Option<IpAddr>) -> Self {
-        self.address = address;
-        self
-    }
-
     /// A connection to `caller` that writes to `frames`, and answers as many messages at the same
     /// time as there is room for. `name` is that of its session.
     pub(crate) fn open(
@@ -84,6 +78,12 @@ impl Connection {
             feeder,
             address: None,
         }
+    }
+
+    /// The peer is at this address.
+    pub(crate) fn at(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
     }
 
     /// Takes a message; waits while too many are under way.

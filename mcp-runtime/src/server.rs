@@ -52,7 +52,7 @@ use crate::tasks::TaskLimits;
 use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::ui;
-use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode, Watch};
+use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode, Settings, Watch};
 
 /// The largest message, unless said otherwise.
 const MAX_BODY: usize = 1 << 20;
@@ -650,19 +650,15 @@ impl<S: Send + Sync + 'static> Server<S> {
             step_up: self.step_up,
         };
         let proxies = watch.addresses.then_some(proxies);
-        let mut engine = Engine::new(
-            offers,
-            self.clock.clone(),
-            &self.identity,
-            self.modes,
-            Sessions::new(self.session_limits, self.clock, shared),
-            Changes::default(),
-            self.tasks,
+        let seal = self.keys.as_ref().map_or_else(Seal::random, Seal::of);
+        let settings = Settings {
+            modes: self.modes,
+            sessions: Sessions::new(self.session_limits, self.clock.clone(), shared),
+            tasks: self.tasks,
             watch,
-        );
-        if let Some(keys) = &self.keys {
-            engine.seal = Seal::of(keys);
-        }
+            seal,
+        };
+        let engine = Engine::new(offers, self.clock, &self.identity, settings);
         Ok(Service {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,

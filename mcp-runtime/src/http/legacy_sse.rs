@@ -74,7 +74,7 @@ impl App {
         let (frames, events) = mpsc::channel(AT_A_TIME);
         let owner = caller.owner();
         let connection = Connection::open(Arc::clone(&self.engine), caller, "sse", frames)
-            .from_address(self.address(head));
+            .at(self.address(head));
         let connection = Arc::new(connection);
         let entry = Entry {
             owner,

@@ -182,8 +182,8 @@ impl Peer {
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let (sink, mut stream) = socket.split();
         let (frames, answers) = mpsc::channel(AT_A_TIME);
-        let connection = Connection::open(self.engine, self.caller, "websocket", frames)
-            .from_address(self.address);
+        let connection =
+            Connection::open(self.engine, self.caller, "websocket", frames).at(self.address);
         let writing = write(sink, answers);
         let reading = async {
             let end = read(&mut stream, &connection).await;

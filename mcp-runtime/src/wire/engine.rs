@@ -72,6 +72,15 @@ pub(crate) struct Offers {
     pub(crate) apps: bool,
 }
 
+/// How an engine is to answer, whatever it has to offer.
+pub(crate) struct Settings {
+    pub(crate) modes: Modes,
+    pub(crate) sessions: Sessions,
+    pub(crate) tasks: TaskLimits,
+    pub(crate) watch: Watch,
+    pub(crate) seal: Seal,
+}
+
 /// How a server treats the earlier revisions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Modes {
@@ -133,11 +142,7 @@ impl Engine {
         offers: Offers,
         clock: Clock,
         identity: &Identity,
-        modes: Modes,
-        sessions: Sessions,
-        changes: Changes,
-        task_limits: TaskLimits,
-        watch: Watch,
+        settings: Settings,
     ) -> Self {
         let Offers {
             tools,
@@ -146,6 +151,14 @@ impl Engine {
             skills,
             apps,
         } = offers;
+        let Settings {
+            modes,
+            sessions,
+            tasks: task_limits,
+            watch,
+            seal,
+        } = settings;
+        let changes = Changes::default();
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
         if let Some(title) = &identity.title {
@@ -243,7 +256,7 @@ impl Engine {
             changes,
             sessions,
             tasks,
-            seal: Seal::random(),
+            seal,
             modes,
             limits: watch.limits,
             audit: watch.audit,
