@@ -7,7 +7,9 @@ use axum::body::Body;
 use axum::routing::{any, post};
 use axum::{Extension, Router};
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+#[cfg(feature = "testing")]
+use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::BodyExt;
 use mcp_runtime::store::{MemoryStore, Store, StoreError, StoreFuture};
 use mcp_runtime::tenant_signature::{Signer, SigningKey, VerifyTenant, Version};
