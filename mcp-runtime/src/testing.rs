@@ -35,6 +35,8 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::http::app::Answer;
+use crate::http::stream::AnswerBody;
 use crate::server::{Server, Service};
 
 #[cfg(feature = "auth")]
@@ -114,11 +116,7 @@ impl TestServer {
 
     /// Sends any request to any path.
     pub async fn send(&self, request: Request<Vec<u8>>) -> TestReply {
-        let answer = self
-            .service
-            .app()
-            .answer(request.map(|body| Full::new(Bytes::from(body))))
-            .await;
+        let answer = self.answer(request).await;
         let (head, body) = answer.into_parts();
         let bytes = match body.collect().await {
             Ok(body) => body.to_bytes(),
@@ -131,6 +129,13 @@ impl TestServer {
             body: notes.pop().unwrap_or_default(),
             notes,
         }
+    }
+}
+
+impl TestServer {
+    async fn answer(&self, request: Request<Vec<u8>>) -> Answer {
+        let request = request.map(|body| Full::new(Bytes::from(body)));
+        self.service.app().answer(request).await
     }
 }
 
@@ -228,15 +233,85 @@ impl TestClient {
         .await
     }
 
+    /// Sends a request, and sends it again with the answers to what it is asked, until there is
+    /// nothing more to ask: `answer` gets the key of a question and the question, and says what the
+    /// human or the model of the client would (`{"action": "accept", "content": {…}}`).
+    ///
+    /// # Panics
+    /// When it is asked more than ten times.
+    pub async fn asked(
+        &self,
+        method: &str,
+        params: Value,
+        answer: impl Fn(&str, &Value) -> Value,
+    ) -> TestReply {
+        let mut with_answers = params.clone();
+        for _ in 0..10 {
+            let reply = self.request(method, with_answers).await;
+            let asks = reply.body.pointer("/result/inputRequests");
+            let Some(questions) = asks.and_then(Value::as_object) else {
+                return reply;
+            };
+            let answers = questions
+                .iter()
+                .map(|(key, question)| (key.clone(), answer(key, question)));
+            with_answers = params.clone();
+            with_answers["inputResponses"] = Value::Object(answers.collect());
+            with_answers["requestState"] = reply.result()["requestState"].clone();
+        }
+        panic!("{method} asks without end");
+    }
+
+    /// Reads a resource.
+    pub async fn read(&self, uri: &str) -> TestReply {
+        self.request("resources/read", json!({ "uri": uri })).await
+    }
+
+    /// Gets a prompt.
+    pub async fn prompt(&self, name: &str, arguments: Value) -> TestReply {
+        let params = json!({ "name": name, "arguments": arguments });
+        self.request("prompts/get", params).await
+    }
+
+    /// What is suggested for an argument of a prompt (`{"type": "ref/prompt", "name": …}`) or of a
+    /// resource template (`{"type": "ref/resource", "uri": …}`).
+    pub async fn complete(&self, reference: Value, argument: &str, typed: &str) -> Vec<String> {
+        let argument = json!({ "name": argument, "value": typed });
+        let params = json!({ "ref": reference, "argument": argument });
+        let reply = self.request("completion/complete", params).await;
+        let values = reply.result()["completion"]["values"].as_array();
+        texts(values.into_iter().flatten())
+    }
+
     /// The names of the tools that this caller sees, on all pages.
     pub async fn tools(&self) -> Vec<String> {
+        self.list("tools", "tools", "name").await
+    }
+
+    /// The URIs of the resources that this caller sees, on all pages.
+    pub async fn resources(&self) -> Vec<String> {
+        self.list("resources", "resources", "uri").await
+    }
+
+    /// The resource templates that this caller sees, on all pages.
+    pub async fn templates(&self) -> Vec<String> {
+        self.list("resources/templates", "resourceTemplates", "uriTemplate")
+            .await
+    }
+
+    /// The names of the prompts that this caller sees, on all pages.
+    pub async fn prompts(&self) -> Vec<String> {
+        self.list("prompts", "prompts", "name").await
+    }
+
+    async fn list(&self, of: &str, field: &str, name: &str) -> Vec<String> {
         let mut names = Vec::new();
         let mut params = json!({});
         loop {
-            let reply = self.request("tools/list", params).await;
+            let reply = self.request(&format!("{of}/list"), params).await;
             let result = reply.result();
-            let listed = result["tools"].as_array().into_iter().flatten();
-            names.extend(listed.filter_map(|tool| tool["name"].as_str().map(str::to_owned)));
+            let listed = result[field].as_array().into_iter().flatten();
+            names.extend(texts(listed.map(|item| &item[name])));
             match result.get("nextCursor") {
                 Some(cursor) => params = json!({ "cursor": cursor }),
                 None => return names,
@@ -244,8 +319,29 @@ impl TestClient {
         }
     }
 
+    /// Listens to changes, as `subscriptions/listen` has it: `{"toolsListChanged": true}`,
+    /// `{"resourceSubscriptions": [uri]}`. The first message says what will be heard.
+    pub async fn listen(&self, notifications: Value) -> TestStream {
+        let params = json!({ "notifications": notifications });
+        let (_, request) = self.built("subscriptions/listen", params);
+        let answer = self.server.answer(request).await;
+        TestStream {
+            body: answer.into_body(),
+            buffer: String::new(),
+        }
+    }
+
     /// Sends a request of this method.
-    pub async fn request(&self, method: &str, mut params: Value) -> TestReply {
+    pub async fn request(&self, method: &str, params: Value) -> TestReply {
+        let (id, request) = self.built(method, params);
+        let reply = self.server.send(request).await;
+        if let Some(echoed) = reply.body.get("id") {
+            assert_eq!(echoed, &json!(id), "the answer is to another request");
+        }
+        reply
+    }
+
+    fn built(&self, method: &str, mut params: Value) -> (u64, Request<Vec<u8>>) {
         let id = self.server.next_id.fetch_add(1, Ordering::Relaxed);
         let mut request = Request::builder()
             .method(Method::POST)
@@ -276,11 +372,52 @@ impl TestClient {
         let request = request
             .body(body.to_string().into_bytes())
             .expect("these are headers");
-        let reply = self.server.send(request).await;
-        if let Some(echoed) = reply.body.get("id") {
-            assert_eq!(echoed, &json!(id), "the answer is to another request");
+        (id, request)
+    }
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
+    values
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A stream that goes on, as one client hears it. Dropping it hangs up.
+pub struct TestStream {
+    body: AnswerBody,
+    buffer: String,
+}
+
+impl TestStream {
+    /// The next message; `None` when the stream has ended.
+    ///
+    /// # Panics
+    /// When nothing comes within ten seconds.
+    pub async fn next(&mut self) -> Option<Value> {
+        let patience = std::time::Duration::from_secs(10);
+        loop {
+            if let Some((event, rest)) = self.buffer.split_once("\n\n") {
+                let message = messages(format!("{event}\n\n").as_bytes()).pop();
+                self.buffer = rest.to_owned();
+                match message.filter(Value::is_object) {
+                    Some(message) => return Some(message),
+                    // A comment, that keeps the stream alive.
+                    None => continue,
+                }
+            }
+            let frame = tokio::time::timeout(patience, self.body.frame()).await;
+            let Ok(frame) = frame else {
+                panic!("nothing is heard within {patience:?}");
+            };
+            let frame = match frame? {
+                Ok(frame) => frame,
+                Err(never) => match never {},
+            };
+            if let Some(bytes) = frame.data_ref() {
+                self.buffer.push_str(&String::from_utf8_lossy(bytes));
+            }
         }
-        reply
     }
 }
 
