@@ -40,6 +40,8 @@ use crate::store::Store;
 
 /// The largest body of a request.
 pub(crate) const MAX_BODY: usize = 64 << 10;
+/// Clients that may register from one address in a minute.
+const REGISTRATIONS: u32 = 20;
 
 /// An authorization server for clients, at the address of this server, in front of an identity
 /// provider.
@@ -129,7 +131,7 @@ impl OAuthProxy {
                 login: Duration::from_hours(7 * 24),
                 unused_client: Duration::from_hours(24),
             },
-            registrations: Rate::new(20, Duration::from_mins(1)),
+            registrations: Rate::new(REGISTRATIONS, Duration::from_mins(1)),
             max_clients: 10_000,
         };
         Self {
@@ -255,13 +257,23 @@ impl OAuthProxy {
         let issuer = self.egress.url(&self.upstream).map_err(told)?;
         let upstream = Upstream::new(&self.upstream, &issuer, self.egress, place.clock.clone());
         let mode = match self.facade {
-            None => Mode::Relay(Relay::new(upstream, base.clone(), self.own_issuer)),
+            None => {
+                let relay = Relay::new(upstream, base.clone(), self.own_issuer);
+                Mode::Relay(Box::new(relay.map_err(told)?))
+            }
             Some(settings) => {
                 let facade = Facade::new(settings, upstream, base.clone(), place).map_err(told)?;
                 Mode::Facade(Box::new(facade))
             }
         };
-        Ok(Bound { base, mode })
+        let bound = Bound { base, mode };
+        if bound.find(&bound.base.path).is_some() {
+            let path = &bound.base.path;
+            return Err(told(format!(
+                "it answers at `{path}`, where the endpoint lies: give `public_url` another path"
+            )));
+        }
+        Ok(bound)
     }
 }
 
@@ -360,7 +372,7 @@ pub(crate) struct Bound {
 }
 
 enum Mode {
-    Relay(Relay),
+    Relay(Box<Relay>),
     Facade(Box<Facade>),
 }
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 use axum::extract::ConnectInfo;
 use http::Request;
 use mcp_runtime::auth::OAuthProxy;
-use mcp_runtime::{Keys, Rate};
 use mcp_runtime::prelude::*;
 use mcp_runtime::store::{MemoryStore, Store, StoreFuture};
 use mcp_runtime::testing::{Endpoint, Fault, IdentityProvider, TestReply, TestServer};
+use mcp_runtime::{Keys, Rate};
 use reqwest::{Client, Url, redirect};
 use serde_json::{Value, json};
 
@@ -26,6 +26,7 @@ pub(crate) const VERIFIER: &str = "a-verifier-of-more-than-forty-three-character
 pub(crate) const CHALLENGE: &str = "cVXf09oPcQ0ZasbAGPFsx4C8l6I7oLDbj9z7rswBFb4";
 const BASE: &str = "https://mcp.example.com";
 const CALLBACK: &str = "https://c.test/cb";
+const SECRET: &[u8] = b"Qm4nVb7xCz2LkJh9GfDs3ApOi8UyTr5E";
 const UPSTREAM_SECRET: &str = "CNRY-UPSTREAM-5d1f";
 
 /// A browser that does not go where it is sent.
@@ -149,6 +150,7 @@ impl World {
             .title("The <Shop>")
             .clock(clock.clone())
             .store(Arc::clone(&store) as Arc<dyn Store>)
+            .keys(Keys::new(SECRET).unwrap())
             .oauth_proxy(change(proxy));
         let server = TestServer::new(server).unwrap();
         Self {
@@ -335,6 +337,12 @@ fn pair(reply: &TestReply) -> (String, String) {
     assert_eq!(reply.status, 200, "{reply:?}");
     let text = |name: &str| reply.body[name].as_str().unwrap().to_owned();
     (text("access_token"), text("refresh_token"))
+}
+
+/// The same text with another end.
+fn flipped(text: &str) -> String {
+    let (start, end) = text.split_at(text.len() - 1);
+    format!("{start}{}", if end == "0" { "1" } else { "0" })
 }
 
 fn cookie_of(page: &TestReply) -> String {
@@ -715,7 +723,7 @@ async fn oa_21_oa_22_nothing_happens_before_the_user_agrees() {
     let cookie = cookie_of(&page);
     let other = cookie_of(&world.authorize(&client, &[], None).await);
     let (request, csrf) = (field(&page, "request"), field(&page, "csrf"));
-    let forged = format!("{}0", &csrf[..63]);
+    let forged = flipped(&csrf);
     let good = [
         ("request", &*request),
         ("csrf", &*csrf),
@@ -929,12 +937,8 @@ async fn a_token_that_was_changed_is_none() {
             .await;
         assert_eq!(reply.status, 401, "byte {at}");
     }
-    let other = World::new().await;
-    assert_eq!(
-        other.call("echo", &access).await.status,
-        401,
-        "another server has other keys"
-    );
+    let other = World::new().await.call("echo", &access).await;
+    assert_eq!(other.status, 401, "with the same keys, and another store");
 }
 
 #[tokio::test]
@@ -1138,7 +1142,7 @@ async fn oa_38_oa_39_refresh_tokens_rotate_and_never_grow() {
     let (_, refresh) = world.tokens(&client).await;
     for made_up in [
         refresh.replace(".0.", ".1."),
-        format!("{}0", &refresh[..refresh.len() - 1]),
+        flipped(&refresh),
         "mcp_refresh_x.0.y".to_owned(),
     ] {
         assert_error(
@@ -1154,6 +1158,45 @@ async fn oa_38_oa_39_refresh_tokens_rotate_and_never_grow() {
         400,
         "invalid_grant",
     );
+}
+
+#[tokio::test]
+async fn oa_39_who_has_left_the_list_is_out_at_once() {
+    let world = World::new().await;
+    let client = world.client(CALLBACK).await;
+    let (access, refresh) = world.tokens(&client).await;
+    assert_eq!(world.call("echo", &access).await.status, 200);
+    let proxy = OAuthProxy::facade(world.idp.issuer(), "id", UPSTREAM_SECRET)
+        .egress(local())
+        .allow_emails(["bob@example.com"]);
+    let restarted = builder()
+        .clock(world.clock.clone())
+        .store(Arc::clone(&world.store) as Arc<dyn Store>)
+        .keys(Keys::new(SECRET).unwrap())
+        .oauth_proxy(proxy);
+    let server = TestServer::new(restarted).unwrap();
+    let world = World { server, ..world };
+    assert_eq!(world.call("echo", &access).await.status, 403);
+    assert_error(
+        &world.refresh(&client, &refresh, &[]).await,
+        400,
+        "invalid_grant",
+    );
+}
+
+#[tokio::test]
+async fn logins_from_one_address_are_limited() {
+    let world = World::new().await;
+    let client = world.client(CALLBACK).await;
+    let page = world.authorize(&client, &[], None).await;
+    let cookie = cookie_of(&page);
+    let mut last = 0;
+    for _ in 0..60 {
+        last = world.answer(&page, &cookie, "approve").await.status;
+    }
+    assert_eq!(last, 429);
+    let kept = world.store.keys("state");
+    assert!((30..45).contains(&kept), "{kept}");
 }
 
 #[tokio::test]
@@ -1449,9 +1492,8 @@ async fn instances_with_the_same_keys_and_store_take_each_others_tokens() {
         let request = Request::get("/.well-known/jwks.json").header("host", "localhost");
         server.send(request.body(Vec::new()).unwrap()).await.body
     };
-    let secret = b"Qm4nVb7xCz2LkJh9GfDs3ApOi8UyTr5E";
-    let one = keys(&instance(secret)).await;
-    assert_eq!(one, keys(&instance(secret)).await);
+    let one = keys(&instance(SECRET)).await;
+    assert_eq!(one, keys(&instance(SECRET)).await);
     assert_ne!(
         one,
         keys(&instance(b"Zx8vTq3LmN5pRw7yBc2dFg4hJk6s9AeU")).await

@@ -439,6 +439,43 @@ async fn oa_10_bodies_have_an_end_and_preflights_an_answer() {
 }
 
 #[tokio::test]
+async fn oa_09_registrations_are_limited_by_address() {
+    let world = World::new().await;
+    let mut last = world.register(CALLBACK).await;
+    assert_eq!(last.status, 201);
+    for _ in 0..40 {
+        last = world.register(CALLBACK).await;
+    }
+    assert_eq!(last.status, 429);
+    assert!(header(&last, "retry-after").is_some());
+    assert!(world.idp.hits(Endpoint::Registration) < 30);
+}
+
+#[tokio::test]
+async fn a_router_answers_for_the_proxy_as_well() {
+    use tower::ServiceExt;
+    let auth = Jwt::discover("https://login.example.com");
+    let facade = OAuthProxy::facade("https://login.example.com", "id", "secret");
+    let relay = OAuthProxy::relay("https://login.example.com");
+    for (server, own) in [
+        (builder().oauth_proxy(facade), true),
+        (builder().auth(auth).oauth_proxy(relay), false),
+    ] {
+        let router = server.build().unwrap().router();
+        for (path, status) in [
+            ("/oauth2/token", 405),
+            ("/oauth2/token/", 405),
+            ("/oauth2/consent", if own { 405 } else { 404 }),
+        ] {
+            let request = Request::put(path).header("host", "mcp.example.com");
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn another_host_name_is_not_answered() {
     let world = World::new().await;
     let request = Request::get(METADATA).header("host", "evil.example");
@@ -458,6 +495,9 @@ fn a_proxy_that_could_not_work_is_not_built() {
     let unencrypted = OAuthProxy::relay("http://127.0.0.1:9");
     let unencrypted = problem(builder().auth(auth()).oauth_proxy(unencrypted)).unwrap();
     assert!(unencrypted.contains("not encrypted"), "{unencrypted}");
+    let taken = builder().public_url("https://mcp.example.com/oauth2/token");
+    let taken = problem(taken.auth(auth()).oauth_proxy(relay())).unwrap();
+    assert!(taken.contains("another path"), "{taken}");
     let nowhere = mcp_runtime::Server::new(mcp_runtime::tools![])
         .auth(auth().audience("x"))
         .oauth_proxy(relay());

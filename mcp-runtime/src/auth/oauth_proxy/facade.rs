@@ -28,10 +28,13 @@ use super::{Asked, Base, Place, Route, Settings};
 use crate::auth::claims::{Flaw, Rules};
 use crate::digest::{hex, random, sha256_hex};
 use crate::json::{self, Node};
+use crate::limits::{Bucket, Rate, network_of};
 use crate::secret::Secret;
 
 /// How long a user has for the question, and then for the login.
 const LOGIN: Duration = Duration::from_mins(10);
+/// Logins that may begin at one address.
+const LOGINS: (u32, Duration) = (30, Duration::from_mins(1));
 /// The prefix binds it to this host and to encrypted connections.
 const COOKIE: &str = "__Host-mcp-oauth";
 const MAX_STATE: usize = 2 << 10;
@@ -42,6 +45,7 @@ pub(super) struct Facade {
     upstream: Upstream,
     base: Base,
     clients: Clients,
+    logins: Bucket,
     grants: Arc<Grants>,
     signer: Arc<Signer>,
     rules: Rules,
@@ -137,6 +141,7 @@ impl Facade {
             upstream,
             base,
             clients,
+            logins: Bucket::new(Rate::new(LOGINS.0, LOGINS.1))?,
             grants,
             signer,
             rules: settings.rules,
@@ -341,7 +346,12 @@ impl Facade {
             "This took too long: begin again in the client.",
         ))?;
         match form.get("action") {
-            Some("approve") => self.send_to_provider(wish, &browser).await,
+            Some("approve") => {
+                // Whoever agrees with a script would fill the store.
+                let taken = self.logins.take(network_of(asked.address));
+                taken.map_err(Trouble::TooMany)?;
+                self.send_to_provider(wish, &browser).await
+            }
             Some("deny") => Err(Trouble::There(
                 wish.redirect_uri,
                 wish.state,

@@ -1,32 +1,37 @@
 //! In front of a provider that can do everything itself.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::answers::{Answer, BAD_GATEWAY, Fault, json_answer, raw, redirect, set};
+use super::answers::{Answer, BAD_GATEWAY, Fault, json_answer, raw, redirect, set, too_many};
 use super::clients::is_dangerous;
 use super::params::Params;
 use super::upstream::{Metadata, Upstream};
-use super::{Asked, Base, Route};
+use super::{Asked, Base, REGISTRATIONS, Route};
 use crate::auth::egress;
 use crate::http::app::bearer;
+use crate::limits::{Bucket, Rate, network_of};
 
 pub(super) struct Relay {
     upstream: Upstream,
     base: Base,
     own_issuer: bool,
+    registrations: Bucket,
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
 impl Relay {
-    pub(super) fn new(upstream: Upstream, base: Base, own_issuer: bool) -> Self {
-        Self {
+    pub(super) fn new(upstream: Upstream, base: Base, own_issuer: bool) -> Result<Self, String> {
+        Ok(Self {
             upstream,
             base,
             own_issuer,
-        }
+            registrations: Bucket::new(Rate::new(REGISTRATIONS, Duration::from_mins(1)))?,
+        })
     }
 
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Answer {
@@ -101,6 +106,10 @@ impl Relay {
             "invalid_request",
             "the identity provider does not register clients",
         ))?;
+        // To the provider, all of them would come from one address: ours.
+        if let Err(wait) = self.registrations.take(network_of(asked.address)) {
+            return Ok(too_many(wait));
+        }
         let invalid = |text| Fault::new(400, "invalid_client_metadata", text);
         let sent: Value = serde_json::from_slice(&asked.body)
             .map_err(|_| invalid("send the metadata of the client as a JSON object"))?;
