@@ -1418,7 +1418,8 @@ async fn oa_54_there_is_no_open_redirect() {
 }
 
 #[tokio::test]
-async fn oa_55_nothing_secret_is_kept_as_it_is() {
+async fn oa_55_nothing_secret_is_kept_or_logged_as_it_is() {
+    let (logged, _guard) = crate::run::Logged::listen();
     let world = World::new().await;
     let client = world.client(CALLBACK).await;
     let (cookie, at) = world.approved(&client, &[]).await;
@@ -1431,24 +1432,26 @@ async fn oa_55_nothing_secret_is_kept_as_it_is() {
     let seal = refresh.rsplit('.').next().unwrap();
     let cookie = cookie.split_once('=').unwrap().1;
     let browser = cookie.split('.').next().unwrap();
-    let written = world.store.written.lock().unwrap();
+    let written = world.store.written.lock().unwrap().clone();
     assert!(written.len() >= 4, "{written:?}");
-    for (key, value) in written.iter() {
-        assert!(key.starts_with("mcp:oauth:"), "{key}");
-        for secret in [
-            &*upstream_state,
-            &upstream_code,
-            &code,
-            &access,
-            seal,
-            browser,
-            VERIFIER,
-            UPSTREAM_SECRET,
-        ] {
-            assert!(
-                !key.contains(secret) && !value.contains(secret),
-                "{key}: {value}"
-            );
+    assert_eq!(world.call("echo", &access).await.status, 200);
+    let text = logged.text();
+    assert!(text.contains("mcp::"), "something is logged");
+    for secret in [
+        &*upstream_state,
+        &upstream_code,
+        &code,
+        &access,
+        seal,
+        browser,
+        VERIFIER,
+        UPSTREAM_SECRET,
+    ] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+        for (key, value) in &written {
+            assert!(key.starts_with("mcp:oauth:"), "{key}");
+            let found = key.contains(secret) || value.contains(secret);
+            assert!(!found, "{secret} in {key}: {value}");
         }
     }
 }

@@ -450,7 +450,7 @@ impl Facade {
         let key = login_key(state);
         let kept = self.grants.get::<Login>(&key).await.map_err(told)?;
         let (_, login) = kept.ok_or_else(unknown)?;
-        let browser = self.known_browser(headers).map(|it| sha256_hex(it));
+        let browser = self.known_browser(headers).map(sha256_hex);
         if browser.as_deref() != Some(&login.browser) {
             tracing::warn!(target: "mcp::auth", "a login came back in another browser");
             return Err(Trouble::Here(
@@ -669,4 +669,18 @@ fn is_scope(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_goes_into_its_header_encoded() {
+        let header = basic("our id", "a:b%+").unwrap();
+        assert!(header.is_sensitive());
+        let pair = header.to_str().unwrap().strip_prefix("Basic ").unwrap();
+        let pair = STANDARD.decode(pair).unwrap();
+        assert_eq!(pair, b"our+id:a%3Ab%25%2B");
+    }
 }
