@@ -23,6 +23,7 @@ pages! {
     "src/lending.md" => lending,
     "src/policy.md" => policy,
     "src/authorization.md" => authorization,
+    "src/oauth-proxy.md" => oauth_proxy,
     "src/tenants.md" => tenants,
     "src/limits.md" => limits,
     "src/audit.md" => audit,

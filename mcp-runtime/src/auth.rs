@@ -7,7 +7,8 @@
 //! * [`Introspection`]: opaque tokens, which their authorization server is asked about;
 //! * [`StaticTokens`]: tokens written down in a file or the environment;
 //! * [`Allowlist`]: around any of them, only people whose e-mail address is listed;
-//! * [`any_of`]: several of them, one after the other.
+//! * [`any_of`]: several of them, one after the other;
+//! * [`OAuthProxy`]: this server in the place of the authorization server of its clients.
 //!
 //! All fail closed: whoever cannot be checked is not let in, and a token that is not good never
 //! makes an anonymous caller.
@@ -29,6 +30,8 @@ mod introspection;
 mod jwks;
 #[cfg(feature = "auth")]
 mod jwt;
+#[cfg(feature = "auth")]
+pub(crate) mod oauth_proxy;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -49,6 +52,8 @@ pub use self::egress::Egress;
 pub use self::introspection::Introspection;
 #[cfg(feature = "auth")]
 pub use self::jwt::{Algorithm, Jwt};
+#[cfg(feature = "auth")]
+pub use self::oauth_proxy::OAuthProxy;
 pub use self::static_tokens::StaticTokens;
 
 /// Turns tokens into callers.

@@ -47,6 +47,8 @@ pub struct Keys {
 pub(crate) enum Purpose {
     RequestState,
     ConfirmToken,
+    #[cfg(feature = "auth")]
+    OAuthProxy,
 }
 
 impl Keys {
@@ -152,6 +154,8 @@ impl Purpose {
         match self {
             Self::RequestState => ("mcp request state, id 1", "mcp request state, key 1"),
             Self::ConfirmToken => ("mcp confirm token, id 1", "mcp confirm token, key 1"),
+            #[cfg(feature = "auth")]
+            Self::OAuthProxy => ("mcp oauth proxy, id 1", "mcp oauth proxy, key 1"),
         }
     }
 }

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "auth")]
+pub(crate) use self::buckets::{Room as Bucket, network as network_of};
 pub use self::rate::Rate;
 
 use crate::caller::Caller;

@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::audit::AuditLog;
+#[cfg(feature = "auth")]
+use crate::auth::oauth_proxy::{Bound, OAuthProxy, Place};
 use crate::auth::{Authenticate, Setup};
 use crate::caller::Caller;
 use crate::changes::Changes;
@@ -88,6 +90,8 @@ pub struct Server<S = ()> {
     identity: Identity,
     public_url: Option<String>,
     auth: Option<Box<dyn Authenticate>>,
+    #[cfg(feature = "auth")]
+    oauth: Option<OAuthProxy>,
     auth_mode: AuthMode,
     baseline_scopes: Vec<String>,
     supported_scopes: Option<Vec<String>>,
@@ -143,6 +147,8 @@ impl<S: Send + Sync + 'static> Server<S> {
             identity,
             public_url: None,
             auth: None,
+            #[cfg(feature = "auth")]
+            oauth: None,
             auth_mode: AuthMode::default(),
             baseline_scopes: Vec::new(),
             supported_scopes: None,
@@ -354,6 +360,54 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// An authorization server for clients, at the address of this server. In front of a
+    /// [facade](OAuthProxy::facade) no [`auth`](Self::auth) is needed: it checks the tokens that it
+    /// issues. With one, tokens of either are taken.
+    #[cfg(feature = "auth")]
+    #[must_use]
+    pub fn oauth_proxy(mut self, proxy: OAuthProxy) -> Self {
+        self.oauth = Some(proxy);
+        self
+    }
+
+    /// Makes the proxy, and lets the tokens in that it issues.
+    #[cfg(feature = "auth")]
+    fn bind_oauth(&mut self, problems: &mut Vec<String>) -> Option<Arc<Bound>> {
+        let proxy = self.oauth.take()?;
+        let name = self.identity.title.as_ref().unwrap_or(&self.identity.name);
+        let place = Place {
+            public_url: self.public_url.as_deref(),
+            clock: &self.clock,
+            // A flood of clients must not crowd out what else is remembered.
+            store: self
+                .store
+                .clone()
+                .unwrap_or_else(|| Arc::new(MemoryStore::new(self.clock.clone(), STORE_CAPACITY))),
+            keys: self.keys.as_ref(),
+            name: name.clone(),
+        };
+        let bound = match proxy.bind(&place) {
+            Ok(bound) => Arc::new(bound),
+            Err(error) => {
+                problems.extend_from_slice(error.problems());
+                return None;
+            }
+        };
+        self.auth = match (bound.tokens(), self.auth.take()) {
+            (Some(own), Some(other)) => Some(Box::new(crate::auth::any_of(own).or(other))),
+            (Some(own), None) => Some(Box::new(own)),
+            (None, Some(other)) => Some(other),
+            (None, None) => {
+                problems.push(
+                    "the OAuth proxy hands out tokens of its provider, and nobody can check them:                      say who with `auth(Jwt::discover(…))`"
+                        .to_owned(),
+                );
+                None
+            }
+        };
+        Some(bound)
+    }
+
     /// What requests without a token may do: look around and call what is public, unless said
     /// otherwise. A token that is sent and is not good is refused in every mode.
     #[must_use]
@@ -559,13 +613,23 @@ impl<S: Send + Sync + 'static> Server<S> {
     /// # Errors
     /// All problems at once, each with the place where it can be mended.
     pub fn build(mut self) -> Result<Service> {
-        let mut problems = self.setting_problems();
+        let mut problems = Vec::new();
+        // A proxy that issues tokens is the one who checks them.
+        #[cfg(feature = "auth")]
+        let oauth = self.bind_oauth(&mut problems);
+        problems.extend(self.setting_problems());
         let scopes = self.advertised_scopes();
         let authorization_servers = self
             .auth
             .as_ref()
             .map(|auth| auth.authorization_servers())
             .unwrap_or_default();
+        // Clients are to come to the proxy, and not to whom it stands for.
+        #[cfg(feature = "auth")]
+        let authorization_servers = match &oauth {
+            Some(oauth) => vec![oauth.issuer().to_owned()],
+            None => authorization_servers,
+        };
         let state = Arc::new(self.state);
         problems.extend(ui::tool_problems(&self.tools, &self.resources));
         // Sessions are shared where there is something to share them in.
@@ -649,7 +713,11 @@ impl<S: Send + Sync + 'static> Server<S> {
             baseline: self.baseline_scopes.join(" "),
             step_up: self.step_up,
         };
-        let proxies = watch.addresses.then_some(proxies);
+        #[cfg(feature = "auth")]
+        let addresses = watch.addresses || oauth.is_some();
+        #[cfg(not(feature = "auth"))]
+        let addresses = watch.addresses;
+        let proxies = addresses.then_some(proxies);
         let seal = self.keys.as_ref().map_or_else(Seal::random, Seal::of);
         let settings = Settings {
             modes: self.modes,
@@ -672,6 +740,8 @@ impl<S: Send + Sync + 'static> Server<S> {
                 mode: self.auth_mode,
                 challenges,
                 metadata,
+                #[cfg(feature = "auth")]
+                oauth,
                 guard,
                 path,
                 max_body: self.max_body,
@@ -888,7 +958,13 @@ impl Service {
             async move { app.answer(request).await.map(axum::body::Body::new) }
         });
         let path = &self.app.path;
-        let ways = self.app.ways.paths(path);
+        #[cfg_attr(
+            not(feature = "auth"),
+            expect(unused_mut, reason = "one way adds to it")
+        )]
+        let mut ways = self.app.ways.paths(path);
+        #[cfg(feature = "auth")]
+        ways.extend(self.app.oauth.iter().flat_map(|oauth| oauth.paths()));
         ways.iter()
             .fold(Router::new(), |router, way| {
                 router.route(way, answer.clone())

@@ -171,9 +171,38 @@ impl Egress {
         .await
     }
 
+    /// Posts anything; an answer in JSON is read whatever its status.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        kind: &'static str,
+        credentials: Option<&HeaderValue>,
+        body: Bytes,
+    ) -> Result<Answer, Lost> {
+        self.exchange(url, Read::Always, |client| {
+            let mut post = client.post(url.clone()).header(CONTENT_TYPE, kind);
+            if let Some(credentials) = credentials {
+                let mut credentials = credentials.clone();
+                credentials.set_sensitive(true);
+                post = post.header(AUTHORIZATION, credentials);
+            }
+            Ok(post.body(body))
+        })
+        .await
+    }
+
     async fn send(
         &self,
         url: &Url,
+        request: impl FnOnce(&Client) -> Result<RequestBuilder, Lost>,
+    ) -> Result<Answer, Lost> {
+        self.exchange(url, Read::OfSuccess, request).await
+    }
+
+    async fn exchange(
+        &self,
+        url: &Url,
+        when: Read,
         request: impl FnOnce(&Client) -> Result<RequestBuilder, Lost>,
     ) -> Result<Answer, Lost> {
         // The URL may come from a document of an issuer, so it is looked at every time; and a
@@ -183,7 +212,7 @@ impl Egress {
         let request = request(client)?.header(ACCEPT, "application/json");
         let exchange = async {
             let _slot = self.0.slots.acquire().await;
-            read(request.send().await?).await
+            read(request.send().await?, when).await
         };
         tokio::time::timeout(TOTAL, exchange)
             .await
@@ -261,9 +290,16 @@ fn causes(error: &reqwest::Error) -> String {
     text
 }
 
-async fn read(mut answer: reqwest::Response) -> Result<Answer, Lost> {
+/// When the body of an answer is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    OfSuccess,
+    Always,
+}
+
+async fn read(mut answer: reqwest::Response, when: Read) -> Result<Answer, Lost> {
     let status = answer.status().as_u16();
-    if answer.status() != 200 || !is_json(answer.headers()) {
+    if when == Read::OfSuccess && answer.status() != 200 || !is_json(answer.headers()) {
         // What is not a document of a success is not read at all.
         return Ok(Answer { status, json: None });
     }

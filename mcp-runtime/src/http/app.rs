@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::Full;
 use hyper::body::Body;
 
+#[cfg(feature = "auth")]
+use crate::auth::oauth_proxy::{Bound, Route};
 use crate::auth::{AuthError, Authenticate};
 use crate::caller::Caller;
 use crate::http::accept::{self, Accepted, Replies};
@@ -42,6 +44,8 @@ pub(crate) struct App {
     pub(crate) mode: AuthMode,
     pub(crate) challenges: Challenges,
     pub(crate) metadata: Option<ResourceMetadata>,
+    #[cfg(feature = "auth")]
+    pub(crate) oauth: Option<Arc<Bound>>,
     pub(crate) guard: Guard,
     /// Where messages are posted, without a slash at its end.
     pub(crate) path: String,
@@ -80,6 +84,8 @@ pub(crate) type Answer = Response<AnswerBody>;
 pub(crate) enum Place {
     Endpoint,
     ResourceMetadata,
+    #[cfg(feature = "auth")]
+    OAuth(Route),
     /// Another way to the same server.
     Way(Way),
     Health,
@@ -97,6 +103,10 @@ impl App {
             "/api/v1/health" => Place::Health,
             "/api/v1/ready" => Place::Ready,
             _ if self.metadata.as_ref().is_some_and(|it| it.is_at(path)) => Place::ResourceMetadata,
+            #[cfg(feature = "auth")]
+            _ if let Some(route) = self.oauth.as_ref().and_then(|it| it.find(path)) => {
+                Place::OAuth(route)
+            }
             _ => self
                 .ways
                 .find(path, &self.path)
@@ -116,6 +126,8 @@ impl App {
             Place::Endpoint => self.endpoint(None, request).await,
             Place::Way(way) => self.endpoint(Some(way), request).await,
             Place::ResourceMetadata => self.resource_metadata(request.method(), request.headers()),
+            #[cfg(feature = "auth")]
+            Place::OAuth(route) => self.oauth(route, request).await,
             Place::Health => self.health(request.method(), true),
             Place::Ready => self.health(request.method(), !self.stopping.load(Ordering::Relaxed)),
             Place::Elsewhere => plain(StatusCode::NOT_FOUND, "Not found\n"),
@@ -425,7 +437,7 @@ fn anonymous() -> Arc<Caller> {
 }
 
 /// The token of `Bearer <token>`; the scheme in any capitals.
-fn bearer(value: &HeaderValue) -> Option<&str> {
+pub(crate) fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -602,7 +614,7 @@ pub(super) fn close(mut answer: Answer) -> Answer {
     answer
 }
 
-fn refused(outside: Outside) -> Answer {
+pub(super) fn refused(outside: Outside) -> Answer {
     let (status, message, log) = match outside {
         Outside::BadRequest => (400, "Send exactly one Host header", "host_missing"),
         Outside::Host => (

@@ -8,6 +8,8 @@ mod feed;
 pub(crate) mod guard;
 pub(crate) mod legacy_sse;
 pub(crate) mod listener;
+#[cfg(feature = "auth")]
+mod oauth;
 pub(crate) mod resource_metadata;
 pub(crate) mod peers;
 pub(crate) mod peer;

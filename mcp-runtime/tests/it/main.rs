@@ -64,6 +64,10 @@ mod identity_provider;
 mod introspection;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod jwt;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod oauth_facade;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod oauth_relay;
 
 #[cfg(feature = "testing")]
 mod legacy_sse;
