@@ -264,10 +264,7 @@ fn decide(
     let of_scope: Variables<'_> = &|name| found.variable(name);
     match policy::authorize(found.policy, caller, of_scope) {
         Ok(_) => access(Decision::Allow, Vec::new()),
-        Err(refusal) => access(
-            Decision::of(refusal),
-            found.policy.lacks(caller, of_scope),
-        ),
+        Err(refusal) => access(Decision::of(refusal), found.policy.lacks(caller, of_scope)),
     }
 }
 

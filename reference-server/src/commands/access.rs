@@ -123,7 +123,10 @@ fn classes(policies: &Policies, demo: bool) -> Vec<(String, Caller)> {
         ("no token", Caller::anonymous()),
         ("no scope", caller().roles(roles.clone()).tenant("tenant")),
         ("no role", caller().scopes(scopes.clone()).tenant("tenant")),
-        ("no tenant", caller().scopes(scopes.clone()).roles(roles.clone())),
+        (
+            "no tenant",
+            caller().scopes(scopes.clone()).roles(roles.clone()),
+        ),
         ("all", caller().scopes(scopes).roles(roles).tenant("tenant")),
     ];
     if demo {
@@ -163,11 +166,19 @@ fn described(policies: &Policies, demo: bool) -> Value {
             "callers": decisions.collect::<serde_json::Map<_, _>>(),
         })
     };
-    policies.iter().map(|(operation, _)| row(operation)).collect()
+    policies
+        .iter()
+        .map(|(operation, _)| row(operation))
+        .collect()
 }
 
 fn told(caller: &Caller, decided: &Decided) -> String {
-    let mut text = format!("{} for {}: {}", decided.operation, named(caller), decided.decision);
+    let mut text = format!(
+        "{} for {}: {}",
+        decided.operation,
+        named(caller),
+        decided.decision
+    );
     for reason in &decided.reasons {
         text += &format!("\n  {reason}");
     }

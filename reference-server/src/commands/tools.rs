@@ -46,7 +46,9 @@ fn rows(tools: &ToolSet<App>) -> Vec<Vec<String>> {
         [tool.name().to_owned(), who(tool), effects(tool), deadline].to_vec()
     };
     let heads = HEADS.map(str::to_owned).to_vec();
-    std::iter::once(heads).chain(tools.iter().map(row)).collect()
+    std::iter::once(heads)
+        .chain(tools.iter().map(row))
+        .collect()
 }
 
 fn who(tool: &Tool) -> String {

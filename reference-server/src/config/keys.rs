@@ -28,11 +28,13 @@ pub fn known() -> BTreeMap<String, Kind> {
 /// The keys of the entries of a list like `auth.issuer`.
 pub fn of_entries(list: &str) -> Vec<String> {
     let schema = schema();
-    let found = list.split('.').fold(&schema, |above, name| {
-        &above["properties"][name]
-    });
+    let found = list
+        .split('.')
+        .fold(&schema, |above, name| &above["properties"][name]);
     let keys = found["items"]["properties"].as_object();
-    keys.into_iter().flat_map(|keys| keys.keys().cloned()).collect()
+    keys.into_iter()
+        .flat_map(|keys| keys.keys().cloned())
+        .collect()
 }
 
 fn schema() -> Value {

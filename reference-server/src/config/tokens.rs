@@ -202,7 +202,10 @@ impl Config {
 
     /// Whether other machines reach this server, as far as the configuration tells.
     fn is_reachable(&self) -> bool {
-        let address = self.listen.parse::<SocketAddr>().map(|address| address.ip());
+        let address = self
+            .listen
+            .parse::<SocketAddr>()
+            .map(|address| address.ip());
         let here = address.map_or_else(
             |_| self.listen.starts_with("localhost:"),
             |ip: IpAddr| ip.is_loopback(),
@@ -299,7 +302,9 @@ impl StaticToken {
         let added = match (&self.token_env, &self.token_file) {
             (Some(variable), None) => tokens.token_from_env(variable, caller),
             (None, Some(path)) => tokens.token_from_file(path, caller),
-            (Some(_), Some(_)) => Err(BootError::new("has both token_env and token_file: keep one")),
+            (Some(_), Some(_)) => Err(BootError::new(
+                "has both token_env and token_file: keep one",
+            )),
             (None, None) => Err(BootError::new("has no token: set token_env or token_file")),
         };
         added.map_err(|error| BootError::new(format!("{key}: {error}")))
@@ -315,7 +320,9 @@ impl Issuer {
         }
         let reach = self.egress();
         reach.checked(key, "issuer", &self.issuer)?;
-        let mut jwt = Jwt::discover(&self.issuer).egress(reach.egress()).remember(keep);
+        let mut jwt = Jwt::discover(&self.issuer)
+            .egress(reach.egress())
+            .remember(keep);
         if let Some(url) = &self.jwks_url {
             reach.checked(key, "jwks_url", url)?;
             jwt = jwt.jwks_url(url);
@@ -330,10 +337,9 @@ impl Issuer {
             jwt = jwt.tenant_claim(claim);
         }
         let jwt = self.audiences.iter().fold(jwt, |jwt, it| jwt.audience(it));
-        let jwt = self
-            .scope_map
-            .iter()
-            .fold(jwt, |jwt, (theirs, ours)| jwt.scope_map(theirs, ours.clone()));
+        let jwt = self.scope_map.iter().fold(jwt, |jwt, (theirs, ours)| {
+            jwt.scope_map(theirs, ours.clone())
+        });
         Ok(self
             .implies
             .iter()
@@ -393,10 +399,9 @@ impl Asked {
             asked = asked.tenant_claim(claim);
         }
         let asked = self.audiences.iter().fold(asked, |to, it| to.audience(it));
-        let asked = self
-            .scope_map
-            .iter()
-            .fold(asked, |to, (theirs, ours)| to.scope_map(theirs, ours.clone()));
+        let asked = self.scope_map.iter().fold(asked, |to, (theirs, ours)| {
+            to.scope_map(theirs, ours.clone())
+        });
         let asked = self
             .implies
             .iter()
@@ -413,7 +418,9 @@ impl Asked {
             }),
             (None, Some(path)) => std::fs::read_to_string(path).map_err(|error| {
                 let at = path.display();
-                wrong(&format!(".introspection: the file {at} cannot be read: {error}"))
+                wrong(&format!(
+                    ".introspection: the file {at} cannot be read: {error}"
+                ))
             }),
             (Some(_), Some(_)) => Err(wrong(
                 ".introspection has both client_secret_env and client_secret_file: keep one",
@@ -447,8 +454,16 @@ struct Reach {
 impl Reach {
     fn egress(self) -> Egress {
         let egress = Egress::new();
-        let egress = if self.loopback { egress.allow_loopback() } else { egress };
-        if self.private { egress.allow_private() } else { egress }
+        let egress = if self.loopback {
+            egress.allow_loopback()
+        } else {
+            egress
+        };
+        if self.private {
+            egress.allow_private()
+        } else {
+            egress
+        }
     }
 
     /// What the library says about URLs is for programmers; this is for operators.
@@ -463,9 +478,9 @@ impl Reach {
             )));
         }
         match url.scheme() {
-            "https" | "http" if is_loopback(&url) && !self.loopback => problem(
-                "is on this machine: for development, say allow_loopback = true",
-            ),
+            "https" | "http" if is_loopback(&url) && !self.loopback => {
+                problem("is on this machine: for development, say allow_loopback = true")
+            }
             "https" => Ok(()),
             "http" if is_loopback(&url) => Ok(()),
             _ => problem("does not start with https://"),

@@ -506,10 +506,7 @@ fn plain(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Respo
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // The login page is nobody's frame.
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
