@@ -17,6 +17,7 @@ mod schemas;
 mod resources;
 mod prompts;
 mod apps;
+mod access;
 
 use mcp_runtime::prelude::*;
 use mcp_runtime::{Replies, SessionMode, told_to_stop};
@@ -49,11 +50,14 @@ async fn main() -> mcp_runtime::Result {
             _ => fail(),
         }
     }
-    let server = server().sessions(sessions).replies(replies);
+    let listener = TcpListener::bind(address).await?;
+    // What challenges name; a free port is known only now.
+    let url = format!("http://{}/mcp", listener.local_addr()?);
+    let server = server().public_url(url);
+    let server = server.sessions(sessions).replies(replies);
     #[cfg(feature = "websocket")]
     let server = server.websocket();
     let service = server.build()?;
-    let listener = TcpListener::bind(address).await?;
     println!("{}", service.url(listener.local_addr()?));
     service.serve_with(listener, told_to_stop()).await
 }
@@ -71,10 +75,13 @@ fn server() -> Server {
         + questions::tools()
         + rounds::tools()
         + apps::tools()
-        + tasks::tools();
+        + tasks::tools()
+        + access::tools();
     Server::new(tools)
-        .resources(resources::resources() + apps::resources())
-        .prompts(prompts::prompts())
+        .resources(resources::resources() + apps::resources() + access::resources())
+        .prompts(prompts::prompts() + access::prompts())
+        .auth(access::Tokens::new())
+        .baseline_scopes([access::BASELINE])
         .skills_dir(SKILLS)
         .identity("conformance-server", env!("CARGO_PKG_VERSION"))
         .logging()

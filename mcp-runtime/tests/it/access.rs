@@ -72,7 +72,13 @@ fn server() -> Server {
 
 fn callers() -> Vec<Caller> {
     let ada = || Caller::user("ada");
-    let scopes = ["orders:read", "orders:write", "refunds:write", "stock:read", "docs:7:read"];
+    let scopes = [
+        "orders:read",
+        "orders:write",
+        "refunds:write",
+        "stock:read",
+        "docs:7:read",
+    ];
     vec![
         Caller::anonymous(),
         ada(),
@@ -97,7 +103,7 @@ async fn attempt(server: &TestServer, caller: &Caller, operation: &Operation) ->
             Ask::modern("resources/read", json!({ "uri": name })).header("mcp-name", &name)
         }
     };
-    let reply = ask.send_as(server, caller).await;
+    let reply = server.send(ask.request(caller.clone())).await;
     (reply.status, reply.body.to_string())
 }
 
@@ -167,7 +173,9 @@ fn everything_that_is_missing_is_named() {
         (
             Caller::anonymous(),
             "tool:known",
-            Decision::Authenticate { scopes: scoped(&[]) },
+            Decision::Authenticate {
+                scopes: scoped(&[]),
+            },
             vec!["asks for a token"],
         ),
         (ada(), "tool:ours", Decision::Hide, vec!["of a tenant"]),
@@ -193,7 +201,12 @@ fn everything_that_is_missing_is_named() {
             Decision::Hide,
             vec!["this URI cannot be part of"],
         ),
-        (ada(), "prompt:letters", Decision::Hide, vec!["no such thing"]),
+        (
+            ada(),
+            "prompt:letters",
+            Decision::Hide,
+            vec!["no such thing"],
+        ),
         (ada(), "tool:known", Decision::Allow, vec![]),
     ];
     for (caller, operation, decision, reasons) in rows {
@@ -225,8 +238,15 @@ fn switches_and_modes_are_seen() {
     let support = Caller::user("ada").role("support").scope("docs:7:read");
     let document = Operation::resource("shop://docs/7");
     assert!(service.explain(&support, &document).decision.is_allowed());
-    service.switches().resource("shop://docs/{id}").off().unwrap();
-    assert_eq!(service.explain(&support, &document).decision, Decision::Hide);
+    service
+        .switches()
+        .resource("shop://docs/{id}")
+        .off()
+        .unwrap();
+    assert_eq!(
+        service.explain(&support, &document).decision,
+        Decision::Hide
+    );
 
     let tokens = StaticTokens::new().token("correct horse battery staple", Caller::user("ada"));
     let required = server().auth(tokens).auth_mode(AuthMode::Required);
@@ -253,7 +273,9 @@ fn skills_are_resources_with_the_policy_of_their_folder() {
         .build()
         .unwrap();
     let access = service.access(&Caller::user("ada"));
-    let found = access.iter().find(|access| access.operation.kind() == "resource");
+    let found = access
+        .iter()
+        .find(|access| access.operation.kind() == "resource");
     let found = found.expect("the SKILL.md");
     assert!(found.operation.name().ends_with("notes/SKILL.md"));
     assert_eq!(found.decision.to_string(), "403 (skills:read)");

@@ -12,6 +12,8 @@ mod store;
 mod tenant_signature;
 
 #[cfg(feature = "testing")]
+mod access;
+#[cfg(feature = "testing")]
 mod apps;
 #[cfg(feature = "testing")]
 mod batch;
@@ -58,6 +60,8 @@ mod wire;
 
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod allowlist;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod users;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod identity_provider;
 #[cfg(all(feature = "auth", feature = "testing"))]
