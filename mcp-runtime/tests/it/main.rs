@@ -22,6 +22,8 @@ mod boot;
 #[cfg(feature = "testing")]
 mod challenges;
 #[cfg(feature = "testing")]
+mod conformance_scopes;
+#[cfg(feature = "testing")]
 mod foreign_client;
 #[cfg(feature = "testing")]
 mod conversation;
