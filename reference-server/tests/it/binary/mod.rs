@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod authorization;
 mod command_line;
 mod http;
 mod kill;
