@@ -37,7 +37,6 @@ impl Provider {
         running.set_users(DEMO.iter().map(user));
         config.auth.issuer.push(Issuer {
             issuer: running.issuer().to_owned(),
-            audiences: vec![resource.to_owned()],
             tenant_claim: Some(TENANT.to_owned()),
             allow_loopback: true,
             ..Issuer::default()
