@@ -68,6 +68,7 @@ mod http;
 mod connection;
 mod stdio;
 mod server;
+pub mod access;
 pub mod auth;
 pub mod confirm;
 pub mod idempotency;

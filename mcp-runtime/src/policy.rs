@@ -231,7 +231,7 @@ pub(crate) fn authorize<'p>(
 }
 
 /// Puts variables into a scope.
-fn expand(scope: &str, variables: Variables<'_>) -> Option<Cow<'static, str>> {
+pub(crate) fn expand(scope: &str, variables: Variables<'_>) -> Option<Cow<'static, str>> {
     if !scope.contains('{') {
         return Some(Cow::Owned(scope.to_owned()));
     }

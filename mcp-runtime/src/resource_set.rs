@@ -114,6 +114,12 @@ pub(crate) struct BoundResource {
     on: On,
 }
 
+impl BoundResource {
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.is()
+    }
+}
+
 /// A prompt of a running server.
 pub(crate) struct BoundPrompt {
     pub(crate) prompt: Prompt,
@@ -324,15 +330,22 @@ impl Resources {
         &'a self,
         uri: &str,
     ) -> Option<(&'a BoundResource, Vec<(&'a str, String)>)> {
-        let found = match self.by_uri.get(uri) {
-            Some(at) => (&self.all[*at], Vec::new()),
+        // What is off is not served by the next one that would fit, either.
+        self.of_uri(uri).filter(|(found, _)| found.is_on())
+    }
+
+    /// As [`find`](Self::find), on or off.
+    pub(crate) fn of_uri<'a>(
+        &'a self,
+        uri: &str,
+    ) -> Option<(&'a BoundResource, Vec<(&'a str, String)>)> {
+        match self.by_uri.get(uri) {
+            Some(at) => Some((&self.all[*at], Vec::new())),
             None => self
                 .all
                 .iter()
-                .find_map(|resource| Some((resource, resource.template.as_ref()?.matches(uri)?)))?,
-        };
-        // What is off is not served by the next one that would fit, either.
-        found.0.on.is().then_some(found)
+                .find_map(|resource| Some((resource, resource.template.as_ref()?.matches(uri)?))),
+        }
     }
 
     /// Whether a caller may read what this URI holds.

@@ -1010,7 +1010,6 @@ impl Service {
         &self.app.path
     }
 
-    #[cfg(feature = "testing")]
     pub(crate) fn app(&self) -> &Arc<App> {
         &self.app
     }

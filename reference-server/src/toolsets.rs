@@ -1,5 +1,6 @@
 //! The toolsets by name, in the order in which what they offer is listed.
 
+use mcp_runtime::access::Policies;
 use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
 use crate::{App, copilot};
@@ -52,6 +53,19 @@ pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
 pub fn tools<T: AsRef<str>>(wanted: &[T]) -> Result<ToolSet<App>> {
     let tools = chosen(wanted)?.map(|set| (set.tools)());
     Ok(tools.fold(ToolSet::new(), |sum, tools| sum + tools))
+}
+
+/// Who may do what with these toolsets.
+///
+/// # Errors
+/// As [`server`].
+pub fn policies<T: AsRef<str>>(wanted: &[T]) -> Result<Policies> {
+    let (mut resources, mut prompts) = (ResourceSet::new(), PromptSet::new());
+    for set in chosen(wanted)? {
+        resources = resources + (set.resources)();
+        prompts = prompts + (set.prompts)();
+    }
+    Ok(Policies::of(&tools(wanted)?, &resources, &prompts))
 }
 
 fn chosen<T: AsRef<str>>(wanted: &[T]) -> Result<impl Iterator<Item = &'static Toolset>> {

@@ -1,4 +1,4 @@
-//! Project automation: `cargo xtask test`, `ci`, `conformance`, `bench`, `held`, `compile-cost`.
+//! Project automation: `cargo xtask test`, `ci`, `conformance`, `oauth`, `bench`, `held`, `compile-cost`.
 #![expect(
     clippy::print_stdout,
     reason = "a command line tool; stdout is where it reports"
@@ -9,6 +9,7 @@ mod ci;
 mod tidy;
 mod deny;
 mod conformance;
+mod oauth;
 mod bench;
 mod held;
 mod compile_cost;
@@ -25,6 +26,7 @@ const HELP: &str = "\
 cargo xtask test [ARG…]      everything a contribution must pass; ARG… go to cargo test
 cargo xtask ci               what only CI needs: fmt, clippy, rustdoc, tidy, cargo-deny
 cargo xtask conformance      the official conformance suite, at every revision; needs npm
+cargo xtask oauth            the official Python SDK logs in at the reference server; needs pip
 cargo xtask bench            our bench-server beside the limit and rmcp, in one run
     --rounds N                 interleaved rounds (3)
     --duration S               seconds per measurement (2)
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "ci" => ci::run(&rest),
         "conformance" => conformance::run(&rest),
+        "oauth" => oauth::run(&rest),
         "bench" => bench::run(&rest),
         "held" => held::run(&rest),
         "compile-cost" => compile_cost::run(&rest),

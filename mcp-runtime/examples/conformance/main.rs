@@ -17,6 +17,7 @@ mod schemas;
 mod resources;
 mod prompts;
 mod apps;
+mod access;
 
 use mcp_runtime::prelude::*;
 use mcp_runtime::{Replies, SessionLimits, SessionMode, told_to_stop};
@@ -50,9 +51,13 @@ async fn main() -> mcp_runtime::Result {
             _ => fail(),
         }
     }
+    let listener = TcpListener::bind(address).await?;
+    // What challenges name; a free port is known only now.
+    let url = format!("http://{}/mcp", listener.local_addr()?);
     // Room for `cargo xtask held`, whose clients all are nobody in particular.
     let limits = SessionLimits::default().total(40_000);
     let server = server()
+        .public_url(url)
         .sessions(sessions)
         .session_limits(limits)
         .max_connections(15_000)
@@ -60,7 +65,6 @@ async fn main() -> mcp_runtime::Result {
     #[cfg(feature = "websocket")]
     let server = server.websocket();
     let service = server.build()?;
-    let listener = TcpListener::bind(address).await?;
     println!("{}", service.url(listener.local_addr()?));
     service.serve_with(listener, told_to_stop()).await
 }
@@ -78,10 +82,13 @@ fn server() -> Server {
         + questions::tools()
         + rounds::tools()
         + apps::tools()
-        + tasks::tools();
+        + tasks::tools()
+        + access::tools();
     Server::new(tools)
-        .resources(resources::resources() + apps::resources())
-        .prompts(prompts::prompts())
+        .resources(resources::resources() + apps::resources() + access::resources())
+        .prompts(prompts::prompts() + access::prompts())
+        .auth(access::Tokens::new())
+        .baseline_scopes([access::BASELINE])
         .skills_dir(SKILLS)
         .identity("conformance-server", env!("CARGO_PKG_VERSION"))
         .logging()

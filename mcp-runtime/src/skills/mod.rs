@@ -259,6 +259,18 @@ impl BoundSkills {
         self.files.contains_key(uri) || self.folders.contains_key(uri)
     }
 
+    /// The URIs of all files, sorted.
+    pub(crate) fn uris(&self) -> Vec<&str> {
+        let mut uris: Vec<&str> = self.files.keys().map(AsRef::as_ref).collect();
+        uris.sort_unstable();
+        uris
+    }
+
+    /// Who may read the file of this URI.
+    pub(crate) fn policy_of(&self, uri: &str) -> Option<&Policy> {
+        self.files.get(uri).map(|kept| &self.policies[kept.policy])
+    }
+
     /// A file. What is hidden from the caller is not there.
     pub(crate) fn file(&self, uri: &str, caller: &Caller) -> Result<Option<&Kept>, Refusal> {
         self.allowed(self.files.get(uri), caller, |kept| kept.policy)

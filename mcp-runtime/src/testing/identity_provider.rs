@@ -162,6 +162,11 @@ impl IdentityProvider {
         state.users.push(user);
     }
 
+    /// These users and no others.
+    pub fn set_users(&self, users: impl IntoIterator<Item = User>) {
+        self.shared.state().users = users.into_iter().collect();
+    }
+
     /// A good access token with these claims in place of the usual ones: that of `ada`, for the
     /// resource, for ten minutes.
     ///

@@ -263,6 +263,28 @@ async fn nobody_is_sent_to_a_stranger() {
 }
 
 #[tokio::test]
+async fn a_client_in_a_page_on_this_machine_may_read_its_answers() {
+    let visitor = Visitor::new().await;
+    let at = visitor.world.idp.url(Endpoint::Metadata);
+    for (origin, shared) in [
+        ("http://localhost:6274", true),
+        ("https://page.example", false),
+    ] {
+        for method in [reqwest::Method::GET, reqwest::Method::OPTIONS] {
+            let request = visitor.http.request(method.clone(), &at);
+            let answer = request.header("origin", origin).send().await.unwrap();
+            let allowed = answer.headers().get("access-control-allow-origin");
+            assert_eq!(
+                allowed.map(|allowed| allowed.to_str().unwrap()),
+                shared.then_some(origin),
+                "{method} {origin}"
+            );
+            assert_eq!(answer.status().is_success(), shared, "{method} {origin}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn it_stays_on_this_machine() {
     let clock = crate::clock();
     let abroad = ([0, 0, 0, 0], 0).into();

@@ -12,6 +12,8 @@ mod store;
 mod tenant_signature;
 
 #[cfg(feature = "testing")]
+mod access;
+#[cfg(feature = "testing")]
 mod apps;
 #[cfg(feature = "testing")]
 mod batch;
@@ -19,6 +21,8 @@ mod batch;
 mod boot;
 #[cfg(feature = "testing")]
 mod challenges;
+#[cfg(feature = "testing")]
+mod conformance_scopes;
 #[cfg(feature = "testing")]
 mod foreign_client;
 #[cfg(feature = "testing")]
@@ -58,6 +62,8 @@ mod wire;
 
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod allowlist;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod users;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod identity_provider;
 #[cfg(all(feature = "auth", feature = "testing"))]

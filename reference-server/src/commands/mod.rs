@@ -1,6 +1,8 @@
 //! The command line.
 
+mod access;
 mod audit;
+mod grid;
 mod platform;
 mod serve;
 mod start;
@@ -44,6 +46,10 @@ enum Command {
     Platform(platform::Platform),
     /// Show every tool with its policy and effects.
     Tools(tools::Tools),
+    /// Show who may do what: callers by tools, resources and prompts.
+    Access(access::Access),
+    /// Explain what a caller gets when it tries something.
+    Why(access::Why),
     /// Check the audit log.
     Audit(audit::Audit),
     /// Issue an access token of a demo identity and print it.
@@ -86,6 +92,8 @@ pub fn run() -> Result {
         Command::Stdio(stdio) => in_runtime(stdio.run()),
         Command::Platform(platform) => in_runtime(platform.run()),
         Command::Tools(tools) => tools.run(),
+        Command::Access(access) => access.run(),
+        Command::Why(why) => why.run(),
         Command::Token(token) => token.run(),
         Command::Audit(audit) => in_runtime(audit.run()),
     }

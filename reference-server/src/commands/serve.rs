@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Common, start};
 use crate::config::{Config, Format};
+use crate::identity::{DEMO, Provider};
 
 #[derive(Args)]
 pub(super) struct Serve {
@@ -19,6 +20,9 @@ pub(super) struct Serve {
     /// Serve only these tools; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     toolset: Vec<String>,
+    /// Also start an identity provider on loopback, where clients log in as a demo identity
+    #[arg(long)]
+    demo_identity: bool,
 }
 
 impl Serve {
@@ -30,9 +34,28 @@ impl Serve {
         if !self.toolset.is_empty() {
             config.toolsets = self.toolset;
         }
+        config.identity.provider |= self.demo_identity;
         init_logs(config.log_format(), &config.log.filter);
-        let service = start::server(&config, &Clock::system()).await?.build()?;
-        let listener = listen(&config.listen, "listen").await?;
+        let clock = Clock::system();
+        let (service, listener, _provider) = match config.identity.provider {
+            false => {
+                let service = start::server(&config, &clock).await?.build()?;
+                (service, listen(&config.listen, "listen").await?, None)
+            }
+            // Tokens are issued for the address, which has to be known first.
+            true => {
+                config.refuse_provider()?;
+                let listener = listen(&config.listen, "listen").await?;
+                let address = listener.local_addr()?;
+                let resource = config
+                    .public_url
+                    .get_or_insert_with(|| format!("http://{address}/mcp"))
+                    .clone();
+                let provider = Provider::start(&mut config, &clock, &resource).await?;
+                let service = start::server(&config, &clock).await?.build()?;
+                (service, listener, Some(provider))
+            }
+        };
         if config.log.format == Format::Human {
             greet(&config, listener.local_addr()?, service.tools().count());
         }
@@ -59,6 +82,14 @@ fn greet(config: &Config, address: SocketAddr, tools: usize) {
         format!("{scheme}://{address}/mcp")
     });
     eprintln!("{tools} tools at {url}");
+    if config.identity.provider {
+        let names = DEMO.map(|identity| identity.name).join(", ");
+        eprintln!(
+            "\nConnect a client that knows OAuth; a page opens where you log in as {names}:\n  \
+             claude mcp add --transport http admin {url}\n  \
+             npx @modelcontextprotocol/inspector --transport http --server-url {url}"
+        );
+    }
     if config.identity.demo {
         let data = match config.data.to_str() {
             Some("data") => String::new(),

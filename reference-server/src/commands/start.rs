@@ -1,6 +1,6 @@
 //! From a configuration to a server.
 
-use mcp_runtime::{BootError, Clock, Result, Server};
+use mcp_runtime::{Authenticate, BootError, Clock, Result, Server};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
@@ -34,10 +34,12 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     if let Some(tls) = tls {
         server = server.tls(tls);
     }
-    if config.identity.demo {
-        server = server.auth(TokenFile::new(&config.data, clock.clone()));
-    }
-    config.watched(server).await
+    let own = TokenFile::new(&config.data, clock.clone());
+    let own: Option<Box<dyn Authenticate>> = match config.identity.demo {
+        true => Some(Box::new(own)),
+        false => None,
+    };
+    config.watched(config.guarded(server, own)?).await
 }
 
 fn ways_in(mut server: Server<App>, chosen: Transports) -> Server<App> {

@@ -1,10 +1,11 @@
 //! `reference-server tools`
 
 use clap::{Args, ValueEnum};
-use mcp_runtime::{Result, Tool};
+use mcp_runtime::{Result, Tool, ToolSet};
 use serde_json::{Value, json};
 
-use crate::toolsets;
+use super::grid;
+use crate::{App, toolsets};
 
 #[derive(Args)]
 pub(super) struct Tools {
@@ -30,8 +31,8 @@ impl Tools {
     pub(super) fn run(self) -> Result {
         let tools = toolsets::tools(&self.toolset)?;
         let text = match self.format {
-            Format::Table => table(tools.iter().map(row)),
-            Format::Markdown => markdown(tools.iter().map(row)),
+            Format::Table => grid::table(&rows(&tools)),
+            Format::Markdown => grid::markdown(&rows(&tools)),
             Format::Json => format!("{:#}", tools.iter().map(described).collect::<Value>()),
         };
         println!("{text}");
@@ -39,9 +40,15 @@ impl Tools {
     }
 }
 
-fn row(tool: &Tool) -> [String; 4] {
-    let deadline = format!("{} s", tool.timeout().as_secs_f64());
-    [tool.name().to_owned(), who(tool), effects(tool), deadline]
+fn rows(tools: &ToolSet<App>) -> Vec<Vec<String>> {
+    let row = |tool: &Tool| {
+        let deadline = format!("{} s", tool.timeout().as_secs_f64());
+        [tool.name().to_owned(), who(tool), effects(tool), deadline].to_vec()
+    };
+    let heads = HEADS.map(str::to_owned).to_vec();
+    std::iter::once(heads)
+        .chain(tools.iter().map(row))
+        .collect()
 }
 
 fn who(tool: &Tool) -> String {
@@ -90,37 +97,4 @@ fn described(tool: &Tool) -> Value {
         "effects": tool.effects(),
         "timeout_s": tool.timeout().as_secs_f64(),
     })
-}
-
-fn table(rows: impl Iterator<Item = [String; 4]>) -> String {
-    let mut rows: Vec<[String; 4]> = rows.collect();
-    rows.insert(0, HEADS.map(str::to_owned));
-    let width = |at: usize| {
-        rows.iter()
-            .map(|row| row[at].len())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths = [width(0), width(1), width(2), width(3)];
-    let line = |row: &[String; 4]| {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn markdown(rows: impl Iterator<Item = [String; 4]>) -> String {
-    let line = |cells: [String; 4]| format!("| {} |", cells.join(" | "));
-    let heads = [
-        line(HEADS.map(str::to_owned)),
-        "|---|---|---|---|".to_owned(),
-    ];
-    let rows = rows.map(|mut row| {
-        row[0] = format!("`{}`", row[0]);
-        line(row)
-    });
-    heads.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }

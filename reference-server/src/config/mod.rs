@@ -7,6 +7,7 @@
 mod keys;
 mod read;
 mod security;
+mod tokens;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ use mcp_runtime::{BootError, Keys, LogFormat, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use self::keys::known as known_keys;
-pub use self::security::{Auth, TenantSignature, TlsFiles};
+pub use self::keys::{known as known_keys, of_entries as keys_of_entries};
+pub use self::security::{TenantSignature, TlsFiles};
+pub use self::tokens::{Asked, Auth, Challenge, Issuer, StaticToken, Without};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
 use crate::data;
@@ -77,6 +79,8 @@ pub enum Format {
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
     pub demo: bool,
+    pub provider: bool,
+    pub provider_listen: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -199,7 +203,11 @@ impl Default for Log {
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { demo: true }
+        Self {
+            demo: true,
+            provider: false,
+            provider_listen: "127.0.0.1:8789".to_owned(),
+        }
     }
 }
 

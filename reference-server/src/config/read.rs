@@ -124,6 +124,10 @@ fn from_text(name: &str, text: &str, kind: Kind) -> Result<Value> {
             "false" | "0" => Value::Boolean(false),
             _ => return Err(wrong("true or false")),
         },
+        Kind::Toml => toml::from_str::<Table>(&format!("value = {text}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .ok_or_else(|| wrong("TOML on one line, like [{ key = \"value\" }]"))?,
         Kind::List => {
             let parts = text
                 .split(',')

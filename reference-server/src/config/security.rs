@@ -14,13 +14,6 @@ use crate::platform::TenantSignatures;
 /// The longest window: whoever sees a request of version 1 can use its headers that long.
 const LONGEST_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// Who may call, and how that is proved.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    pub tenant_signature: TenantSignature,
-}
-
 /// Signed tenant headers between this server and the platform.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -1,11 +1,14 @@
-//! Who may call: for now the demo identities, with tokens that `reference-server token` issues.
+//! The demo identities, with tokens that `reference-server token` issues, or that the identity
+//! provider of the demo does. Whose tokens are taken beside them, `config::Auth` says.
 
+mod provider;
 mod token_file;
 
 use std::time::Duration;
 
 use mcp_runtime::{BootError, Caller, Result};
 
+pub use self::provider::Provider;
 pub use self::token_file::TokenFile;
 
 /// How long a token is good for.

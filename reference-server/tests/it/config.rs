@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reference_server::config::{Config, Format, Mode, known_keys};
+use reference_server::config::{Config, Format, Mode, keys_of_entries, known_keys};
 use tempfile::TempDir;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -47,6 +47,17 @@ fn the_example_documents_every_key() {
             found.is_some(),
             "config.example.toml says nothing of `{key}`"
         );
+    }
+    for list in ["auth.issuer", "auth.static_token"] {
+        let keys = keys_of_entries(list);
+        let (section, name) = list.split_once('.').expect("two");
+        assert!(keys.len() > 4, "{list} has keys");
+        for key in keys {
+            assert!(
+                table[section][name][0].get(&key).is_some(),
+                "config.example.toml says nothing of `{key}` of [[{list}]]"
+            );
+        }
     }
     // Nothing else stands in it either. Mail goes one way, which only a start would find.
     load(&text, &[]).expect("every key is known and every value fits");
@@ -142,6 +153,22 @@ const WRONG: &[(&str, (&str, &str), &[&str])] = &[
         &["founding_cap"],
     ),
     ("listen = ", ("X", ""), &["config.toml, line 1"]),
+    (
+        "[[auth.issuer]]\nissuer = \"https://as.example.com\"\njwks_ulr = \"x\"",
+        ("X", ""),
+        &["jwks_ulr", "jwks_url"],
+    ),
+    (
+        "[[auth.static_token]]\nname = \"x\"\ntoken = \"hunter2\"",
+        ("X", ""),
+        &["`token`", "token_env"],
+    ),
+    ("[auth]\nmode = \"off\"", ("X", ""), &["mode", "required"]),
+    (
+        "",
+        ("MCP_AUTH__ISSUER", "https://as.example.com"),
+        &["MCP_AUTH__ISSUER", "TOML on one line"],
+    ),
 ];
 
 #[test]
@@ -161,6 +188,8 @@ fn secrets_do_not_show_in_errors() {
         "[backend]\nservice_token = \"hunter2",
         "[platform]\nconfirm_keys = [987654321987654321]",
         "[platform.mail]\nsmtp_url = {password = \"hunter2\"}",
+        "[[auth.static_token]]\nname = \"x\"\ntoken = \"hunter2\"",
+        "[auth.introspection]\nclient_secret = \"hunter2\"",
     ] {
         let error = load(file, &[]).expect_err(file);
         assert!(

@@ -13,7 +13,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -80,6 +80,24 @@ async fn gate(Extract(idp): Idp, request: Request, next: Next) -> Response {
     {
         return plain(StatusCode::FORBIDDEN, "text/plain", "Not from here\n");
     }
+    // Clients in a page, on this machine like everything that comes this far.
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let preflight = origin.is_some() && request.method() == Method::OPTIONS;
+    let mut answer = match preflight {
+        true => plain(StatusCode::NO_CONTENT, "text/plain", ""),
+        false => counted(&idp, request, next).await,
+    };
+    if let Some(origin) = origin {
+        let headers = answer.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        let any = HeaderValue::from_static("Authorization, Content-Type, MCP-Protocol-Version");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, any);
+    }
+    answer
+}
+
+async fn counted(idp: &Shared, request: Request, next: Next) -> Response {
     let endpoint = match request.uri().path() {
         "/.well-known/oauth-authorization-server" => Some(Endpoint::Metadata),
         path => ENDPOINTS.into_iter().find(|known| known.path() == path),
@@ -487,22 +505,19 @@ fn plain(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Respo
     let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    headers.insert(
-        header::CACHE_CONTROL,
-        http::HeaderValue::from_static("no-store"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // The login page is nobody's frame.
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        http::HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
     );
     answer
 }
 
 fn redirect(status: StatusCode, to: &str) -> Response {
     let mut answer = plain(status, "text/plain", "");
-    if let Ok(to) = http::HeaderValue::try_from(to) {
+    if let Ok(to) = HeaderValue::try_from(to) {
         answer.headers_mut().insert(header::LOCATION, to);
     }
     answer

@@ -1,9 +1,12 @@
 //! The program itself, started as an operator or a client starts it.
 
+mod access;
 mod audit;
+mod authorization;
 mod command_line;
 mod http;
 mod kill;
+mod login;
 mod program;
 mod remote;
 mod secure;

@@ -103,12 +103,185 @@ const UNSAFE: &[Row] = &[
         &[("MCP_PLATFORM__CONFIRM_KEYS", SHORT)],
         "at least 32 bytes",
     ),
+    // No audience: whose tokens are they?
+    (
+        &[("MCP_AUTH__ISSUER", "[{issuer='https://as.example.com'}]")],
+        "audience",
+    ),
+    (
+        &[("MCP_AUTH__ISSUER", "[{audiences=['a']}]")],
+        "has no `issuer`",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='http://as.example.com',audiences=['a']}]",
+        )],
+        "does not start with https://",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='http://127.0.0.1:9',audiences=['a']}]",
+        )],
+        "allow_loopback = true",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='https://u:hunter2@as.example.com',audiences=['a']}]",
+        )],
+        "leave them out",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='https://as.example.com',audiences=['a'],jwks_url='http://as.example.com/jwks'}]",
+        )],
+        "jwks_url `http://as.example.com/jwks` does not start with https://",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='https://as.example.com',audiences=['a'],algorithms=[]}]",
+        )],
+        "algorithms is empty",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='https://as.example.com',audiences=['a'],algorithms=['RS256','HS256']}]",
+        )],
+        "`HS256` is not to be had",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='https://as.example.com',audiences=['a'],algorithms=['none']}]",
+        )],
+        "`none` is not to be had",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='https://as.example.com',audiences=['a'],userinfo_url='https://as.example.com/u'}]",
+        )],
+        "auth.allow_emails",
+    ),
+    (
+        &[(
+            "MCP_AUTH__ISSUER",
+            "[{issuer='https://as.example.com',audiences=['a']},{issuer='https://as.example.com',audiences=['b']}]",
+        )],
+        "twice",
+    ),
+    (
+        &[("MCP_AUTH__ALLOW_EMAILS", "ada@example.com")],
+        "no [[auth.issuer]]",
+    ),
+    (
+        &[
+            ("MCP_AUTH__ALLOW_EMAILS", "ada"),
+            (
+                "MCP_AUTH__ISSUER",
+                "[{issuer='https://as.example.com',audiences=['a']}]",
+            ),
+        ],
+        "`ada` on the allowlist is not an e-mail address",
+    ),
+    (
+        &[("MCP_AUTH__BASELINE_SCOPES", "two words")],
+        "is not a scope",
+    ),
+    (
+        &[("MCP_AUTH__STATIC_TOKEN", "[{name='batch'}]")],
+        "token_env or token_file",
+    ),
+    (
+        &[(
+            "MCP_AUTH__STATIC_TOKEN",
+            "[{name='batch',token_env='NOWHERE'}]",
+        )],
+        "NOWHERE is not set",
+    ),
+    (
+        &[(
+            "MCP_AUTH__STATIC_TOKEN",
+            "[{name='batch',token_env='TINY'}]",
+        )],
+        "at least 16 characters",
+    ),
+    (
+        &[(
+            "MCP_AUTH__STATIC_TOKEN",
+            "[{name='batch',token_env='L',token_file='short'}]",
+        )],
+        "keep one",
+    ),
+    (
+        &[("MCP_AUTH__STATIC_TOKEN", "[{token_env='L'}]")],
+        "has no `name`",
+    ),
+    (
+        &[("MCP_AUTH__INTROSPECTION__URL", "https://as.example.com/i")],
+        "has no `issuer`",
+    ),
+    (
+        &[
+            ("MCP_AUTH__INTROSPECTION__ISSUER", "https://as.example.com"),
+            ("MCP_AUTH__INTROSPECTION__URL", "https://as.example.com/i"),
+            ("MCP_AUTH__INTROSPECTION__CLIENT_ID", "mcp"),
+        ],
+        "client_secret_env or client_secret_file",
+    ),
+    (
+        &[
+            ("MCP_AUTH__INTROSPECTION__ISSUER", "https://as.example.com"),
+            ("MCP_AUTH__INTROSPECTION__URL", "http://as.example.com/i"),
+            ("MCP_AUTH__INTROSPECTION__CLIENT_ID", "mcp"),
+            ("MCP_AUTH__INTROSPECTION__CLIENT_SECRET_ENV", "L"),
+        ],
+        "does not start with https://",
+    ),
+    (
+        &[
+            ("MCP_AUTH__MODE", "open"),
+            ("MCP_PUBLIC_URL", "https://mcp.example.com/mcp"),
+        ],
+        "auth.mode is \"open\"",
+    ),
+    (
+        &[
+            ("MCP_AUTH__MODE", "open"),
+            ("MCP_LISTEN", "0.0.0.0:0"),
+            ("MCP_ALLOWED_HOSTS", "mcp.example.com"),
+        ],
+        "auth.mode is \"open\"",
+    ),
+    (
+        &[
+            ("MCP_IDENTITY__DEMO", "false"),
+            ("MCP_PUBLIC_URL", "https://mcp.example.com/mcp"),
+        ],
+        "takes nobody's tokens",
+    ),
+    (
+        &[
+            ("MCP_IDENTITY__DEMO", "false"),
+            ("MCP_AUTH__MODE", "required"),
+        ],
+        "nobody can check one",
+    ),
+    (&[("MCP_LIMITS__TRUSTED_PROXIES", "0.0.0.0/0")], "0.0.0.0/0"),
 ];
 
 #[test]
 fn hi_04_what_would_not_be_safe_does_not_start() {
     for (variables, expected) in UNSAFE {
-        let place = Place::new().env("S", SHORT).env("L", SECRET);
+        let place = Place::new()
+            .env("S", SHORT)
+            .env("L", SECRET)
+            .env("TINY", "tiny-hunter2");
         let place = place
             .env("MCP_LISTEN", "127.0.0.1:0")
             .env("MCP_PLATFORM__DEMO_DATA", "false");
