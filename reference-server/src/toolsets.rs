@@ -2,7 +2,7 @@
 
 use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
-use crate::{App, copilot};
+use crate::{App, copilot, records};
 
 /// What one system offers.
 struct Toolset {
@@ -14,13 +14,22 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 1] = [Toolset {
-    name: "copilot",
-    tools: copilot::tools,
-    resources: ResourceSet::new,
-    prompts: PromptSet::new,
-    by_default: true,
-}];
+const ALL: [Toolset; 2] = [
+    Toolset {
+        name: "copilot",
+        tools: copilot::tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: true,
+    },
+    Toolset {
+        name: "records",
+        tools: records::tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: true,
+    },
+];
 
 /// The names of all toolsets.
 pub fn names() -> impl Iterator<Item = &'static str> {
