@@ -14,7 +14,7 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 2] = [
+const ALL: [Toolset; 3] = [
     Toolset {
         name: "copilot",
         tools: copilot::tools,
@@ -28,6 +28,13 @@ const ALL: [Toolset; 2] = [
         resources: ResourceSet::new,
         prompts: PromptSet::new,
         by_default: true,
+    },
+    Toolset {
+        name: "records-extended",
+        tools: records::extended_tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: false,
     },
 ];
 

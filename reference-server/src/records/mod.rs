@@ -17,6 +17,7 @@ pub mod notes;
 pub mod tasks;
 pub mod comments;
 pub mod chats;
+pub mod extended;
 pub mod reply;
 mod client;
 mod write;
@@ -74,4 +75,9 @@ pub fn tools() -> ToolSet<App> {
         archive_chat_message,
         process_chat_message,
     ]
+}
+
+/// What goes beyond the forty.
+pub fn extended_tools() -> ToolSet<App> {
+    tools![extended::batch, extended::search, extended::aggregate]
 }

@@ -105,6 +105,10 @@ pub(super) static ALL: [Entity; 5] = [
 ];
 
 impl Entity {
+    pub(super) fn named(plural: &str) -> Option<&'static Self> {
+        ALL.iter().find(|entity| entity.plural == plural)
+    }
+
     /// Brings a payload into the form in which it is kept, or says what is wrong with it. Returns
     /// the record that it belongs to.
     pub(super) fn settle(&self, payload: &mut Payload) -> Result<Option<Reference>, Trouble> {

@@ -8,16 +8,21 @@
 //! | endpoint | room |
 //! |---|---|
 //! | `/v1/{kind}`, `/{uid}`, `/{uid}/archive`, `/{uid}/process` | `entities` |
+//! | `/v1/batch` | `batch` |
+//! | `/v1/search`, `/v1/aggregate` | `search`, with what an `expression` is |
 //! | `/v1/sync/sessions` | `sessions` |
 //! | `/v1/sync/info`, `/state`, `/wipe`, `/{kind}/push`, `/{kind}/pull` | `sync` |
 //!
 //! What tells the five kinds apart is in `entity`, and nowhere else; SQL is in `rows`.
 
+mod batch;
 mod demo;
 mod entities;
 mod entity;
+mod expression;
 mod often;
 mod rows;
+mod search;
 mod sessions;
 mod sync;
 mod trouble;
@@ -66,6 +71,9 @@ pub(super) fn router(platform: &Platform, tenants: VerifyTenant) -> Router<Platf
             );
     }
     let limited = records
+        .route("/batch", post(batch::batch))
+        .route("/search", post(search::search))
+        .route("/aggregate", post(search::aggregate))
         .route("/sync/state", get(sync::state))
         .route("/sync/wipe", post(sync::wipe))
         .layer(from_fn_with_state(platform.clone(), often::limit));

@@ -60,6 +60,14 @@ impl Trouble {
         self.error
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Whether the request as a whole cannot go on.
     pub(super) fn is_ours(&self) -> bool {
         self.status.is_server_error()

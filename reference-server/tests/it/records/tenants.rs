@@ -124,6 +124,44 @@ async fn tn_14_what_is_no_uid_goes_nowhere() {
     }
 }
 
+/// The statements of the records API, as its source has them.
+fn statements() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/platform/records");
+    let mut statements = Vec::new();
+    for file in std::fs::read_dir(folder).expect("the source") {
+        let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+        for call in text.split("sqlx::query").skip(1) {
+            let (_, rest) = call.split_once('"').expect("a statement");
+            let (statement, _) = rest.split_once('"').expect("its end");
+            statements.push(statement.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
+    statements
+}
+
+#[test]
+fn every_statement_names_tenant_and_owner() {
+    let statements = statements();
+    assert!(
+        statements.len() >= 10,
+        "only {} were found",
+        statements.len()
+    );
+    for statement in statements {
+        // The one question whether anybody was ever here, before demo data is made.
+        if statement == "SELECT COUNT(*) FROM record_owners" {
+            continue;
+        }
+        let named = if statement.starts_with("INSERT") {
+            statement.contains("(tenant_id, owner_id,")
+        } else {
+            let (_, condition) = statement.split_once("WHERE").expect("a condition");
+            condition.contains("tenant_id = $") && condition.contains("owner_id = $")
+        };
+        assert!(named, "{statement}");
+    }
+}
+
 async fn everything(client: &TestClient) -> Vec<Value> {
     let mut all = Vec::new();
     for many in ["notes", "tasks", "comments", "chats", "chat_messages"] {
