@@ -159,8 +159,7 @@ fn word(rest: &str) -> Result<(Part, &str), Trouble> {
 
 /// A text in quotes, and what follows it.
 fn phrase(rest: &str) -> Result<(String, &str), Trouble> {
-    let inner = rest.trim_start_matches('"');
-    let quoted = rest.strip_prefix('"').unwrap_or(inner);
+    let quoted = rest.strip_prefix('"').unwrap_or(rest);
     match quoted.split_once('"') {
         Some((phrase, after)) => Ok((phrase.to_lowercase(), after)),
         None => Err(wrong("has a quote that is not closed")),

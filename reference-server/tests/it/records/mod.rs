@@ -4,6 +4,7 @@ mod api;
 mod calls;
 mod conflicts;
 mod contract;
+mod extended;
 mod flows;
 mod sync;
 mod tenants;
@@ -130,7 +131,11 @@ fn tools_over(router: Router, clock: &Clock) -> TestServer {
     let backend = Backend::in_process(router, &Secret::from(TOKEN), Limits::default());
     let signer = Signer::new(signing_key(), clock.clone());
     let backend = backend.expect("a client").with_records(signer);
-    let server = Server::with_state(App { backend }, records::tools()).clock(clock.clone());
+    let server = Server::with_state(
+        App { backend },
+        records::tools() + records::extended_tools(),
+    )
+    .clock(clock.clone());
     TestServer::new(server).expect("a server")
 }
 

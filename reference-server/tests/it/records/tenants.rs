@@ -63,6 +63,26 @@ async fn tn_12_s3_047_a_foreign_record_is_answered_like_none() {
         );
         assert!(!own.to_string().contains("org_a"), "{own}");
     }
+    for stranger in [&bob, &reader] {
+        let found = done(stranger, "search", json!({"query": "org_a OR chairs"})).await;
+        let found = found["items"].as_array().expect("items").clone();
+        assert!(
+            found.iter().all(|item| !foreign.contains(&uid_of(item))),
+            "{found:?}"
+        );
+        let operations: Vec<Value> = ["update", "patch", "delete", "archive"]
+            .iter()
+            .map(|op| {
+                json!({"op": op, "entity": "notes", "uid": foreign[0],
+                "payload": {"title": "x", "content": "x"}})
+            })
+            .collect();
+        let batch = json!({"operations": operations, "atomic": false});
+        let batch = done(stranger, "batch", batch).await;
+        for result in batch["results"].as_array().expect("results") {
+            assert_eq!(result["error"], "not_found", "{batch}");
+        }
+    }
     let before = everything(&admin).await;
     for uid in &foreign {
         for ((tool, arguments), (_, unknown)) in with_uid(uid).into_iter().zip(with_uid(NOBODY)) {
