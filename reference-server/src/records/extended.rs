@@ -1,6 +1,11 @@
 //! Beyond the forty: many changes at once, searching, counting. A toolset of its own, so that the
 //! forty stay forty.
 
+#![expect(
+    clippy::too_many_arguments,
+    reason = "what a tool can be told are its parameters"
+)]
+
 use http::Method;
 use jiff::Timestamp;
 use mcp_runtime::prelude::*;

@@ -179,7 +179,11 @@ fn is(value: &Value, wanted: &str) -> bool {
     match value {
         Value::String(value) => value.to_lowercase() == wanted,
         Value::Array(values) => values.iter().any(|value| is(value, wanted)),
-        Value::Bool(_) | Value::Number(_) => value.to_string() == wanted,
+        Value::Bool(flag) => wanted == if *flag { "true" } else { "false" },
+        Value::Number(number) => {
+            let shown = number.to_string();
+            shown == wanted
+        }
         Value::Null | Value::Object(_) => false,
     }
 }

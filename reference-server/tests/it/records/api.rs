@@ -15,7 +15,14 @@ async fn s3_042_service_token_user_and_signed_tenant_are_all_needed() {
     let office = Office::new().await;
     let token = format!("Bearer {TOKEN}");
     let wrong = SigningKey::new("another secret of thirty-two bytes").expect("long enough");
-    let rows: [(&str, Option<&str>, Option<&str>, Option<SigningKey>, u16); 6] = [
+    type Row<'a> = (
+        &'a str,
+        Option<&'a str>,
+        Option<&'a str>,
+        Option<SigningKey>,
+        u16,
+    );
+    let rows: [Row<'_>; 6] = [
         ("all", Some(&token), Some("ada"), Some(signing_key()), 201),
         ("no token", None, Some("ada"), Some(signing_key()), 401),
         (
@@ -116,7 +123,8 @@ async fn sessions_are_of_one_user_and_last_half_an_hour() {
         }
     }
     let epoch = ("x-sync-epoch", "1");
-    let rows: [(&[(&str, &str)], u16, &str); 6] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+    let rows: [Row<'_>; 6] = [
         (&[], 428, "session_required"),
         (&[epoch], 428, "session_required"),
         (&[("x-sync-session", id)], 428, "session_required"),

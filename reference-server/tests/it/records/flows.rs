@@ -238,3 +238,30 @@ async fn s3_001_pages_follow_each_other_without_a_gap() {
         "a bad cursor is the start"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s3_078_many_at_once_get_no_error_and_lose_no_change() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let shared = uid_of(&note(&ada, "shared").await);
+    let mut at_work = tokio::task::JoinSet::new();
+    for nth in 0..24 {
+        let own = office.user(&format!("user-{nth}"), "org_a");
+        let (ada, shared) = (office.user("ada", "org_a"), shared.clone());
+        at_work.spawn(async move {
+            let uid = uid_of(&note(&own, "own").await);
+            let member = json!({"uid": shared, "updates": {format!("by-{nth}"): true}});
+            done(&ada, "patch_note", member).await;
+            done(&own, "get_note", json!({"uid": uid})).await;
+            done(&own, "delete_note", json!({"uid": uid})).await;
+        });
+    }
+    while let Some(worked) = at_work.join_next().await {
+        worked.expect("no error");
+    }
+    let shared = done(&ada, "get_note", json!({"uid": shared})).await;
+    assert_eq!(shared["version"], 25);
+    for nth in 0..24 {
+        assert_eq!(shared["payload"][format!("by-{nth}")], true, "{nth}");
+    }
+}
