@@ -56,7 +56,7 @@ macro_rules! kind {
             caller: &Caller,
             tenant: &Tenant,
             #[doc = concat!("Which ", $one, ".")]
-                    uid: Uid,
+            uid: Uid,
             /// Whether a deleted one is returned, too.
             #[arg(default = false)]
             include_deleted: bool,
@@ -76,7 +76,7 @@ macro_rules! kind {
             caller: &Caller,
             tenant: &Tenant,
             #[doc = concat!("Which ", $one, ".")]
-                    uid: Uid,
+            uid: Uid,
             /// The members to set, by name; uid and sync are ignored.
             #[arg(len = 1..=100)]
             updates: Map<String, Value>,
@@ -96,7 +96,7 @@ macro_rules! kind {
             caller: &Caller,
             tenant: &Tenant,
             #[doc = concat!("Which ", $one, ".")]
-                    uid: Uid,
+            uid: Uid,
         ) -> ToolResult<Tombstone> {
             let records = records(backend, caller, tenant);
             let ask = records
@@ -112,7 +112,7 @@ macro_rules! kind {
             caller: &Caller,
             tenant: &Tenant,
             #[doc = concat!("Which ", $one, ".")]
-                    uid: Uid,
+            uid: Uid,
         ) -> ToolResult<Record> {
             let records = records(backend, caller, tenant);
             let ask = records
@@ -129,7 +129,7 @@ macro_rules! kind {
             caller: &Caller,
             tenant: &Tenant,
             #[doc = concat!("Which ", $one, ".")]
-                    uid: Uid,
+            uid: Uid,
             /// What to do.
             action: $Action,
             /// Remarks for whoever processes records; without effect so far.
