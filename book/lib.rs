@@ -39,6 +39,7 @@ pages! {
     "src/transports.md" => transports,
     "src/tls.md" => tls,
     "src/testing.md" => testing,
+    "src/records.md" => records,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use mcp_runtime::access::Policies;
 use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
-use crate::{App, copilot};
+use crate::{App, copilot, records};
 
 /// What one system offers.
 struct Toolset {
@@ -15,13 +15,29 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 1] = [Toolset {
-    name: "copilot",
-    tools: copilot::tools,
-    resources: ResourceSet::new,
-    prompts: PromptSet::new,
-    by_default: true,
-}];
+const ALL: [Toolset; 3] = [
+    Toolset {
+        name: "copilot",
+        tools: copilot::tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: true,
+    },
+    Toolset {
+        name: "records",
+        tools: records::tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: true,
+    },
+    Toolset {
+        name: "records-extended",
+        tools: records::extended_tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: false,
+    },
+];
 
 /// The names of all toolsets.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use mcp_runtime::tenant_signature::Signer;
 use mcp_runtime::{Caller, Tenant, ToolError, ToolResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::refusal;
-use super::{Backend, Lost};
+use super::{BASE, Backend, Lost};
 use crate::random::uuid4;
 
 const ACTING_USER: HeaderName = HeaderName::from_static("x-acting-user");
@@ -31,6 +32,7 @@ pub struct Ask<'a> {
     /// A value stands where it would not stay in its place.
     misplaced: bool,
     tenant: Option<Tenant>,
+    signer: Option<&'a Signer>,
     headers: HeaderMap,
     body: Bytes,
     limit: Duration,
@@ -51,9 +53,10 @@ impl<'a> Ask<'a> {
             backend,
             method: Method::GET,
             endpoint,
-            path: format!("{}{endpoint}", backend.base()),
+            path: format!("{}{BASE}{endpoint}", backend.prefix()),
             misplaced: false,
             tenant: caller.acts_for().cloned(),
+            signer: backend.0.signer.as_ref(),
             headers,
             body: Bytes::new(),
             limit: limits.call,
@@ -75,6 +78,35 @@ impl<'a> Ask<'a> {
         ask.limit = backend.0.limits.invite;
         ask.patience = backend.0.limits.invite_patience;
         ask
+    }
+
+    /// A request to the records API, which has a base of its own and wants every one signed.
+    pub(super) fn of_records(
+        backend: &'a Backend,
+        caller: &Caller,
+        tenant: &Tenant,
+        method: Method,
+        endpoint: &'static str,
+    ) -> ToolResult<Self> {
+        let mut ask = Self::get(backend, caller, endpoint);
+        let Some(signer) = &backend.0.record_signer else {
+            return Err(refusal::no_records());
+        };
+        ask.path = format!("{}{endpoint}", backend.prefix());
+        ask.method = method;
+        ask.tenant = Some(tenant.clone());
+        ask.signer = Some(signer);
+        Ok(ask)
+    }
+
+    /// Sends this along.
+    #[must_use]
+    pub fn body(mut self, body: impl Serialize) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        self.headers.insert(header::CONTENT_TYPE, json);
+        // What does not serialize is not sent, and the API says that it is missing.
+        self.body = serde_json::to_vec(&body).unwrap_or_default().into();
+        self
     }
 
     /// Puts a value into the path, in the place of `{name}`. One that is no name of anything, like
@@ -115,14 +147,22 @@ impl<'a> Ask<'a> {
     /// # Errors
     /// What the model is to read: the refusal of the API, or why there is no answer.
     pub async fn answer<T: DeserializeOwned>(&self) -> ToolResult<T> {
-        if self.misplaced {
-            return Err(refusal::nothing_there(self.endpoint));
-        }
-        let answer = self.patiently().await?;
+        let answer = self.reply().await?;
         if !answer.status().is_success() {
             return Err(refusal::of(self.endpoint, &answer, self.request_id()));
         }
         serde_json::from_slice(answer.body()).map_err(|error| refusal::unreadable(&answer, error))
+    }
+
+    /// Sends the request and returns whatever comes back, refusals too.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn reply(&self) -> ToolResult<Response<Bytes>> {
+        if self.misplaced {
+            return Err(refusal::nothing_there(self.endpoint));
+        }
+        self.patiently().await
     }
 
     /// The error for an answer that reads well and says nothing.
@@ -130,7 +170,8 @@ impl<'a> Ask<'a> {
         refusal::unreadable(&Response::new(Bytes::from_static(b"{}")), problem)
     }
 
-    fn request_id(&self) -> &str {
+    /// How the log of the API knows this request.
+    pub fn request_id(&self) -> &str {
         let id = self.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
         id.unwrap_or_default()
     }
@@ -161,10 +202,23 @@ impl<'a> Ask<'a> {
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         *request.uri_mut() = self.path.parse().map_err(ToolError::internal)?;
-        self.backend.sign(&mut request, self.tenant.as_ref())?;
+        self.sign(&mut request)?;
         let answer = timeout_at(deadline, self.backend.send(request)).await;
         let answer = answer.unwrap_or(Err(Lost::TimedOut(self.limit)));
         answer.map_err(|lost| refusal::lost(self.endpoint, lost))
+    }
+}
+
+impl Ask<'_> {
+    /// Says for whom we ask, as of now.
+    fn sign(&self, request: &mut Request<Bytes>) -> ToolResult<()> {
+        let Some(signer) = self.signer else {
+            return Ok(());
+        };
+        let tenant = self.tenant.as_ref().ok_or_else(refusal::no_tenant)?;
+        let body = request.body().clone();
+        signer.sign(tenant, request, &body);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use mcp_runtime::tenant_signature::Signer;
 use mcp_runtime::{BootError, Caller, Result, Tenant, ToolResult};
 use serde_json::Value;
@@ -42,6 +42,8 @@ struct Inner {
     limits: Limits,
     /// Says for which tenant we ask.
     signer: Option<Signer>,
+    /// The same for the records API, which is never asked without.
+    record_signer: Option<Signer>,
 }
 
 #[derive(Clone)]
@@ -113,6 +115,7 @@ impl Backend {
             authorization,
             limits,
             signer: None,
+            record_signer: None,
         })))
     }
 
@@ -121,6 +124,14 @@ impl Backend {
     pub fn signed_by(self, signer: Signer) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.0);
         inner.signer = Some(signer);
+        Self(Arc::new(inner))
+    }
+
+    /// Signs requests to the records API, which takes no others.
+    #[must_use]
+    pub fn with_records(self, signer: Signer) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.record_signer = Some(signer);
         Self(Arc::new(inner))
     }
 
@@ -135,22 +146,25 @@ impl Backend {
         Ask::post(self, caller, endpoint, body)
     }
 
-    /// Says for whom we ask, as of now.
-    fn sign(&self, request: &mut Request<Bytes>, tenant: Option<&Tenant>) -> ToolResult<()> {
-        let Some(signer) = &self.0.signer else {
-            return Ok(());
-        };
-        let tenant = tenant.ok_or_else(refusal::no_tenant)?;
-        let body = request.body().clone();
-        signer.sign(tenant, request, &body);
-        Ok(())
+    /// Asks the records API for something, in the name of `caller`, whose tenant this is.
+    ///
+    /// # Errors
+    /// When this client has nothing to sign such requests with.
+    pub fn records(
+        &self,
+        caller: &Caller,
+        tenant: &Tenant,
+        method: Method,
+        endpoint: &'static str,
+    ) -> ToolResult<Ask<'_>> {
+        Ask::of_records(self, caller, tenant, method, endpoint)
     }
 
-    /// What precedes the paths of the contract.
-    fn base(&self) -> String {
+    /// What precedes all paths, where the API is not at the root.
+    fn prefix(&self) -> &str {
         match &self.0.way {
-            Way::InProcess(_) => BASE.to_owned(),
-            Way::Remote(remote) => format!("{}{BASE}", remote.prefix()),
+            Way::InProcess(_) => "",
+            Way::Remote(remote) => remote.prefix(),
         }
     }
 

@@ -78,6 +78,11 @@ pub(super) fn no_tenant() -> ToolError {
     .code("tenant_required")
 }
 
+/// There is no key to sign requests for records with.
+pub(super) fn no_records() -> ToolError {
+    ToolError::new("This server is not connected to a records service.").code("records_unavailable")
+}
+
 /// What cannot be the name of anything.
 pub(super) fn nothing_there(endpoint: &str) -> ToolError {
     ToolError::new(format!(

@@ -1,5 +1,6 @@
 //! From a configuration to a server.
 
+use mcp_runtime::tenant_signature::Signer;
 use mcp_runtime::{Authenticate, BootError, Clock, Result, Server};
 use reqwest::Url;
 
@@ -67,7 +68,9 @@ fn introduced(server: Server<App>) -> Server<App> {
 
 async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
     let signer = config.auth.tenant_signature.signer(clock)?;
-    let backend = unsigned(config, clock).await?;
+    let records = config.record_signatures()?;
+    let records = Signer::new(records.key, clock.clone()).version(records.version);
+    let backend = unsigned(config, clock).await?.with_records(records);
     Ok(match signer {
         Some(signer) => backend.signed_by(signer),
         None => backend,

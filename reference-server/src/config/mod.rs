@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use mcp_runtime::tenant_signature::{SigningKey, Version};
 use mcp_runtime::{BootError, Keys, LogFormat, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,7 +25,7 @@ pub use self::tokens::{Asked, Auth, Challenge, Issuer, StaticToken, Without};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
 use crate::data;
-use crate::platform::{Mail, PageSizes, RateLimits, Settings};
+use crate::platform::{Mail, PageSizes, RateLimits, Settings, TenantSignatures};
 use crate::secret::Secret;
 
 /// All settings, with their defaults.
@@ -296,6 +297,7 @@ impl Config {
         settings.demo_data = chosen.demo_data;
         settings.mail = self.mail()?;
         settings.tenant_signatures = self.auth.tenant_signature.signatures()?;
+        settings.record_signatures = Some(self.record_signatures()?);
         settings.page_sizes = PageSizes {
             default: chosen.page_sizes.default,
             max: chosen.page_sizes.max,
@@ -327,6 +329,20 @@ impl Config {
                 .map_err(told),
             (None, None) => Keys::new(data::secret(&self.data, "server.key")?.reveal()),
         }
+    }
+
+    /// How requests to the records API are signed: as configured for all, or with a key of the data
+    /// folder. Never not at all, since the signature says whose records they are.
+    ///
+    /// # Errors
+    /// When what is configured is not safe, or the data folder cannot be used.
+    pub fn record_signatures(&self) -> Result<TenantSignatures> {
+        if let Some(signatures) = self.auth.tenant_signature.signatures()? {
+            return Ok(signatures);
+        }
+        let secret = data::secret(&self.data, "tenant.key")?;
+        let key = SigningKey::new(secret.reveal())?;
+        Ok(TenantSignatures::new(key, Version::V1))
     }
 
     fn mail(&self) -> Result<Mail> {

@@ -28,19 +28,29 @@ pub const DEMO: [Identity; 3] = [
         name: "admin",
         tenant: "org_a",
         roles: &["admin"],
-        scopes: &["copilot:read", "copilot:write"],
+        scopes: &[
+            "copilot:read",
+            "copilot:write",
+            "records:read",
+            "records:write",
+        ],
     },
     Identity {
         name: "reader",
         tenant: "org_a",
         roles: &[],
-        scopes: &["copilot:read"],
+        scopes: &["copilot:read", "records:read"],
     },
     Identity {
         name: "bob",
         tenant: "org_b",
         roles: &[],
-        scopes: &["copilot:read", "copilot:write"],
+        scopes: &[
+            "copilot:read",
+            "copilot:write",
+            "records:read",
+            "records:write",
+        ],
     },
 ];
 

@@ -122,6 +122,12 @@ impl Problem {
         self
     }
 
+    /// For an API that tells failures in another form: what to tell, the cause being logged.
+    pub(super) fn logged(self) -> (StatusCode, &'static str, String, Option<Duration>) {
+        self.log();
+        (self.status, self.code, self.message, self.retry_after)
+    }
+
     fn log(&self) {
         let cause = self.cause.as_deref().map(chain).unwrap_or_default();
         let (status, code, message) = (self.status.as_u16(), self.code, &self.message);

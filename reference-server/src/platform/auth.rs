@@ -81,7 +81,7 @@ async fn identify(
     request_id: String,
 ) -> Result<Actor, Problem> {
     let inner = &platform.0;
-    if !bearer(headers).is_some_and(|token| same(token, inner.settings.service_token.reveal())) {
+    if !has_service_token(platform, headers) {
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "invalid_service_token",
@@ -151,6 +151,11 @@ pub(super) async fn ensure_service_account(
         .fetch_one(db.pool())
         .await?;
     Ok(ServiceAccount { id, email })
+}
+
+pub(super) fn has_service_token(platform: &Platform, headers: &HeaderMap) -> bool {
+    let expected = platform.0.settings.service_token.reveal();
+    bearer(headers).is_some_and(|token| same(token, expected))
 }
 
 /// The scheme in any capitalisation, as the RFC asks; two headers are none.

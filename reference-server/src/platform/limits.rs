@@ -81,7 +81,7 @@ fn too_many(bucket: &'static str, wait: Duration) -> Problem {
     .retry_after(Duration::from_secs(seconds))
 }
 
-struct Bucket<C: Clock = DefaultClock> {
+pub(super) struct Bucket<C: Clock = DefaultClock> {
     name: &'static str,
     per_minute: u32,
     burst: u32,
@@ -91,15 +91,15 @@ struct Bucket<C: Clock = DefaultClock> {
 
 /// Where an admin stands after a request.
 #[derive(Debug, PartialEq)]
-struct Standing {
+pub(super) struct Standing {
     /// Requests that would be let through right now.
     remaining: u32,
     /// Set when this request exceeds the limit: when the next one will not.
-    wait: Option<Duration>,
+    pub(super) wait: Option<Duration>,
 }
 
 impl<C: Clock> Bucket<C> {
-    fn new(name: &'static str, per_minute: u32, burst: u32, clock: C) -> Self {
+    pub(super) fn new(name: &'static str, per_minute: u32, burst: u32, clock: C) -> Self {
         let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_minute(at_least_one(per_minute)).allow_burst(at_least_one(burst));
         Self {
@@ -111,7 +111,7 @@ impl<C: Clock> Bucket<C> {
         }
     }
 
-    fn take(&self, actor: &str) -> Standing {
+    pub(super) fn take(&self, actor: &str) -> Standing {
         if self.taken.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             // A full bucket is no different from none: what remains are the admins of the last
             // seconds, however many ids ever came by.
@@ -132,7 +132,7 @@ impl<C: Clock> Bucket<C> {
 
     /// `Limit` is the sustained rate per minute, `Remaining` what may come at once, `Reset` the
     /// seconds until the full burst is there again.
-    fn inform(&self, headers: &mut HeaderMap, standing: &Standing, shadow: bool) {
+    pub(super) fn inform(&self, headers: &mut HeaderMap, standing: &Standing, shadow: bool) {
         let interval = Duration::from_secs(60) / self.per_minute;
         let reset = interval * (self.burst - standing.remaining.min(self.burst));
         headers.insert("x-ratelimit-limit", HeaderValue::from(self.per_minute));

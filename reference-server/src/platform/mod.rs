@@ -16,6 +16,8 @@
 //! | `GET /search/top-queries`, `/search/zero-results` | `search` |
 //! | `POST /invites/preview`, `/invites/send` | `invites` |
 //! | `GET /metrics/{metric_name}` | `metrics` |
+//!
+//! Below `/v1` is another system, the records API: [`records`].
 
 mod alive;
 mod answer;
@@ -34,6 +36,7 @@ mod limits;
 mod mail;
 mod metrics;
 mod query;
+mod records;
 mod search;
 mod settings;
 mod tenants;
@@ -75,6 +78,9 @@ struct Inner {
     idempotency: Idempotency,
     mailer: Mailer,
     tenants: Option<VerifyTenant>,
+    record_tenants: Option<VerifyTenant>,
+    record_sessions: records::Sessions,
+    record_limits: records::Often,
     #[cfg(debug_assertions)]
     crash: crash::CrashPoint,
 }
@@ -112,12 +118,21 @@ impl Platform {
         let db = Db::open(&settings.database).await?;
         if settings.demo_data {
             demo::fill_if_empty(&db, &clock).await?;
+            if settings.record_signatures.is_some() {
+                records::fill_if_empty(&db, &clock).await?;
+            }
         }
         let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
         let store = db.store(&clock).await?;
         let signatures = settings.tenant_signatures.as_ref();
         let platform = Self(Arc::new(Inner {
-            tenants: signatures.map(|signatures| signatures.layer(&clock, &store)),
+            tenants: signatures.map(|signatures| signatures.layer(&clock, &store, body::LIMIT)),
+            record_tenants: settings
+                .record_signatures
+                .as_ref()
+                .map(|signatures| signatures.layer(&clock, &store, records::MAX_BODY)),
+            record_sessions: records::Sessions::default(),
+            record_limits: records::Often::default(),
             limits: Limits::new(settings.rate_limits),
             confirm: Confirm::new(keys, clock.clone(), store.clone()),
             idempotency: db
@@ -156,8 +171,12 @@ impl Platform {
             None => admin,
         };
         let admin = admin.layer(from_fn_with_state(self.clone(), auth::authenticate));
-        Router::new()
-            .route("/api/v1/health", get(health))
+        let root = match &self.0.record_tenants {
+            Some(tenants) => Router::new().nest("/v1", records::router(self, tenants.clone())),
+            None => Router::new(),
+        };
+        root.route("/api/v1/health", get(health))
+            .route("/healthz", get(|| async { "ok" }))
             .nest("/api/v1/admin/mcp", admin)
             .fallback(answer::no_such_path)
             .method_not_allowed_fallback(answer::wrong_method)

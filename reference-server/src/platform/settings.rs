@@ -43,6 +43,9 @@ pub struct Settings {
     /// Which signatures of tenant headers every request needs; none when nothing is set.
     #[serde(skip)]
     pub tenant_signatures: Option<TenantSignatures>,
+    /// Which signatures of tenant headers the records API needs; there is none when nothing is set.
+    #[serde(skip)]
+    pub record_signatures: Option<TenantSignatures>,
 }
 
 impl Settings {
@@ -64,6 +67,7 @@ impl Settings {
             page_sizes: PageSizes::default(),
             invite_url: default_invite_url(),
             tenant_signatures: None,
+            record_signatures: None,
         }
     }
 

@@ -30,10 +30,15 @@ impl TenantSignatures {
     }
 
     /// Nonces are remembered in `nonces`, which all processes of the platform share.
-    pub(super) fn layer(&self, clock: &Clock, nonces: &Arc<dyn Store>) -> VerifyTenant {
+    pub(super) fn layer(
+        &self,
+        clock: &Clock,
+        nonces: &Arc<dyn Store>,
+        max_body: usize,
+    ) -> VerifyTenant {
         let layer = VerifyTenant::new(self.key.clone(), clock.clone())
             .window(self.window)
-            .max_body(super::body::LIMIT);
+            .max_body(max_body);
         let layer = match &self.previous {
             Some(previous) => layer.previous(previous.clone()),
             None => layer,

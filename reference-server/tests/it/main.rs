@@ -3,6 +3,7 @@
 
 mod platform;
 mod copilot;
+mod records;
 mod backend;
 mod binary;
 mod config;

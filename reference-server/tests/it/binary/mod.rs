@@ -8,6 +8,7 @@ mod http;
 mod kill;
 mod login;
 mod program;
+mod records;
 mod remote;
 mod secure;
 mod shared;

@@ -1,0 +1,291 @@
+//! The eight operations on one kind of record.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::super::Platform;
+use super::super::answer::Problem;
+use super::super::query::Query;
+use super::entity::{Entity, Payload, uid};
+use super::rows::{After, Item, Row, Write, find, page};
+use super::sessions::Synced;
+use super::trouble::Trouble;
+use crate::random::uuid4;
+
+/// The largest page.
+pub(super) const MAX_LIMIT: i64 = 1_000;
+const DEFAULT_LIMIT: i64 = 500;
+
+type Kind = Extension<&'static Entity>;
+type Body = Result<Bytes, BytesRejection>;
+type Answer = Result<Json<Item>, Trouble>;
+
+pub(super) async fn list(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    uri: Uri,
+) -> Result<Json<Value>, Trouble> {
+    let mut query = Query::of(&uri);
+    let (limit, after) = paging(&mut query);
+    let with_deleted = query.flag("includeDeleted").unwrap_or(false);
+    finish(query)?;
+    let mut connection = platform.0.db.pool().acquire().await?;
+    let rows = page(
+        &mut connection,
+        &synced.whose,
+        entity,
+        after,
+        limit,
+        with_deleted,
+    )
+    .await?;
+    let next = rows.last().map(cursor);
+    let items: Vec<Item> = rows.into_iter().map(Row::item).collect();
+    let mut body = json!({ "items": items });
+    if let Some(next) = next {
+        body["nextCursor"] = next.into();
+    }
+    Ok(Json(body))
+}
+
+pub(super) async fn get(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    Path(uid): Path<String>,
+    uri: Uri,
+) -> Answer {
+    let mut query = Query::of(&uri);
+    let with_deleted = query.flag("includeDeleted").unwrap_or(false);
+    finish(query)?;
+    let uid = checked(&uid)?;
+    let mut connection = platform.0.db.pool().acquire().await?;
+    let row = find(&mut connection, &synced.whose, entity.plural, &uid).await?;
+    let row = row.ok_or_else(Trouble::not_found)?;
+    let row = if with_deleted { row } else { row.alive()? };
+    Ok(Json(row.item()))
+}
+
+pub(super) async fn create(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    body: Body,
+) -> Result<(StatusCode, Json<Item>), Trouble> {
+    let mut payload = object(body)?;
+    let parent = entity.settle(&mut payload)?;
+    let mut write = Write::begin(&platform, &synced).await?;
+    write.check_parent(&parent).await?;
+    let row = write.insert(entity, uuid4(), payload, None).await?;
+    write.commit().await?;
+    Ok((StatusCode::CREATED, Json(row.item())))
+}
+
+pub(super) async fn replace(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let mut payload = object(body)?;
+    change(&platform, &synced, entity, &uid, &headers, move |before| {
+        entity.carry_over(before, &mut payload);
+        Ok(payload)
+    })
+    .await
+}
+
+pub(super) async fn patch(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let updates = object(body)?;
+    change(&platform, &synced, entity, &uid, &headers, move |before| {
+        let mut payload = before.clone();
+        payload.extend(updates);
+        Ok(payload)
+    })
+    .await
+}
+
+pub(super) async fn delete(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let uid = checked(&uid)?;
+    let expected = expected(&headers)?;
+    let mut write = Write::begin(&platform, &synced).await?;
+    let row = write.existing(entity, &uid).await?;
+    compare(expected, &row)?;
+    let row = write.delete(entity, row).await?;
+    write.commit().await?;
+    Ok(Json(row.tombstone()))
+}
+
+pub(super) async fn archive(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    change(&platform, &synced, entity, &uid, &headers, |before| {
+        let mut payload = before.clone();
+        entity.archive(&mut payload);
+        Ok(payload)
+    })
+    .await
+}
+
+pub(super) async fn process(
+    State(platform): State<Platform>,
+    synced: Synced,
+    Extension(entity): Kind,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    // Metadata is taken, and of no effect.
+    let asked = object(body)?;
+    let action = asked
+        .get("action")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    change(&platform, &synced, entity, &uid, &headers, |before| {
+        let mut payload = before.clone();
+        entity.process(action, &mut payload)?;
+        Ok(payload)
+    })
+    .await
+}
+
+/// One record becomes what `changed` makes of it.
+async fn change(
+    platform: &Platform,
+    synced: &Synced,
+    entity: &Entity,
+    uid: &str,
+    headers: &HeaderMap,
+    changed: impl FnOnce(&Payload) -> Result<Payload, Trouble>,
+) -> Answer {
+    let uid = checked(uid)?;
+    let expected = expected(headers)?;
+    let mut write = Write::begin(platform, synced).await?;
+    let row = write.existing(entity, &uid).await?;
+    compare(expected, &row)?;
+    let row = apply(&mut write, entity, row, changed).await?;
+    write.commit().await?;
+    Ok(Json(row.item()))
+}
+
+/// The next version of `row`. What it belongs to has to be there when that changes.
+pub(super) async fn apply(
+    write: &mut Write,
+    entity: &Entity,
+    row: Row,
+    changed: impl FnOnce(&Payload) -> Result<Payload, Trouble>,
+) -> Result<Row, Trouble> {
+    let mut payload = changed(&row.payload)?;
+    let parent = entity.settle(&mut payload)?;
+    let before = entity.settle(&mut row.payload.clone())?;
+    if parent != before {
+        write.check_parent(&parent).await?;
+    }
+    write.update(entity, row, payload, None).await
+}
+
+/// The version that the caller expects: `If-Match: 3`, in quotes or bare.
+fn expected(headers: &HeaderMap) -> Result<Option<i64>, Trouble> {
+    let mut values = headers.get_all(header::IF_MATCH).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    let bare = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    match bare.unwrap_or(text).parse() {
+        Ok(version) if values.next().is_none() => Ok(Some(version)),
+        _ => {
+            let message = "If-Match must be the version of the record, a whole number";
+            Err(Trouble::bad_request("invalid_if_match", message))
+        }
+    }
+}
+
+pub(super) fn compare(expected: Option<i64>, row: &Row) -> Result<(), Trouble> {
+    match expected {
+        Some(expected) if expected != row.version => {
+            let message = format!(
+                "the record has version {}, not {expected}: read it again",
+                row.version
+            );
+            let trouble =
+                Trouble::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message);
+            Err(trouble.with("version", row.version))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `limit` and `cursor`. Too large a limit is taken for the largest, a bad cursor for none.
+pub(super) fn paging(query: &mut Query) -> (i64, After) {
+    let limit = query
+        .int("limit", DEFAULT_LIMIT, 1..=i64::MAX)
+        .min(MAX_LIMIT);
+    let after = query.text("cursor").as_deref().and_then(position);
+    let start = After {
+        changed_at: i64::MIN,
+        uid: String::new(),
+    };
+    (limit, after.unwrap_or(start))
+}
+
+/// After this record: milliseconds, bar, uid, in unpadded base64url.
+pub(super) fn cursor(row: &Row) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}|{}", row.changed_at, row.uid))
+}
+
+fn position(cursor: &str) -> Option<After> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (at, id) = text.split_once('|')?;
+    Some(After {
+        changed_at: at.parse().ok()?,
+        uid: uid(id)?,
+    })
+}
+
+pub(super) fn checked(text: &str) -> Result<String, Trouble> {
+    uid(text).ok_or_else(|| Trouble::bad_request("invalid_uid", "a uid is a UUID"))
+}
+
+pub(super) fn finish(query: Query) -> Result<(), Trouble> {
+    let refused = query.finish().map_err(Problem::logged);
+    refused.map_err(|(_, error, message, _)| Trouble::bad_request(error, message))
+}
+
+pub(super) fn object(body: Body) -> Result<Payload, Trouble> {
+    let bytes = body.map_err(|rejection| {
+        let message = "the body did not arrive whole, or is too large";
+        Trouble::new(rejection.status(), "invalid_body", message)
+    })?;
+    let object = serde_json::from_slice(&bytes);
+    object.map_err(|_| Trouble::bad_request("invalid_body", "the body must be a JSON object"))
+}

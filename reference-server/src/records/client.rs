@@ -1,0 +1,139 @@
+//! One call, one sync session: opened before, closed after. No call fails because a session has
+//! run out, and none is kept for a caller who does not come back.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use mcp_runtime::prelude::*;
+use mcp_runtime::{Caller, Tenant};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::backend::{Ask, Backend};
+
+/// The records of one caller in one tenant.
+#[derive(Clone, Copy)]
+pub(super) struct Records<'a> {
+    backend: &'a Backend,
+    caller: &'a Caller,
+    tenant: &'a Tenant,
+}
+
+/// What the API calls a session, as far as we need it.
+#[derive(Deserialize)]
+struct Session {
+    id: String,
+    epoch: i64,
+}
+
+pub(super) fn records<'a>(
+    backend: &'a Backend,
+    caller: &'a Caller,
+    tenant: &'a Tenant,
+) -> Records<'a> {
+    Records {
+        backend,
+        caller,
+        tenant,
+    }
+}
+
+impl Records<'_> {
+    /// A request in the making, for [`send`](Self::send).
+    pub(super) fn ask(&self, method: Method, endpoint: &'static str) -> ToolResult<Ask<'_>> {
+        let ask = self
+            .backend
+            .records(self.caller, self.tenant, method, endpoint)?;
+        let id = ask.request_id().to_owned();
+        Ok(ask.header("x-correlation-id", &id))
+    }
+
+    /// Sends a request within a session of its own.
+    pub(super) async fn send<T: DeserializeOwned>(&self, ask: Ask<'_>) -> ToolResult<T> {
+        let first = self.once(ask).await?;
+        let (ask, answer) = first;
+        // A wipe or a restart came in between: nothing was done, and a new session knows of it.
+        let answer = if is_about_session(&answer) {
+            self.once(ask).await?.1
+        } else {
+            answer
+        };
+        read(&answer)
+    }
+
+    async fn once<'b>(&self, ask: Ask<'b>) -> ToolResult<(Ask<'b>, Response<Bytes>)> {
+        let opened = self.ask(Method::POST, "/v1/sync/sessions")?.reply().await?;
+        let session: Session = read(&opened)?;
+        let ask = ask
+            .header("x-sync-session", &session.id)
+            .header("x-sync-epoch", &session.epoch.to_string());
+        let answer = ask.reply().await;
+        self.close(&session).await;
+        Ok((ask, answer?))
+    }
+
+    /// A session that stays open ends by itself: that is no reason to fail.
+    async fn close(&self, session: &Session) {
+        let ask = self.ask(Method::DELETE, "/v1/sync/sessions/{id}");
+        let closed = match ask {
+            Ok(ask) => ask.segment("{id}", &session.id).reply().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            tracing::debug!(code = error.code_str(), "a sync session stays open");
+        }
+    }
+}
+
+fn is_about_session(answer: &Response<Bytes>) -> bool {
+    match answer.status() {
+        StatusCode::PRECONDITION_REQUIRED => true,
+        StatusCode::CONFLICT => {
+            let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
+            body.is_some_and(|body| body["error"] == "epoch_mismatch")
+        }
+        _ => false,
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> ToolResult<T> {
+    if !answer.status().is_success() {
+        return Err(refused(answer));
+    }
+    serde_json::from_slice(answer.body()).map_err(|error| {
+        ToolError::new(
+            "The records service answered something that this server does not understand.",
+        )
+        .code("backend_invalid_reply")
+        .caused_by(error)
+    })
+}
+
+/// What the API says, for a model: the word for it as the code, and everything else it tells, with
+/// the status, beside it.
+fn refused(answer: &Response<Bytes>) -> ToolError {
+    let status = answer.status();
+    let mut facts: Map<String, Value> = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let error = text(facts.remove("error"));
+    let message = text(facts.remove("message"));
+    facts.insert("status".to_owned(), json!(status.as_u16()));
+    let about_us = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+    let (code, message) = match (error, message) {
+        _ if about_us => (
+            "backend_auth_failed".to_owned(),
+            "The records service does not accept this server: its operator has to mend that."
+                .to_owned(),
+        ),
+        (Some(error), Some(message)) if !status.is_server_error() => {
+            (error, format!("Nothing was done: {message}."))
+        }
+        _ => (
+            format!("backend_error_{}", status.as_u16()),
+            "The records service could not answer. Try again later.".to_owned(),
+        ),
+    };
+    ToolError::new(message).code(code).data(facts)
+}
+
+fn text(value: Option<Value>) -> Option<String> {
+    value.and_then(|value| value.as_str().map(str::to_owned))
+}
