@@ -2,7 +2,7 @@
 
 use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
-use crate::{App, copilot};
+use crate::{App, copilot, proxy};
 
 /// What one system offers.
 struct Toolset {
@@ -14,13 +14,22 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 1] = [Toolset {
-    name: "copilot",
-    tools: copilot::tools,
-    resources: ResourceSet::new,
-    prompts: PromptSet::new,
-    by_default: true,
-}];
+const ALL: [Toolset; 2] = [
+    Toolset {
+        name: "copilot",
+        tools: copilot::tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: true,
+    },
+    Toolset {
+        name: proxy::NAME,
+        tools: proxy::tools,
+        resources: proxy::resources,
+        prompts: proxy::prompts,
+        by_default: true,
+    },
+];
 
 /// The names of all toolsets.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -36,7 +45,12 @@ pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
     let mut tools = ToolSet::new();
     let (mut resources, mut prompts) = (ResourceSet::new(), PromptSet::new());
     for set in chosen(wanted)? {
-        tools = tools + (set.tools)();
+        tools = tools
+            + match set.name {
+                // Where no command may be run, there is no tool that runs one.
+                proxy::NAME if !app.proxy.runs_commands() => proxy::tools_without_commands(),
+                _ => (set.tools)(),
+            };
         resources = resources + (set.resources)();
         prompts = prompts + (set.prompts)();
     }
@@ -52,6 +66,14 @@ pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
 pub fn tools<T: AsRef<str>>(wanted: &[T]) -> Result<ToolSet<App>> {
     let tools = chosen(wanted)?.map(|set| (set.tools)());
     Ok(tools.fold(ToolSet::new(), |sum, tools| sum + tools))
+}
+
+/// Whether this toolset is served.
+///
+/// # Errors
+/// As [`server`].
+pub fn serves<T: AsRef<str>>(wanted: &[T], name: &str) -> Result<bool> {
+    Ok(chosen(wanted)?.any(|set| set.name == name))
 }
 
 fn chosen<T: AsRef<str>>(wanted: &[T]) -> Result<impl Iterator<Item = &'static Toolset>> {

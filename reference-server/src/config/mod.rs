@@ -5,6 +5,7 @@
 //! at start, wherever they stand: a misspelt limit that is silently ignored is no limit.
 
 mod keys;
+mod proxy;
 mod read;
 mod security;
 mod watch;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::known as known_keys;
+pub use self::proxy::Proxy;
 pub use self::security::{Auth, TenantSignature, TlsFiles};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
@@ -46,6 +48,7 @@ pub struct Config {
     pub audit: Audit,
     pub backend: Backend,
     pub platform: Platform,
+    pub proxy: Proxy,
 }
 
 /// Ways in beside the endpoint, each off unless turned on.
@@ -184,6 +187,7 @@ impl Default for Config {
             audit: Audit::default(),
             backend: Backend::default(),
             platform: Platform::default(),
+            proxy: Proxy::default(),
         }
     }
 }

@@ -25,19 +25,25 @@ pub const DEMO: [Identity; 3] = [
         name: "admin",
         tenant: "org_a",
         roles: &["admin"],
-        scopes: &["copilot:read", "copilot:write"],
+        scopes: &[
+            "copilot:read",
+            "copilot:write",
+            "proxy:read",
+            "proxy:write",
+            "proxy:admin",
+        ],
     },
     Identity {
         name: "reader",
         tenant: "org_a",
         roles: &[],
-        scopes: &["copilot:read"],
+        scopes: &["copilot:read", "proxy:read"],
     },
     Identity {
         name: "bob",
         tenant: "org_b",
         roles: &[],
-        scopes: &["copilot:read", "copilot:write"],
+        scopes: &["copilot:read", "copilot:write", "proxy:read", "proxy:write"],
     },
 ];
 
