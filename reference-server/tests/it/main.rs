@@ -3,6 +3,7 @@
 
 mod platform;
 mod copilot;
+mod proxy;
 mod backend;
 mod binary;
 mod config;

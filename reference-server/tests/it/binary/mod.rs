@@ -5,6 +5,7 @@ mod command_line;
 mod http;
 mod kill;
 mod program;
+mod proxy;
 mod remote;
 mod secure;
 mod shared;
