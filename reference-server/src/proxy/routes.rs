@@ -54,6 +54,12 @@ impl Routes {
         routes.remove(hostname);
     }
 
+    /// Forgets every route that is not wanted.
+    pub(super) fn keep(&self, wanted: impl Fn(&Route) -> bool) {
+        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        routes.retain(|_, live| wanted(&live.route));
+    }
+
     pub(super) fn count(&self, owner: Option<&str>) -> usize {
         match owner {
             None => self.read().len(),

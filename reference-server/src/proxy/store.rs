@@ -3,7 +3,7 @@
 //! Requests are written by one task, many at a time, so that traffic never waits for the disk.
 //! When it cannot keep up, entries are dropped and counted, not piled up.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,10 +49,9 @@ impl Store {
         let told = |error: sqlx::Error| BootError::new(format!("proxy.database: {error}"));
         sqlx::any::install_default_drivers();
         let memory = url == "sqlite::memory:";
-        let url = if memory {
-            url.to_owned()
-        } else {
-            prepare(url)?
+        let (url, gate) = match memory {
+            true => (url.to_owned(), None),
+            false => prepare(url).await?,
         };
         let pool = AnyPoolOptions::new()
             // An in-memory database belongs to its connection: one, kept for ever.
@@ -71,6 +70,7 @@ impl Store {
             .run(&pool)
             .await
             .map_err(|error| BootError::new(format!("proxy.database: {error}")))?;
+        drop(gate);
         let (notes, waiting) = mpsc::channel(WAITING);
         tokio::spawn(write(pool.clone(), waiting, i64::from(log_limit)));
         Ok(Self {
@@ -106,6 +106,16 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Differs whenever targets have come or gone.
+    pub(super) async fn state(&self) -> sqlx::Result<(i64, i64)> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS targets, COALESCE(SUM(created_at), 0) AS instants
+             FROM proxy_targets",
+        );
+        let row = row.fetch_one(&self.pool).await?;
+        Ok((row.try_get("targets")?, row.try_get("instants")?))
     }
 
     pub(super) async fn insert(&self, route: &Route) -> sqlx::Result<()> {
@@ -294,8 +304,9 @@ fn new_id(now: Timestamp) -> String {
     Ulid::from_parts(millis, u128::from_be_bytes(random::bytes())).to_string()
 }
 
-/// Makes the file, for its owner alone, and sqlx's URL of it.
-fn prepare(url: &str) -> Result<String, BootError> {
+/// Makes the file, for its owner alone, and sqlx's URL of it; with a lock for as long as it is set
+/// up: SQLite's migrations do not expect company.
+async fn prepare(url: &str) -> Result<(String, Option<File>), BootError> {
     let path = url
         .strip_prefix("sqlite:")
         .map(|rest| rest.strip_prefix("//").unwrap_or(rest))
@@ -312,6 +323,17 @@ fn prepare(url: &str) -> Result<String, BootError> {
         }
         _ => {}
     }
+    let gate = path.with_added_extension("lock");
+    let gate = tokio::task::spawn_blocking(move || {
+        let mut options = OpenOptions::new();
+        let options = crate::data::private(options.create(true).write(true).truncate(false));
+        let file = options.open(&gate);
+        file.and_then(|file| file.lock().map(|()| file))
+            .map_err(|error| crate::data::trouble(&gate, &error))
+    });
+    let gate = gate
+        .await
+        .map_err(|error| BootError::new(format!("proxy.database: {error}")))??;
     let mut url = "sqlite:".to_owned();
     for &byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -320,5 +342,5 @@ fn prepare(url: &str) -> Result<String, BootError> {
             _ => url.push_str(&format!("%{byte:02X}")),
         }
     }
-    Ok(url)
+    Ok((url, Some(gate)))
 }

@@ -1,5 +1,6 @@
 //! The parts of a running proxy, put together.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,6 +26,8 @@ const MOST: usize = 10_000;
 const MOST_OF_ONE: usize = 500;
 /// How often the certificate folder is looked at.
 const LOOK: Duration = Duration::from_secs(60);
+/// How often the store is asked whether another process has changed anything.
+const FOLLOW: Duration = Duration::from_secs(2);
 
 /// The reverse proxy, or nothing, in a server that has none.
 #[derive(Clone, Default)]
@@ -86,6 +89,8 @@ impl Proxy {
         for route in rows {
             inner.revive(route);
         }
+        // Whatever it was before, the next look reads everything once more.
+        let seen = (-1, -1);
         let mut sockets = Sockets::default();
         if let Some(address) = &settings.listen {
             let socket = listener::bind(address, "proxy.listen").await?;
@@ -103,6 +108,7 @@ impl Proxy {
             "the proxy listens"
         );
         let _ = inner.sockets.set(sockets);
+        tokio::spawn(follow(Arc::downgrade(&inner), seen));
         tokio::spawn(tend(Arc::downgrade(&inner)));
         Ok(Self(Some(inner)))
     }
@@ -149,6 +155,30 @@ impl Inner {
         });
     }
 
+    /// Takes up what other processes on the same store have created and deleted, unless nothing has
+    /// changed since `seen`.
+    async fn reload(&self, seen: &mut (i64, i64)) -> sqlx::Result<()> {
+        let _changing = self.changing.lock().await;
+        let state = self.store.state().await?;
+        if state == *seen {
+            return Ok(());
+        }
+        let id = |route: &Route| {
+            let created = route.created_at.as_millisecond();
+            (route.hostname.clone(), created)
+        };
+        let rows = self.store.targets().await?;
+        let there: HashSet<_> = rows.iter().map(id).collect();
+        self.routes.keep(|route| there.contains(&id(route)));
+        for route in rows {
+            if self.routes.find(&route.hostname).is_none() {
+                self.revive(route);
+            }
+        }
+        *seen = state;
+        Ok(())
+    }
+
     /// Takes up a new route; from here on it is answered.
     pub(super) async fn create(self: &Arc<Self>, route: Route) -> ToolResult<()> {
         let target = self.targets.read(&route.target_url)?;
@@ -161,7 +191,7 @@ impl Inner {
             if route.enable_https {
                 inner.certify(&route.hostname).await?;
             }
-            inner.store.insert(&route).await.map_err(stored)?;
+            inner.store.insert(&route).await.map_err(taken_or_stored)?;
             tracing::info!(
                 hostname = route.hostname,
                 by = route.created_by,
@@ -205,9 +235,7 @@ impl Inner {
             return Err(ToolError::new("This host name is the server's own.").code("reserved"));
         }
         if self.routes.find(hostname).is_some() {
-            return Err(
-                ToolError::new("This host name is taken. Choose another.").code("hostname_taken")
-            );
+            return Err(taken());
         }
         let full =
             self.routes.count(None) >= MOST || self.routes.count(Some(&route.owner)) >= MOST_OF_ONE;
@@ -225,6 +253,19 @@ impl Inner {
         let issued = tokio::task::spawn_blocking(move || certificates.ensure(&hostname)).await;
         let issued = issued.map_err(ToolError::internal)?;
         issued.map_err(|error| unavailable("No certificate can be issued now.").caused_by(error))
+    }
+}
+
+/// Keeps up with other processes on the same store.
+async fn follow(inner: std::sync::Weak<Inner>, mut seen: (i64, i64)) {
+    loop {
+        tokio::time::sleep(FOLLOW).await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        if let Err(error) = inner.reload(&mut seen).await {
+            tracing::error!(%error, "the targets cannot be read");
+        }
     }
 }
 
@@ -266,6 +307,19 @@ pub(super) fn no_such_host() -> ToolError {
 
 pub(super) fn unavailable(text: &'static str) -> ToolError {
     ToolError::new(text).code("unavailable")
+}
+
+fn taken() -> ToolError {
+    ToolError::new("This host name is taken. Choose another.").code("hostname_taken")
+}
+
+/// Another process may have been quicker.
+fn taken_or_stored(error: sqlx::Error) -> ToolError {
+    let theirs = error.as_database_error();
+    match theirs.is_some_and(|error| error.is_unique_violation()) {
+        true => taken(),
+        false => stored(error),
+    }
 }
 
 pub(super) fn stored(error: sqlx::Error) -> ToolError {

@@ -11,9 +11,8 @@ fn listens(server: &Running) -> String {
     let lines = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines
-        .filter(|line| line["message"] == "the proxy listens")
-        .last();
+    let mut lines = lines.filter(|line| line["message"] == "the proxy listens");
+    let line = lines.next();
     let address = line.and_then(|line| Some(line["http"].as_str()?.to_owned()));
     address.unwrap_or_else(|| panic!("it does not say where: {log}"))
 }

@@ -1,7 +1,9 @@
 //! Create, traffic, logs, delete: over real sockets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use mcp_runtime::Clock;
+use reference_server::proxy::{Proxy, Settings};
 use serde_json::{Value, json};
 
 use super::{PATIENCE, Site, browser, confirmed, said};
@@ -89,6 +91,36 @@ async fn hosts_are_there_after_a_restart() {
     assert_eq!(site.get(HOST, "/").await.status(), 502);
     let listed = site.bob().call("list_proxies", json!({})).await;
     assert_eq!(listed.structured()["proxies"][0]["hostname"], HOST);
+}
+
+#[tokio::test]
+async fn processes_on_one_folder_learn_of_each_others_hosts() {
+    let site = Site::new().await;
+    let database = format!("sqlite://{}", site.folder.path().join("proxy.db").display());
+    let mut settings = Settings::new(database, site.folder.path().join("proxy"));
+    settings.listen = Some("127.0.0.1:0".to_owned());
+    settings.private_targets = vec![site.target.url()];
+    let other = Proxy::open(settings, Clock::system())
+        .await
+        .expect("a second proxy");
+    let url = format!("http://{}/", other.addresses().0.expect("it listens"));
+    let until = async |status: u16| {
+        let since = Instant::now();
+        let ask = || browser().get(&url).header("host", HOST).send();
+        while ask().await.expect("an answer").status() != status {
+            assert!(
+                since.elapsed() < PATIENCE,
+                "the other process does not learn of it"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    site.create(&site.bob(), HOST).await.structured();
+    until(200).await;
+    confirmed(&site.bob(), "delete_proxy", json!({"hostname": HOST}))
+        .await
+        .structured();
+    until(404).await;
 }
 
 #[tokio::test]
@@ -195,13 +227,13 @@ async fn a_target_that_is_silent_or_gone_is_an_error_of_the_host() {
 
 #[tokio::test]
 async fn rp_06_a_circle_is_broken_at_its_first_turn() {
-    let site = Site::new().await;
-    let (http, _) = site.proxy.addresses();
-    let own = format!("http://{}", http.expect("it listens"));
-    let Site { folder, target, .. } = site;
-    // On the same port again, and now allowed as a target.
-    let site = Site::on(folder, target, |settings| {
-        settings.listen = Some(own.trim_start_matches("http://").to_owned());
+    // A free port, so that the proxy can be told of itself before it is there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = free.local_addr().expect("an address");
+    drop(free);
+    let own = format!("http://{address}");
+    let site = Site::with(|settings| {
+        settings.listen = Some(address.to_string());
         settings.private_targets.push(own.clone());
     })
     .await;
