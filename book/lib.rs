@@ -40,6 +40,7 @@ pages! {
     "src/tls.md" => tls,
     "src/testing.md" => testing,
     "src/records.md" => records,
+    "src/proxy.md" => proxy,
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The reference server: admin tools on real systems, and the systems themselves.
 //!
-//! A call comes in through `mcp-runtime`, runs one function of a toolset ([`copilot`], [`records`]), which asks
-//! its system through the [`backend`] client. The system itself, [`platform`], runs in the same
+//! A call comes in through `mcp-runtime`, runs one function of a toolset ([`copilot`], [`records`]),
+//! which asks its system through the [`backend`] client; [`proxy`] is a reverse proxy with tools of
+//! its own. The system itself, [`platform`], runs in the same
 //! process unless the [`config`] names another. [`identity`] says who may call, [`commands`] puts
 //! it all together.
 
 pub mod copilot;
 pub mod records;
+pub mod proxy;
 pub mod toolsets;
 pub mod backend;
 pub mod platform;

@@ -3,7 +3,7 @@
 use mcp_runtime::access::Policies;
 use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
-use crate::{App, copilot, records};
+use crate::{App, copilot, proxy, records};
 
 /// What one system offers.
 struct Toolset {
@@ -15,7 +15,7 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 3] = [
+const ALL: [Toolset; 4] = [
     Toolset {
         name: "copilot",
         tools: copilot::tools,
@@ -28,6 +28,13 @@ const ALL: [Toolset; 3] = [
         tools: records::tools,
         resources: ResourceSet::new,
         prompts: PromptSet::new,
+        by_default: true,
+    },
+    Toolset {
+        name: proxy::NAME,
+        tools: proxy::tools,
+        resources: proxy::resources,
+        prompts: proxy::prompts,
         by_default: true,
     },
     Toolset {
@@ -53,7 +60,12 @@ pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
     let mut tools = ToolSet::new();
     let (mut resources, mut prompts) = (ResourceSet::new(), PromptSet::new());
     for set in chosen(wanted)? {
-        tools = tools + (set.tools)();
+        tools = tools
+            + match set.name {
+                // Where no command may be run, there is no tool that runs one.
+                proxy::NAME if !app.proxy.runs_commands() => proxy::tools_without_commands(),
+                _ => (set.tools)(),
+            };
         resources = resources + (set.resources)();
         prompts = prompts + (set.prompts)();
     }
@@ -82,6 +94,14 @@ pub fn policies<T: AsRef<str>>(wanted: &[T]) -> Result<Policies> {
         prompts = prompts + (set.prompts)();
     }
     Ok(Policies::of(&tools(wanted)?, &resources, &prompts))
+}
+
+/// Whether this toolset is served.
+///
+/// # Errors
+/// As [`server`].
+pub fn serves<T: AsRef<str>>(wanted: &[T], name: &str) -> Result<bool> {
+    Ok(chosen(wanted)?.any(|set| set.name == name))
 }
 
 fn chosen<T: AsRef<str>>(wanted: &[T]) -> Result<impl Iterator<Item = &'static Toolset>> {

@@ -80,6 +80,12 @@ impl Egress {
         })
     }
 
+    /// Whether a connection to this address is allowed: for programs with a client of their own,
+    /// which resolve a name once, ask here, and connect to what was allowed.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.0.reach.allows(address)
+    }
+
     fn with(reach: Allowed) -> Self {
         Self(Arc::new(Inner {
             reach,

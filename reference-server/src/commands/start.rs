@@ -8,6 +8,7 @@ use crate::backend::{Backend, is_loopback};
 use crate::config::{Config, Mode, Transports};
 use crate::identity::TokenFile;
 use crate::platform::{OpenError, Platform};
+use crate::proxy::{self, Proxy};
 use crate::{App, copilot, data, toolsets};
 
 /// The server that `config` describes. Everything that can be wrong is found before it listens.
@@ -18,6 +19,7 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     let tls = config.tls.tls()?;
     let app = App {
         backend: backend(config, clock).await?,
+        proxy: proxy(config, clock).await?,
     };
     let mut server = introduced(toolsets::server(app, &config.toolsets)?)
         .clock(clock.clone())
@@ -64,6 +66,14 @@ fn introduced(server: Server<App>) -> Server<App> {
         .identity(copilot::TITLE, env!("CARGO_PKG_VERSION"))
         .title(copilot::TITLE)
         .instructions(copilot::INSTRUCTIONS)
+}
+
+/// The reverse proxy, if its tools are served.
+async fn proxy(config: &Config, clock: &Clock) -> Result<Proxy> {
+    if !toolsets::serves(&config.toolsets, proxy::NAME)? {
+        return Ok(Proxy::default());
+    }
+    Proxy::open(config.proxy_settings(clock)?, clock.clone()).await
 }
 
 async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {

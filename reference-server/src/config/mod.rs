@@ -5,6 +5,7 @@
 //! at start, wherever they stand: a misspelt limit that is silently ignored is no limit.
 
 mod keys;
+mod proxy;
 mod read;
 mod security;
 mod tokens;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::{known as known_keys, of_entries as keys_of_entries};
+pub use self::proxy::Proxy;
 pub use self::security::{TenantSignature, TlsFiles};
 pub use self::tokens::{Asked, Auth, Challenge, Issuer, StaticToken, Without};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
@@ -49,6 +51,7 @@ pub struct Config {
     pub audit: Audit,
     pub backend: Backend,
     pub platform: Platform,
+    pub proxy: Proxy,
 }
 
 /// Ways in beside the endpoint, each off unless turned on.
@@ -189,6 +192,7 @@ impl Default for Config {
             audit: Audit::default(),
             backend: Backend::default(),
             platform: Platform::default(),
+            proxy: Proxy::default(),
         }
     }
 }

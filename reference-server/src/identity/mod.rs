@@ -33,13 +33,16 @@ pub const DEMO: [Identity; 3] = [
             "copilot:write",
             "records:read",
             "records:write",
+            "proxy:read",
+            "proxy:write",
+            "proxy:admin",
         ],
     },
     Identity {
         name: "reader",
         tenant: "org_a",
         roles: &[],
-        scopes: &["copilot:read", "records:read"],
+        scopes: &["copilot:read", "records:read", "proxy:read"],
     },
     Identity {
         name: "bob",
@@ -50,6 +53,8 @@ pub const DEMO: [Identity; 3] = [
             "copilot:write",
             "records:read",
             "records:write",
+            "proxy:read",
+            "proxy:write",
         ],
     },
 ];

@@ -27,6 +27,13 @@ pub struct TokenFile {
     known: Mutex<Known>,
 }
 
+/// A token, as it may be told.
+pub(crate) struct Held {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
 /// What the file said when it was last read.
 #[derive(Default)]
 struct Known {
@@ -66,6 +73,24 @@ impl TokenFile {
         self.append(&json)
             .map_err(|error| data::trouble(&self.path, &error))?;
         Ok(token)
+    }
+
+    /// The tokens that are good now, without anything that they could be guessed from.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub(crate) fn held(&self) -> io::Result<Vec<Held>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.refresh(&self.path)?;
+        let now = self.clock.now();
+        let good = known.tokens.iter().filter(|(_, until, _)| now < *until);
+        Ok(good
+            .map(|(_, expires_at, caller)| Held {
+                caller: Arc::clone(caller),
+                created_at: *expires_at - TOKEN_LIFETIME,
+                expires_at: *expires_at,
+            })
+            .collect())
     }
 
     fn append(&self, line: &str) -> io::Result<()> {

@@ -4,6 +4,7 @@
 mod platform;
 mod copilot;
 mod records;
+mod proxy;
 mod backend;
 mod binary;
 mod config;

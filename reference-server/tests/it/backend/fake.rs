@@ -87,7 +87,14 @@ impl Drop for Fake {
 /// The copilot on an API at this URL.
 pub(crate) fn server(url: &str, limits: Limits) -> TestServer {
     let backend = Backend::remote(url, &Secret::from(TOKEN), limits).expect("a client");
-    TestServer::new(Server::with_state(App { backend }, copilot::tools())).expect("a server")
+    TestServer::new(Server::with_state(
+        App {
+            backend,
+            proxy: Default::default(),
+        },
+        copilot::tools(),
+    ))
+    .expect("a server")
 }
 
 pub(crate) fn reply(status: u16, body: impl Into<Body>) -> Response<Body> {

@@ -23,7 +23,13 @@ fn signer(version: Version) -> Signer {
 fn signing(url: &str, version: Version) -> (TestServer, Router) {
     let backend = Backend::remote(url, &Secret::from(TOKEN), Limits::default());
     let backend = backend.expect("a client").signed_by(signer(version));
-    let server = Server::with_state(App { backend }, copilot::tools());
+    let server = Server::with_state(
+        App {
+            backend,
+            proxy: Default::default(),
+        },
+        copilot::tools(),
+    );
     let service = server.build().expect("a server");
     let router = service.router();
     (TestServer::over(service), router)

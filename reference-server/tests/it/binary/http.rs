@@ -87,7 +87,7 @@ async fn who_may_not_call_is_told_what_to_get() {
 #[tokio::test]
 async fn s0_046_055_every_revision_starts_also_with_json_alone() {
     let place = Place::new();
-    let server = place.serve(&[]).await;
+    let server = place.serve(&["--toolset", "copilot"]).await;
     for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
         for accept in ["application/json", "application/json, text/event-stream"] {
             let params = json!({"protocolVersion": version, "capabilities": {},

@@ -9,6 +9,7 @@ mod kill;
 mod login;
 mod program;
 mod records;
+mod proxy;
 mod remote;
 mod secure;
 mod shared;

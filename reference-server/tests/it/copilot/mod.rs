@@ -48,6 +48,7 @@ impl Market {
         let backend = Backend::in_process(platform.router(), &token, limits).expect("a client");
         let app = App {
             backend: backend.clone(),
+            proxy: Default::default(),
         };
         let server = Server::with_state(app, copilot::tools()).clock(clock.clone());
         let server = TestServer::new(server).expect("a server");

@@ -96,7 +96,13 @@ async fn tn_01_every_tool_passes_the_signatures_of_the_real_platform() {
         );
         let signer = Signer::new(key(SECRET), stage.clock.clone()).version(version);
         let backend = backend.expect("a client").signed_by(signer);
-        let server = Server::with_state(App { backend }, copilot::tools());
+        let server = Server::with_state(
+            App {
+                backend,
+                proxy: Default::default(),
+            },
+            copilot::tools(),
+        );
         let server = TestServer::new(server).expect("a server");
         let ada = server.as_user("ada").tenant("org_a");
         let ada = ada.scopes(["copilot:read", "copilot:write"]);

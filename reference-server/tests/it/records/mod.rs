@@ -132,7 +132,10 @@ fn tools_over(router: Router, clock: &Clock) -> TestServer {
     let signer = Signer::new(signing_key(), clock.clone());
     let backend = backend.expect("a client").with_records(signer);
     let server = Server::with_state(
-        App { backend },
+        App {
+            backend,
+            proxy: reference_server::proxy::Proxy::default(),
+        },
         records::tools() + records::extended_tools(),
     )
     .clock(clock.clone());

@@ -1,0 +1,95 @@
+//! The reverse proxy: host names that it answers for, and ten tools to look after it.
+//!
+//! A host name belongs to whoever created it ([`tools::hosts`]); callers with `proxy:admin` see
+//! and may delete all. A request comes in through the [`listener`], [`routes`] knows its target,
+//! [`forward`] streams it there and back, and [`logs`] remembers it for `get_logs`. Targets pass
+//! the rules of [`targets`]: the public internet, and what the operator lists. The [`certificates`]
+//! come from a folder, where hosts that have none get a self-signed one.
+//!
+//! [`commands`] run what a [`grammar`] of the configuration allows, and without one the tool
+//! `run_command` does not exist. [`docker`] lists containers, where a socket is configured.
+//!
+//! To add a tool: write the function in `tools/`, add it to the list below, and give it a row in
+//! `tests/it/proxy/contract.rs`.
+
+pub mod tools;
+pub mod resources;
+pub mod prompts;
+mod system;
+mod settings;
+mod hostname;
+mod targets;
+mod routes;
+mod listener;
+mod forward;
+mod certificates;
+pub mod logs;
+mod store;
+pub mod docker;
+pub mod commands;
+mod grammar;
+
+use mcp_runtime::{PromptSet, ResourceSet, ToolSet, prompts, resources, tools};
+
+use self::prompts::{certificate_expiry_review, diagnose_proxy, incident_summary, onboard_proxy};
+use self::resources::{
+    proxy_certificate, proxy_certificates, proxy_error_logs, proxy_routes, proxy_services,
+    proxy_target, proxy_targets,
+};
+pub use self::settings::{CommandSettings, Settings};
+use self::system::Inner;
+pub use self::system::Proxy;
+use self::tools::certificates::list_certificates;
+use self::tools::commands::run_command;
+use self::tools::health::{echo, health_check};
+use self::tools::hosts::{create_proxy, delete_proxy, list_proxies};
+use self::tools::logs::get_logs;
+use self::tools::services::list_services;
+use self::tools::tokens::list_tokens;
+use crate::App;
+
+/// The name of the toolset.
+pub const NAME: &str = "proxy";
+
+/// The ten tools.
+pub fn tools() -> ToolSet<App> {
+    tools_without_commands() + tools![run_command]
+}
+
+/// The nine that are always there.
+pub fn tools_without_commands() -> ToolSet<App> {
+    tools![
+        echo,
+        health_check,
+        list_proxies,
+        create_proxy,
+        delete_proxy,
+        list_certificates,
+        list_tokens,
+        list_services,
+        get_logs,
+    ]
+}
+
+/// The same to read, for hosts that show resources.
+pub fn resources() -> ResourceSet<App> {
+    resources![
+        proxy_targets,
+        proxy_target,
+        proxy_certificates,
+        proxy_certificate,
+        proxy_routes,
+        proxy_services,
+        proxy_error_logs,
+    ]
+}
+
+/// Where people begin.
+pub fn prompts() -> PromptSet<App> {
+    prompts![
+        onboard_proxy,
+        diagnose_proxy,
+        certificate_expiry_review,
+        incident_summary,
+    ]
+}

@@ -1,0 +1,327 @@
+//! The parts of a running proxy, put together.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use mcp_runtime::{BootError, Caller, Clock, ToolError, ToolResult};
+use tokio::sync::Mutex;
+
+use super::certificates::Certificates;
+use super::commands::Commands;
+use super::listener::{self, Listening};
+use super::routes::{Live, Route, Routes};
+use super::settings::Settings;
+use super::store::Store;
+use super::targets::Targets;
+use crate::identity::TokenFile;
+use crate::random;
+
+/// The scope that lets a caller see and end what belongs to others.
+pub(super) const ADMIN: &str = "proxy:admin";
+
+/// How many hosts there may be, and how many of one owner.
+const MOST: usize = 10_000;
+const MOST_OF_ONE: usize = 500;
+/// How often the certificate folder is looked at.
+const LOOK: Duration = Duration::from_secs(60);
+/// How often the store is asked whether another process has changed anything.
+const FOLLOW: Duration = Duration::from_secs(2);
+
+/// The reverse proxy, or nothing, in a server that has none.
+#[derive(Clone, Default)]
+pub struct Proxy(Option<Arc<Inner>>);
+
+/// What runs.
+pub(super) struct Inner {
+    pub(super) clock: Clock,
+    pub(super) routes: Routes,
+    pub(super) targets: Targets,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) store: Arc<Store>,
+    pub(super) commands: Commands,
+    pub(super) docker_socket: Option<PathBuf>,
+    pub(super) tokens: Option<Arc<TokenFile>>,
+    /// How this proxy signs what it has handed on.
+    pub(super) pseudonym: String,
+    /// Signs cursors.
+    pub(super) cursor_key: [u8; 32],
+    reserved: Vec<String>,
+    /// Whoever creates or deletes holds it.
+    changing: Mutex<()>,
+    sockets: OnceLock<Sockets>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    pub(super) http: Option<Listening>,
+    pub(super) https: Option<Listening>,
+}
+
+impl Proxy {
+    /// Opens the store, reads the certificates and listens.
+    ///
+    /// # Errors
+    /// What is wrong with a setting, or cannot be used.
+    pub async fn open(settings: Settings, clock: Clock) -> Result<Self, BootError> {
+        let targets = Targets::new(&settings.private_targets, settings.connect, settings.answer)?;
+        let commands = Commands::new(&settings.commands, settings.empty_folder)?;
+        let certificates = Arc::new(Certificates::open(settings.certificates, clock.clone())?);
+        let store = Store::open(&settings.database, settings.log_limit).await?;
+        let rows = store.targets().await;
+        let rows = rows.map_err(|error| BootError::new(format!("proxy.database: {error}")))?;
+        let inner = Arc::new(Inner {
+            clock,
+            routes: Routes::default(),
+            targets,
+            certificates: Arc::clone(&certificates),
+            store: Arc::new(store),
+            commands,
+            docker_socket: settings.docker_socket,
+            tokens: settings.tokens,
+            pseudonym: format!("proxy-{}", &random::uuid4()[..8]),
+            cursor_key: random::bytes(),
+            reserved: settings.reserved,
+            changing: Mutex::default(),
+            sockets: OnceLock::new(),
+        });
+        for route in rows {
+            inner.revive(route);
+        }
+        // Whatever it was before, the next look reads everything once more.
+        let seen = (-1, -1);
+        let mut sockets = Sockets::default();
+        if let Some(address) = &settings.listen {
+            let socket = listener::bind(address, "proxy.listen").await?;
+            sockets.http = Some(listener::serve(socket, None, &inner)?);
+        }
+        if let Some(address) = &settings.tls_listen {
+            let socket = listener::bind(address, "proxy.tls_listen").await?;
+            let tls = listener::tls(certificates)?;
+            sockets.https = Some(listener::serve(socket, Some(tls), &inner)?);
+        }
+        let told = |socket: &Option<Listening>| socket.as_ref().map(|one| one.address.to_string());
+        tracing::info!(
+            http = told(&sockets.http),
+            https = told(&sockets.https),
+            "the proxy listens"
+        );
+        let _ = inner.sockets.set(sockets);
+        tokio::spawn(follow(Arc::downgrade(&inner), seen));
+        tokio::spawn(tend(Arc::downgrade(&inner)));
+        Ok(Self(Some(inner)))
+    }
+
+    /// Where it listens for http, and for https.
+    pub fn addresses(&self) -> (Option<std::net::SocketAddr>, Option<std::net::SocketAddr>) {
+        let sockets = self.0.as_ref().and_then(|inner| inner.sockets.get());
+        let address = |one: &Option<Listening>| one.as_ref().map(|socket| socket.address);
+        sockets.map_or((None, None), |sockets| {
+            (address(&sockets.http), address(&sockets.https))
+        })
+    }
+
+    /// Whether any command may be run.
+    pub fn runs_commands(&self) -> bool {
+        self.0.as_ref().is_some_and(|inner| inner.commands.are_on())
+    }
+
+    pub(super) fn get(&self) -> ToolResult<&Arc<Inner>> {
+        self.0
+            .as_ref()
+            .ok_or_else(|| unavailable("This server has no reverse proxy."))
+    }
+}
+
+impl Inner {
+    pub(super) fn sockets(&self) -> Option<&Sockets> {
+        self.sockets.get()
+    }
+
+    /// A row of the database, taken up again. A target that is no longer allowed is kept, so that
+    /// its owner sees it, and gets nothing.
+    fn revive(&self, route: Route) {
+        let target = self.targets.read(&route.target_url);
+        if target.is_err() {
+            tracing::warn!(
+                hostname = route.hostname,
+                "the target is not allowed any more"
+            );
+        }
+        self.routes.put(Live {
+            target: target.ok(),
+            route,
+        });
+    }
+
+    /// Takes up what other processes on the same store have created and deleted, unless nothing has
+    /// changed since `seen`.
+    async fn reload(&self, seen: &mut (i64, i64)) -> sqlx::Result<()> {
+        let _changing = self.changing.lock().await;
+        let state = self.store.state().await?;
+        if state == *seen {
+            return Ok(());
+        }
+        let id = |route: &Route| {
+            let created = route.created_at.as_millisecond();
+            (route.hostname.clone(), created)
+        };
+        let rows = self.store.targets().await?;
+        let there: HashSet<_> = rows.iter().map(id).collect();
+        self.routes.keep(|route| there.contains(&id(route)));
+        for route in rows {
+            if self.routes.find(&route.hostname).is_none() {
+                self.revive(route);
+            }
+        }
+        *seen = state;
+        Ok(())
+    }
+
+    /// Takes up a new route; from here on it is answered.
+    pub(super) async fn create(self: &Arc<Self>, route: Route) -> ToolResult<()> {
+        let target = self.targets.read(&route.target_url)?;
+        self.targets.check(&target).await?;
+        let inner = Arc::clone(self);
+        // Goes on when nobody waits any more: database and memory say the same.
+        whole(async move {
+            let _changing = inner.changing.lock().await;
+            inner.room(&route)?;
+            if route.enable_https {
+                inner.certify(&route.hostname).await?;
+            }
+            inner.store.insert(&route).await.map_err(taken_or_stored)?;
+            tracing::info!(
+                hostname = route.hostname,
+                by = route.created_by,
+                "proxy_created"
+            );
+            inner.routes.put(Live {
+                target: Some(target),
+                route,
+            });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a route; from here on it is not answered.
+    pub(super) async fn delete(
+        self: &Arc<Self>,
+        hostname: &str,
+        caller: &Caller,
+    ) -> ToolResult<()> {
+        let inner = Arc::clone(self);
+        let (hostname, owner) = (hostname.to_owned(), whose(caller));
+        let by = caller.to_string();
+        whole(async move {
+            let _changing = inner.changing.lock().await;
+            if inner.routes.of(&hostname, owner.as_deref()).is_none() {
+                return Err(no_such_host());
+            }
+            inner.store.delete(&hostname).await.map_err(stored)?;
+            inner.routes.remove(&hostname);
+            tracing::info!(hostname, by, "proxy_deleted");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether there is room for this host.
+    fn room(&self, route: &Route) -> ToolResult<()> {
+        let hostname = &route.hostname;
+        if self.reserved.iter().any(|name| name == hostname) {
+            return Err(ToolError::new("This host name is the server's own.").code("reserved"));
+        }
+        if self.routes.find(hostname).is_some() {
+            return Err(taken());
+        }
+        let full =
+            self.routes.count(None) >= MOST || self.routes.count(Some(&route.owner)) >= MOST_OF_ONE;
+        match full {
+            true => Err(
+                ToolError::new("There are too many hosts. Delete one first.")
+                    .code("too_many_hosts"),
+            ),
+            false => Ok(()),
+        }
+    }
+
+    async fn certify(&self, hostname: &str) -> ToolResult<()> {
+        let (certificates, hostname) = (Arc::clone(&self.certificates), hostname.to_owned());
+        let issued = tokio::task::spawn_blocking(move || certificates.ensure(&hostname)).await;
+        let issued = issued.map_err(ToolError::internal)?;
+        issued.map_err(|error| unavailable("No certificate can be issued now.").caused_by(error))
+    }
+}
+
+/// Keeps up with other processes on the same store.
+async fn follow(inner: std::sync::Weak<Inner>, mut seen: (i64, i64)) {
+    loop {
+        tokio::time::sleep(FOLLOW).await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        if let Err(error) = inner.reload(&mut seen).await {
+            tracing::error!(%error, "the targets cannot be read");
+        }
+    }
+}
+
+/// Takes up new certificates, and replaces issued ones before they end.
+async fn tend(inner: std::sync::Weak<Inner>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        let work = move || {
+            inner.certificates.refresh()?;
+            for live in inner.routes.page(None, None, MOST) {
+                if live.route.enable_https {
+                    inner.certificates.ensure(&live.route.hostname)?;
+                }
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "the certificates cannot be looked after");
+        }
+    }
+}
+
+/// Does it to the end, whoever stops waiting.
+async fn whole(work: impl Future<Output = ToolResult<()>> + Send + 'static) -> ToolResult<()> {
+    tokio::spawn(work).await.map_err(ToolError::internal)?
+}
+
+/// Whose hosts a caller may see: everybody's, when it is `None`.
+pub(super) fn whose(caller: &Caller) -> Option<String> {
+    (!caller.has_scope(ADMIN)).then(|| caller.owner())
+}
+
+pub(super) fn no_such_host() -> ToolError {
+    ToolError::new("There is no such host. Ask list_proxies for those there are.").code("not_found")
+}
+
+pub(super) fn unavailable(text: &'static str) -> ToolError {
+    ToolError::new(text).code("unavailable")
+}
+
+fn taken() -> ToolError {
+    ToolError::new("This host name is taken. Choose another.").code("hostname_taken")
+}
+
+/// Another process may have been quicker.
+fn taken_or_stored(error: sqlx::Error) -> ToolError {
+    let theirs = error.as_database_error();
+    match theirs.is_some_and(|error| error.is_unique_violation()) {
+        true => taken(),
+        false => stored(error),
+    }
+}
+
+pub(super) fn stored(error: sqlx::Error) -> ToolError {
+    unavailable("The store does not answer. Try again later.").caused_by(error)
+}
