@@ -6,6 +6,7 @@
 //! it all together.
 
 pub mod copilot;
+pub mod school;
 pub mod toolsets;
 pub mod backend;
 pub mod platform;

@@ -2,7 +2,7 @@
 
 use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
-use crate::{App, copilot};
+use crate::{App, copilot, school};
 
 /// What one system offers.
 struct Toolset {
@@ -14,13 +14,22 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 1] = [Toolset {
-    name: "copilot",
-    tools: copilot::tools,
-    resources: ResourceSet::new,
-    prompts: PromptSet::new,
-    by_default: true,
-}];
+const ALL: [Toolset; 2] = [
+    Toolset {
+        name: "copilot",
+        tools: copilot::tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: true,
+    },
+    Toolset {
+        name: "school",
+        tools: school::tools,
+        resources: school::resources,
+        prompts: school::prompts,
+        by_default: true,
+    },
+];
 
 /// The names of all toolsets.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -52,6 +61,11 @@ pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
 pub fn tools<T: AsRef<str>>(wanted: &[T]) -> Result<ToolSet<App>> {
     let tools = chosen(wanted)?.map(|set| (set.tools)());
     Ok(tools.fold(ToolSet::new(), |sum, tools| sum + tools))
+}
+
+/// Whether what was wanted has this toolset in it.
+pub(crate) fn serves<T: AsRef<str>>(wanted: &[T], name: &str) -> bool {
+    chosen(wanted).is_ok_and(|mut sets| sets.any(|set| set.name == name))
 }
 
 fn chosen<T: AsRef<str>>(wanted: &[T]) -> Result<impl Iterator<Item = &'static Toolset>> {

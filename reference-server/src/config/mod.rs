@@ -6,6 +6,7 @@
 
 mod keys;
 mod read;
+mod school;
 mod security;
 mod watch;
 
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::known as known_keys;
+pub use self::school::School;
 pub use self::security::{Auth, TenantSignature, TlsFiles};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
@@ -46,6 +48,7 @@ pub struct Config {
     pub audit: Audit,
     pub backend: Backend,
     pub platform: Platform,
+    pub school: School,
 }
 
 /// Ways in beside the endpoint, each off unless turned on.
@@ -184,6 +187,7 @@ impl Default for Config {
             audit: Audit::default(),
             backend: Backend::default(),
             platform: Platform::default(),
+            school: School::default(),
         }
     }
 }
@@ -322,18 +326,19 @@ impl Config {
     }
 
     fn mail(&self) -> Result<Mail> {
-        let mail = &self.platform.mail;
-        match (&mail.smtp_url, &mail.folder) {
-            (Some(_), Some(_)) => Err(BootError::new(
-                "platform.mail has both folder and smtp_url: mail goes one way",
-            )),
-            (Some(url), None) => Ok(Mail::smtp(url.clone(), mail.smtp_from.clone())),
-            (None, _) if mail.smtp_from.is_some() => Err(BootError::new(
-                "platform.mail.smtp_from is of no use without smtp_url",
-            )),
-            (None, Some(folder)) => Ok(Mail::Folder(folder.clone())),
-            (None, None) => Ok(Mail::Folder(self.data.join("mail"))),
+        way_of_mail(&self.platform.mail, "platform.mail", self.data.join("mail"))
+    }
+
+    /// The secret that signs, where one is configured.
+    fn first_secret(&self) -> Result<Option<Secret>> {
+        if let Some(first) = self.keys.first() {
+            return Ok(Some(first.clone()));
         }
+        let Some(file) = &self.keys_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| data::trouble(file, &error))?;
+        Ok(text.split_whitespace().next().map(Secret::from))
     }
 
     /// What proves to the platform that we may ask.
@@ -357,5 +362,20 @@ impl Config {
             call_patience: timeouts.call_patience.0,
             invite_patience: timeouts.invite_patience.0,
         }
+    }
+}
+
+/// Mail goes one way: into a folder unless a mail server is named.
+fn way_of_mail(mail: &MailSettings, section: &str, folder: PathBuf) -> Result<Mail> {
+    match (&mail.smtp_url, &mail.folder) {
+        (Some(_), Some(_)) => Err(BootError::new(format!(
+            "{section} has both folder and smtp_url: mail goes one way"
+        ))),
+        (Some(url), None) => Ok(Mail::smtp(url.clone(), mail.smtp_from.clone())),
+        (None, _) if mail.smtp_from.is_some() => Err(BootError::new(format!(
+            "{section}.smtp_from is of no use without smtp_url"
+        ))),
+        (None, Some(folder)) => Ok(Mail::Folder(folder.clone())),
+        (None, None) => Ok(Mail::Folder(folder)),
     }
 }

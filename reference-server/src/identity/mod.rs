@@ -25,7 +25,12 @@ pub const DEMO: [Identity; 3] = [
         name: "admin",
         tenant: "org_a",
         roles: &["admin"],
-        scopes: &["copilot:read", "copilot:write"],
+        scopes: &[
+            "copilot:read",
+            "copilot:write",
+            "school:admin",
+            "school:attendance",
+        ],
     },
     Identity {
         name: "reader",

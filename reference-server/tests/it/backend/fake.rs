@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response};
 use mcp_runtime::Server;
 use mcp_runtime::testing::TestServer;
 use reference_server::backend::{Backend, Limits};
+use reference_server::school::School;
 use reference_server::{App, Secret, copilot};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -87,7 +88,14 @@ impl Drop for Fake {
 /// The copilot on an API at this URL.
 pub(crate) fn server(url: &str, limits: Limits) -> TestServer {
     let backend = Backend::remote(url, &Secret::from(TOKEN), limits).expect("a client");
-    TestServer::new(Server::with_state(App { backend }, copilot::tools())).expect("a server")
+    TestServer::new(Server::with_state(
+        App {
+            backend,
+            school: School::absent(),
+        },
+        copilot::tools(),
+    ))
+    .expect("a server")
 }
 
 pub(crate) fn reply(status: u16, body: impl Into<Body>) -> Response<Body> {

@@ -5,6 +5,7 @@ use mcp_runtime::tenant_signature::{Signer, SigningKey, Version};
 use mcp_runtime::testing::TestServer;
 use mcp_runtime::{Clock, Server};
 use reference_server::backend::{Backend, Limits};
+use reference_server::school::School;
 use reference_server::{App, Secret, copilot};
 use serde_json::json;
 
@@ -23,7 +24,13 @@ fn signer(version: Version) -> Signer {
 fn signing(url: &str, version: Version) -> (TestServer, Router) {
     let backend = Backend::remote(url, &Secret::from(TOKEN), Limits::default());
     let backend = backend.expect("a client").signed_by(signer(version));
-    let server = Server::with_state(App { backend }, copilot::tools());
+    let server = Server::with_state(
+        App {
+            backend,
+            school: School::absent(),
+        },
+        copilot::tools(),
+    );
     let service = server.build().expect("a server");
     let router = service.router();
     (TestServer::over(service), router)

@@ -8,6 +8,7 @@ use mcp_runtime::testing::TestServer;
 use mcp_runtime::{Clock, Server, Tenant};
 use reference_server::backend::{Backend, Limits};
 use reference_server::platform::TenantSignatures;
+use reference_server::school::School;
 use reference_server::{App, Secret, copilot};
 use serde_json::json;
 
@@ -96,7 +97,13 @@ async fn tn_01_every_tool_passes_the_signatures_of_the_real_platform() {
         );
         let signer = Signer::new(key(SECRET), stage.clock.clone()).version(version);
         let backend = backend.expect("a client").signed_by(signer);
-        let server = Server::with_state(App { backend }, copilot::tools());
+        let server = Server::with_state(
+            App {
+                backend,
+                school: School::absent(),
+            },
+            copilot::tools(),
+        );
         let server = TestServer::new(server).expect("a server");
         let ada = server.as_user("ada").tenant("org_a");
         let ada = ada.scopes(["copilot:read", "copilot:write"]);
