@@ -6,3 +6,4 @@ mod copilot;
 mod backend;
 mod binary;
 mod config;
+mod school;

@@ -4,7 +4,7 @@ mod audit;
 mod command_line;
 mod http;
 mod kill;
-mod program;
+pub(crate) mod program;
 mod remote;
 mod secure;
 mod shared;
