@@ -38,6 +38,7 @@ pages! {
     "src/transports.md" => transports,
     "src/tls.md" => tls,
     "src/testing.md" => testing,
+    "src/school.md" => school,
 }
 
 #[cfg(test)]

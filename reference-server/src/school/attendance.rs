@@ -53,7 +53,6 @@ pub struct AttendanceRecorded {
     roles("admin", "teacher"),
     idempotent
 )]
-#[expect(clippy::too_many_arguments, reason = "the parameters of the contract")]
 pub async fn record_attendance(
     school: &School,
     tenant: &Tenant,

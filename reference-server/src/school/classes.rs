@@ -304,7 +304,6 @@ pub async fn create_enrollment(
 /// full or not active, when the student is in it already, and when the times collide with another
 /// class of the student.
 #[mcp_tool(title = "Enrol a student", scope = "school:admin", role = "admin")]
-#[expect(clippy::too_many_arguments, reason = "the parameters of the contract")]
 pub async fn enroll_student(
     school: &School,
     tenant: &Tenant,

@@ -71,7 +71,6 @@ pub struct InvoiceList {
     role = "admin",
     read_only
 )]
-#[expect(clippy::too_many_arguments, reason = "the parameters of the contract")]
 pub async fn list_invoices(
     school: &School,
     tenant: &Tenant,

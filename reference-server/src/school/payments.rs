@@ -307,7 +307,9 @@ pub async fn record_payment(
     let day = payment_date.unwrap_or(books.today());
     let money = match (receipt, invoice_id, amount, payment_method) {
         (Some(receipt), None, None, None) => {
-            books.from_receipt(student_id.as_deref(), &receipt).await?
+            books
+                .money_of_receipt(student_id.as_deref(), &receipt)
+                .await?
         }
         (None, Some(invoice), Some(amount), Some(method)) => {
             let invoice = books.invoice(&invoice).await?;
@@ -436,7 +438,7 @@ impl Books<'_> {
     }
 
     /// The money of a receipt. Only its number is believed; what else stands in it has to agree.
-    async fn from_receipt(
+    async fn money_of_receipt(
         &mut self,
         student_id: Option<&str>,
         receipt: &ReceiptRef,

@@ -145,7 +145,6 @@ pub struct BackupCreated {
     role = "admin",
     rate = "10/hour"
 )]
-#[expect(clippy::too_many_arguments, reason = "the parameters of the contract")]
 pub async fn create_backup(
     school: &School,
     tenant: &Tenant,

@@ -135,7 +135,7 @@ fn the_tools_are_shown_with_policy_and_effects() {
         let text = String::from_utf8(output.stdout).expect("text");
         assert!(text.contains(expected), "{text}");
     }
-    let output = place.run(&["tools", "--format", "json"]);
+    let output = place.run(&["tools", "--format", "json", "--toolset", "copilot"]);
     let tools: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(tools.as_array().map(Vec::len), Some(10));
     assert!(

@@ -145,3 +145,30 @@ async fn s4_008_no_cell_begins_like_a_formula() {
     let cell = "\"'=HYPERLINK(\"\"http://x.example.com\"\"),\nx\"";
     assert!(text.contains(cell), "{text}");
 }
+
+/// A page that had its name rebound to this machine gets no file; nothing is posted to a link.
+#[tokio::test]
+async fn s4_008_links_are_for_our_names_and_for_reading() {
+    let campus = Campus::new().await;
+    let link = link(&campus).await;
+    let path = link
+        .strip_prefix("https://mcp.example.com")
+        .expect("our link");
+    let request = |method: &str, host: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", host);
+        request.body(Vec::new()).expect("a request")
+    };
+    for (method, host, expected) in [
+        ("GET", "localhost", 200),
+        ("HEAD", "localhost", 200),
+        ("GET", "evil.example.com", 403),
+        ("POST", "localhost", 404),
+        ("DELETE", "localhost", 404),
+    ] {
+        let reply = campus.server.send(request(method, host)).await;
+        assert_eq!(reply.status, expected, "{method} {host}: {}", reply.body);
+    }
+}

@@ -265,3 +265,32 @@ async fn s4_004_several_students_are_listed_instead() {
         assert_eq!(code(&reply), "student_not_found", "{name}");
     }
 }
+
+/// Nine at once who charge all that is open, three keys among them: one of the keys wins, and its
+/// callers read the same receipt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s4_005_at_the_same_time_no_more_is_charged_than_is_open() {
+    let campus = Campus::new().await;
+    let calls: Vec<_> = (0..9)
+        .map(|number| {
+            let admin = campus.admin();
+            let pay = json!({"student_id": STUDENT, "amount": 10_500,
+                "idempotency_key": format!("key-{}", number % 3)});
+            tokio::spawn(async move { admin.call("process_payment", pay).await })
+        })
+        .collect();
+    let mut receipts = Vec::new();
+    for call in calls {
+        let reply = call.await.expect("no panic");
+        if reply.result()["isError"] == true {
+            assert_eq!(code(&reply), "amount_too_high");
+        } else {
+            receipts.push(reply.structured()["receipt"].clone());
+        }
+    }
+    assert_eq!(receipts.len(), 3, "{receipts:?}");
+    assert!(
+        receipts.iter().all(|receipt| *receipt == receipts[0]),
+        "{receipts:?}"
+    );
+}
