@@ -127,7 +127,7 @@ async fn s0_046_055_every_revision_starts_also_with_json_alone() {
 #[tokio::test]
 async fn s0_021_043_044_056_057_paths_are_what_they_are() {
     let place = Place::new();
-    let server = place.serve(&["--toolset", "copilot"]).await;
+    let server = place.serve(&[]).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     for (path, status) in [("/mcp", 200), ("/mcp/", 200), ("/mcp/mcp", 404), ("/", 404)] {
         assert_eq!(

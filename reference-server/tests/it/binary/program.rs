@@ -15,13 +15,13 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder of its own for one test, which the program is started on.
-pub(crate) struct Place {
+pub(super) struct Place {
     folder: TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Place {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         // A test asks faster than people do.
         Self {
@@ -36,26 +36,26 @@ impl Place {
         .env("MCP_LIMITS__FAILED_AUTHENTICATIONS", "off")
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub(crate) fn without(mut self, name: &str) -> Self {
+    pub(super) fn without(mut self, name: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
         self
     }
 
-    pub(crate) fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Names of the letters that were sent.
-    pub(crate) fn letters(&self) -> Vec<String> {
+    pub(super) fn letters(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.data().join("mail"));
         let names = files.into_iter().flatten().flatten();
         names
@@ -82,12 +82,12 @@ impl Place {
     }
 
     /// Runs the program to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the program runs")
     }
 
     /// A token, as `reference-server token` prints it.
-    pub(crate) fn token(&self, arguments: &[&str]) -> String {
+    pub(super) fn token(&self, arguments: &[&str]) -> String {
         let output = self.run(&[&["token"], arguments].concat());
         assert!(
             output.status.success(),
@@ -101,12 +101,12 @@ impl Place {
     }
 
     /// Serves on a free port.
-    pub(crate) async fn serve(&self, arguments: &[&str]) -> Running {
+    pub(super) async fn serve(&self, arguments: &[&str]) -> Running {
         self.start(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
             .await
     }
 
-    pub(crate) async fn start(&self, arguments: &[&str]) -> Running {
+    pub(super) async fn start(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(arguments);
         command
             .env("MCP_LOG__FORMAT", "json")
@@ -143,7 +143,7 @@ impl Place {
     }
 
     /// Serves on a pipe.
-    pub(crate) fn pipe(&self, arguments: &[&str]) -> Pipe {
+    pub(super) fn pipe(&self, arguments: &[&str]) -> Pipe {
         let mut command = self.command(&[&["stdio"], arguments].concat());
         command
             .stdin(Stdio::piped())
@@ -169,35 +169,35 @@ impl Place {
 }
 
 /// A program that serves HTTP. Killed with its value.
-pub(crate) struct Running {
+pub(super) struct Running {
     child: Child,
-    pub(crate) url: String,
+    pub(super) url: String,
     log: Arc<Mutex<String>>,
 }
 
 impl Running {
-    pub(crate) fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         self.log.lock().expect("unpoisoned").clone()
     }
 
     /// What everybody on the machine sees of the program.
-    pub(crate) fn command_line(&self) -> String {
+    pub(super) fn command_line(&self) -> String {
         let bytes = std::fs::read(format!("/proc/{}/cmdline", self.child.id()));
         String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
     }
 
     /// `kill -9`
-    pub(crate) fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("gone");
     }
 
     /// The id of the process.
-    pub(crate) fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -209,7 +209,7 @@ impl Running {
     }
 
     /// A client of revision 2025-06-18 with this token.
-    pub(crate) async fn ask(&self, token: Option<&str>, method: &str, params: Value) -> Reply {
+    pub(super) async fn ask(&self, token: Option<&str>, method: &str, params: Value) -> Reply {
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let mut request = self
             .request(Method::POST, "/mcp")
@@ -224,7 +224,7 @@ impl Running {
         Reply::of(request.body(message.to_string())).await
     }
 
-    pub(crate) async fn call(&self, token: &str, tool: &str, arguments: Value) -> Reply {
+    pub(super) async fn call(&self, token: &str, tool: &str, arguments: Value) -> Reply {
         let params = json!({"name": tool, "arguments": arguments});
         self.ask(Some(token), "tools/call", params).await
     }
@@ -238,14 +238,14 @@ impl Drop for Running {
 }
 
 /// An answer over HTTP.
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) body: Value,
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: reqwest::header::HeaderMap,
+    pub(super) body: Value,
 }
 
 impl Reply {
-    pub(crate) async fn of(request: RequestBuilder) -> Self {
+    pub(super) async fn of(request: RequestBuilder) -> Self {
         let answer = request.send().await.expect("an answer");
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.text().await.expect("a body");
@@ -258,12 +258,12 @@ impl Reply {
     }
 
     #[track_caller]
-    pub(crate) fn structured(&self) -> &Value {
+    pub(super) fn structured(&self) -> &Value {
         structured(&self.body)
     }
 
     #[track_caller]
-    pub(crate) fn code(&self) -> &str {
+    pub(super) fn code(&self) -> &str {
         let result = &self.body["result"];
         assert_eq!(result["isError"], true, "{}", self.body);
         result["structuredContent"]["code"]
@@ -274,13 +274,13 @@ impl Reply {
 
 /// The structured result of a call that went well.
 #[track_caller]
-pub(crate) fn structured(body: &Value) -> &Value {
+pub(super) fn structured(body: &Value) -> &Value {
     assert_eq!(body["result"]["isError"], false, "{body}");
     &body["result"]["structuredContent"]
 }
 
 /// A program that serves a pipe. Killed with its value.
-pub(crate) struct Pipe {
+pub(super) struct Pipe {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -288,7 +288,7 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
-    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(super) fn ask(&mut self, method: &str, params: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
@@ -301,13 +301,13 @@ impl Pipe {
         answer
     }
 
-    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(super) fn call(&mut self, tool: &str, arguments: Value) -> Value {
         self.ask("tools/call", json!({"name": tool, "arguments": arguments}))
     }
 
     /// SIGTERM
     #[cfg(unix)]
-    pub(crate) fn terminate(&self) {
+    pub(super) fn terminate(&self) {
         let told = Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
             .status();
@@ -315,7 +315,7 @@ impl Pipe {
     }
 
     /// Waits for the program to end while its input is open; what else was said, and how it ended.
-    pub(crate) fn ended(mut self) -> (Vec<String>, std::process::ExitStatus) {
+    pub(super) fn ended(mut self) -> (Vec<String>, std::process::ExitStatus) {
         let since = std::time::Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("ours") {
@@ -327,7 +327,7 @@ impl Pipe {
     }
 
     /// Closes the pipe; what else was said on it, and how the program ended.
-    pub(crate) fn close(mut self) -> (Vec<String>, std::process::ExitStatus) {
+    pub(super) fn close(mut self) -> (Vec<String>, std::process::ExitStatus) {
         self.input.take();
         let status = self.child.wait().expect("it ends");
         (self.lines.iter().collect(), status)

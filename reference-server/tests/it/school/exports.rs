@@ -1,10 +1,13 @@
 //! Files behind links: the right file, for the right school, for a day.
 
+use std::io::Cursor;
 use std::time::Duration;
 
+use calamine::{Data, Reader, Xlsx};
 use http::Request;
 use mcp_runtime::testing::TestReply;
 use serde_json::json;
+use tower::ServiceExt;
 
 use super::{Campus, code, ok};
 
@@ -92,7 +95,43 @@ async fn s4_007_an_excel_file_has_its_metadata_beside_it() {
     .await;
     assert_eq!(export["filename"], "payment_ledger_v1-2026-06-01.xlsx");
     assert_eq!(export["rows"], 8);
-    assert!(export["size_bytes"].as_u64() > Some(4_000), "{export}");
+    let url = export["download_url"].as_str().expect("a link");
+    let path = url
+        .strip_prefix("https://mcp.example.com")
+        .expect("our link");
+    let request = Request::get(path).header("host", "localhost");
+    let request = request.body(axum::body::Body::empty()).expect("a request");
+    let answer = campus
+        .service
+        .router()
+        .oneshot(request)
+        .await
+        .expect("an answer");
+    let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20)
+        .await
+        .expect("a file");
+    assert_eq!(export["size_bytes"], bytes.len());
+    let mut book = Xlsx::new(Cursor::new(bytes)).expect("an Excel file");
+    let data = book.worksheet_range("Data").expect("a sheet");
+    assert_eq!(data.height(), 9, "a header and eight rows");
+    assert_eq!(data.get((0, 2)), Some(&Data::String("Amount".to_owned())));
+    // 115.00: the third student is the first who paid.
+    assert_eq!(data.get((1, 2)), Some(&Data::Float(115.0)));
+    let about = book.worksheet_range("Metadata").expect("a sheet");
+    let about: Vec<String> = about
+        .rows()
+        .map(|row| format!("{}: {}", row[0], row[1]))
+        .collect();
+    assert_eq!(
+        about,
+        [
+            "Template: payment_ledger_v1",
+            "Version: 1",
+            "Generated at: 2026-06-01T12:00:00Z",
+            "Tenant: org_a",
+            "Rows: 8"
+        ]
+    );
     let templates = ok(&admin, "list_export_templates", json!({})).await;
     assert_eq!(templates["templates"].as_array().map(Vec::len), Some(4));
     for template in templates["templates"].as_array().expect("templates") {

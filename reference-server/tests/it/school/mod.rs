@@ -6,7 +6,6 @@ mod exports;
 mod flows;
 mod offers;
 mod payments;
-mod served;
 mod sql;
 mod tenants;
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::binary::program::{Place, Reply, structured};
+use super::program::{Place, Reply, structured};
 
 /// S4-048, S4-066, S4-008 over HTTP: who is no admin does not come in; an admin adds a user,
 /// enrols it and fetches an export.
