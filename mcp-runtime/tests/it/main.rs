@@ -68,6 +68,7 @@ mod jwt;
 #[cfg(feature = "testing")]
 mod legacy_sse;
 #[cfg(feature = "testing")]
+mod routes;
 mod rows;
 #[cfg(feature = "testing")]
 mod ways;
