@@ -41,6 +41,7 @@ pages! {
     "src/testing.md" => testing,
     "src/records.md" => records,
     "src/proxy.md" => proxy,
+    "src/school.md" => school,
 }
 
 #[cfg(test)]

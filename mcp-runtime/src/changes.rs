@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::resource_set::{Prompts, Resources};
+use crate::tenant::Tenant;
 use crate::tool_set::Tools;
 
 const TOOLS: &str = "notifications/tools/list_changed";
@@ -92,6 +93,21 @@ impl Changes {
         // Rights are looked at now: they may have been others when the URI was subscribed to.
         self.announce("notifications/resources/updated", params, |filter| {
             filter.uris.contains(uri) && may_read(&filter.caller)
+        });
+    }
+
+    /// What this URI holds for one tenant has changed. Heard by those who watch it, may read it and
+    /// act for this tenant: what others are at is nobody's business.
+    pub fn resource_of(&self, tenant: &Tenant, uri: &str) {
+        let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
+        let may_read = |caller: &Caller| {
+            self.offered()
+                .is_some_and(|offered| offered.resources.may_read(uri, caller))
+        };
+        self.announce("notifications/resources/updated", params, |filter| {
+            filter.uris.contains(uri)
+                && filter.caller.acts_for() == Some(tenant)
+                && may_read(&filter.caller)
         });
     }
 

@@ -116,6 +116,8 @@ pub struct Server<S = ()> {
     call_limits: limits::Limits,
     proxies: Vec<String>,
     audit: Option<AuditLog>,
+    tenant_header: Option<http::HeaderName>,
+    routes: Option<Router>,
 }
 
 impl Server<()> {
@@ -173,6 +175,8 @@ impl<S: Send + Sync + 'static> Server<S> {
             call_limits: limits::Limits::none(),
             proxies: Vec::new(),
             audit: None,
+            tenant_header: None,
+            routes: None,
         }
     }
 
@@ -296,6 +300,28 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn answer_shutdown(mut self) -> Self {
         self.modes.shutdown = true;
+        self
+    }
+
+    /// A header with which requests may name their tenant. Where one comes with it, it has to be
+    /// the tenant of the access token; otherwise the answer is 403. Requests without it are
+    /// served as ever.
+    #[must_use]
+    pub fn tenant_header(mut self, name: http::HeaderName) -> Self {
+        self.tenant_header = Some(name);
+        self
+    }
+
+    /// Answers `GET` requests to paths that are not the server's own, like those of files that a
+    /// tool has made. Host names and origins are checked before; who asks is a matter of the
+    /// routes, which see the head of a request and never a body. An answer has up to 64 MiB.
+    /// Several routers are merged.
+    #[must_use]
+    pub fn routes(mut self, routes: Router) -> Self {
+        self.routes = Some(match self.routes.take() {
+            Some(others) => others.merge(routes),
+            None => routes,
+        });
         self
     }
 
@@ -749,6 +775,8 @@ impl<S: Send + Sync + 'static> Server<S> {
                 strict_accept: self.strict_accept,
                 end_event: self.end_event,
                 ways: self.ways,
+                tenant_header: self.tenant_header,
+                routes: self.routes,
                 peers: Arc::<Peers>::default(),
                 streams: Arc::<Streams>::default(),
                 service,
@@ -965,10 +993,9 @@ impl Service {
         let mut ways = self.app.ways.paths(path);
         #[cfg(feature = "auth")]
         ways.extend(self.app.oauth.iter().flat_map(|oauth| oauth.paths()));
+        let other = self.app.routes.clone().unwrap_or_default();
         ways.iter()
-            .fold(Router::new(), |router, way| {
-                router.route(way, answer.clone())
-            })
+            .fold(other, |router, way| router.route(way, answer.clone()))
             .route(path, answer.clone())
             .route(&format!("{path}/"), answer.clone())
             .route("/api/v1/health", answer.clone())

@@ -2,6 +2,7 @@ use mcp_runtime::Lend;
 
 use crate::backend::Backend;
 use crate::proxy::Proxy;
+use crate::school::School;
 
 /// What the tools borrow from.
 #[derive(Lend)]
@@ -10,4 +11,6 @@ pub struct App {
     pub backend: Backend,
     /// The reverse proxy.
     pub proxy: Proxy,
+    /// The schools of all tenants.
+    pub school: School,
 }

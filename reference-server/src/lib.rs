@@ -9,6 +9,7 @@
 pub mod copilot;
 pub mod records;
 pub mod proxy;
+pub mod school;
 pub mod toolsets;
 pub mod backend;
 pub mod platform;

@@ -3,7 +3,7 @@
 use mcp_runtime::access::Policies;
 use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
 
-use crate::{App, copilot, proxy, records};
+use crate::{App, copilot, proxy, records, school};
 
 /// What one system offers.
 struct Toolset {
@@ -15,7 +15,7 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 4] = [
+const ALL: [Toolset; 5] = [
     Toolset {
         name: "copilot",
         tools: copilot::tools,
@@ -35,6 +35,13 @@ const ALL: [Toolset; 4] = [
         tools: proxy::tools,
         resources: proxy::resources,
         prompts: proxy::prompts,
+        by_default: true,
+    },
+    Toolset {
+        name: "school",
+        tools: school::tools,
+        resources: school::resources,
+        prompts: school::prompts,
         by_default: true,
     },
     Toolset {

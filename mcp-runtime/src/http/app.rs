@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
+use axum::Router;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
+use tower_service::Service;
 
 #[cfg(feature = "auth")]
 use crate::auth::oauth_proxy::{Bound, Route};
@@ -37,6 +39,9 @@ pub(super) const SESSION: &str = "mcp-session-id";
 /// Nothing here takes a query; clients that send one put little into it.
 const MAX_QUERY: usize = 8 << 10;
 
+/// The largest answer of a route that the server was given.
+const MAX_ROUTED: usize = 64 << 20;
+
 /// A server as seen from HTTP.
 pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
@@ -58,6 +63,10 @@ pub(crate) struct App {
     pub(crate) service: String,
     pub(crate) version: String,
     pub(crate) ways: Ways,
+    /// What a request may name its tenant with; it has to be that of its token.
+    pub(crate) tenant_header: Option<HeaderName>,
+    /// Who answers at other paths.
+    pub(crate) routes: Option<Router>,
     /// Connections that outlive their request.
     pub(crate) peers: Arc<Peers>,
     pub(crate) streams: Arc<Streams>,
@@ -130,7 +139,31 @@ impl App {
             Place::OAuth(route) => self.oauth(route, request).await,
             Place::Health => self.health(request.method(), true),
             Place::Ready => self.health(request.method(), !self.stopping.load(Ordering::Relaxed)),
-            Place::Elsewhere => plain(StatusCode::NOT_FOUND, "Not found\n"),
+            Place::Elsewhere => self.elsewhere(request).await,
+        }
+    }
+
+    /// A path that is none of ours: what the server was given routes for, which see the head alone.
+    async fn elsewhere<B>(&self, request: Request<B>) -> Answer {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let Some(routes) = self.routes.as_ref().filter(|_| reads) else {
+            return plain(StatusCode::NOT_FOUND, "Not found\n");
+        };
+        if let Err(outside) = self.guard.check(request.uri(), request.headers()) {
+            return refused(outside);
+        }
+        let request = request.map(|_| axum::body::Body::empty());
+        let answer = match routes.clone().call(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        let (head, body) = answer.into_parts();
+        match axum::body::to_bytes(body, MAX_ROUTED).await {
+            Ok(body) => Response::from_parts(head, Full::new(body).into()),
+            Err(error) => {
+                tracing::error!(target: "mcp::http", %error, "the answer of a route is lost");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal error\n")
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderName, StatusCode};
 
 use crate::caller::Caller;
 use crate::http::app::{Answer, App, respond};
@@ -15,10 +15,27 @@ impl App {
     /// Who sends this request, in agreement with the tenant that it was signed for.
     pub(super) async fn tenants_caller(&self, head: &Parts) -> Result<Arc<Caller>, Answer> {
         let caller = self.caller(head).await?;
+        if let Some(name) = &self.tenant_header
+            && !header_agrees(name, head, &caller)
+        {
+            return Err(other_tenant());
+        }
         match head.extensions.get::<Tenant>() {
             Some(tenant) if !agrees(&caller, tenant) => Err(other_tenant()),
             _ => Ok(caller),
         }
+    }
+}
+
+/// Whether the header is absent, or says once what the access token says.
+fn header_agrees(name: &HeaderName, head: &Parts, caller: &Caller) -> bool {
+    let mut values = head.headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => true,
+        (Some(value), None) => caller
+            .acts_for()
+            .is_some_and(|tenant| value.as_bytes() == tenant.as_str().as_bytes()),
+        (Some(_), Some(_)) => false,
     }
 }
 

@@ -78,6 +78,7 @@ mod oauth_relay;
 #[cfg(feature = "testing")]
 mod legacy_sse;
 #[cfg(feature = "testing")]
+mod routes;
 mod rows;
 #[cfg(feature = "testing")]
 mod ways;

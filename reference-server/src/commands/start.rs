@@ -1,7 +1,7 @@
 //! From a configuration to a server.
 
 use mcp_runtime::tenant_signature::Signer;
-use mcp_runtime::{Authenticate, BootError, Clock, Result, Server};
+use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Result, Server};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
@@ -9,6 +9,7 @@ use crate::config::{Config, Mode, Transports};
 use crate::identity::TokenFile;
 use crate::platform::{OpenError, Platform};
 use crate::proxy::{self, Proxy};
+use crate::school::{self, OnlyAdmins, School};
 use crate::{App, copilot, data, toolsets};
 
 /// The server that `config` describes. Everything that can be wrong is found before it listens.
@@ -17,11 +18,13 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     toolsets::tools(&config.toolsets)?;
     data::create(&config.data)?;
     let tls = config.tls.tls()?;
+    let school = school(config, clock).await?;
     let app = App {
         backend: backend(config, clock).await?,
         proxy: proxy(config, clock).await?,
+        school: school.clone().unwrap_or_default(),
     };
-    let mut server = introduced(toolsets::server(app, &config.toolsets)?)
+    let mut server = introduced(toolsets::server(app, &config.toolsets)?, &config.toolsets)
         .clock(clock.clone())
         .keys(config.server_keys()?);
     if let Some(url) = &config.public_url {
@@ -37,12 +40,24 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     if let Some(tls) = tls {
         server = server.tls(tls);
     }
+    if let Some(school) = &school {
+        server = server
+            .tenant_header(TENANT_HEADER)
+            .routes(school::links::routes(school));
+    }
     let own = TokenFile::new(&config.data, clock.clone());
     let own: Option<Box<dyn Authenticate>> = match config.identity.demo {
         true => Some(Box::new(own)),
         false => None,
     };
-    config.watched(config.guarded(server, own)?).await
+    server = if only_school(&config.toolsets) {
+        config
+            .guarded(server, own, |way| Box::new(OnlyAdmins(way)))?
+            .auth_mode(AuthMode::Required)
+    } else {
+        config.guarded(server, own, |way| way)?
+    };
+    config.watched(server).await
 }
 
 fn ways_in(mut server: Server<App>, chosen: Transports) -> Server<App> {
@@ -61,7 +76,30 @@ fn ways_in(mut server: Server<App>, chosen: Transports) -> Server<App> {
     server
 }
 
-fn introduced(server: Server<App>) -> Server<App> {
+/// With which clients of the school may say for whom they ask.
+const TENANT_HEADER: http::HeaderName = http::HeaderName::from_static("x-tenant-id");
+
+/// Whether there is nothing here but the school.
+fn only_school(wanted: &[String]) -> bool {
+    !wanted.is_empty() && wanted.iter().all(|name| name == "school")
+}
+
+/// The school, where its tools are served.
+async fn school(config: &Config, clock: &Clock) -> Result<Option<School>> {
+    if !toolsets::serves(&config.toolsets, "school")? {
+        return Ok(None);
+    }
+    let school = School::open_with(config.school_settings()?, clock.clone()).await;
+    school.map(Some).map_err(|error| told("the school", &error))
+}
+
+fn introduced(server: Server<App>, wanted: &[String]) -> Server<App> {
+    if only_school(wanted) {
+        return server
+            .identity(school::NAME, env!("CARGO_PKG_VERSION"))
+            .title(school::TITLE)
+            .instructions(school::INSTRUCTIONS);
+    }
     server
         .identity(copilot::TITLE, env!("CARGO_PKG_VERSION"))
         .title(copilot::TITLE)
@@ -118,12 +156,12 @@ pub(super) async fn platform(config: &Config, clock: &Clock) -> Result<Platform>
     let settings = config.platform_settings()?;
     Platform::open(settings, clock.clone())
         .await
-        .map_err(|error| told(&error))
+        .map_err(|error| told("the platform", &error))
 }
 
 /// An error with what lies beneath it.
-fn told(error: &OpenError) -> BootError {
-    let mut text = format!("the platform does not start: {error}");
+fn told(what: &str, error: &OpenError) -> BootError {
+    let mut text = format!("{what} does not start: {error}");
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         text.push_str(&format!(": {cause}"));

@@ -7,6 +7,7 @@
 mod keys;
 mod proxy;
 mod read;
+mod school;
 mod security;
 mod tokens;
 mod watch;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 pub use self::keys::{known as known_keys, of_entries as keys_of_entries};
 pub use self::proxy::Proxy;
+pub use self::school::School;
 pub use self::security::{TenantSignature, TlsFiles};
 pub use self::tokens::{Asked, Auth, Challenge, Issuer, StaticToken, Without};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
@@ -52,6 +54,7 @@ pub struct Config {
     pub backend: Backend,
     pub platform: Platform,
     pub proxy: Proxy,
+    pub school: School,
 }
 
 /// Ways in beside the endpoint, each off unless turned on.
@@ -193,6 +196,7 @@ impl Default for Config {
             backend: Backend::default(),
             platform: Platform::default(),
             proxy: Proxy::default(),
+            school: School::default(),
         }
     }
 }
@@ -350,18 +354,19 @@ impl Config {
     }
 
     fn mail(&self) -> Result<Mail> {
-        let mail = &self.platform.mail;
-        match (&mail.smtp_url, &mail.folder) {
-            (Some(_), Some(_)) => Err(BootError::new(
-                "platform.mail has both folder and smtp_url: mail goes one way",
-            )),
-            (Some(url), None) => Ok(Mail::smtp(url.clone(), mail.smtp_from.clone())),
-            (None, _) if mail.smtp_from.is_some() => Err(BootError::new(
-                "platform.mail.smtp_from is of no use without smtp_url",
-            )),
-            (None, Some(folder)) => Ok(Mail::Folder(folder.clone())),
-            (None, None) => Ok(Mail::Folder(self.data.join("mail"))),
+        way_of_mail(&self.platform.mail, "platform.mail", self.data.join("mail"))
+    }
+
+    /// The secret that signs, where one is configured.
+    fn first_secret(&self) -> Result<Option<Secret>> {
+        if let Some(first) = self.keys.first() {
+            return Ok(Some(first.clone()));
         }
+        let Some(file) = &self.keys_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| data::trouble(file, &error))?;
+        Ok(text.split_whitespace().next().map(Secret::from))
     }
 
     /// What proves to the platform that we may ask.
@@ -385,5 +390,20 @@ impl Config {
             call_patience: timeouts.call_patience.0,
             invite_patience: timeouts.invite_patience.0,
         }
+    }
+}
+
+/// Mail goes one way: into a folder unless a mail server is named.
+fn way_of_mail(mail: &MailSettings, section: &str, folder: PathBuf) -> Result<Mail> {
+    match (&mail.smtp_url, &mail.folder) {
+        (Some(_), Some(_)) => Err(BootError::new(format!(
+            "{section} has both folder and smtp_url: mail goes one way"
+        ))),
+        (Some(url), None) => Ok(Mail::smtp(url.clone(), mail.smtp_from.clone())),
+        (None, _) if mail.smtp_from.is_some() => Err(BootError::new(format!(
+            "{section}.smtp_from is of no use without smtp_url"
+        ))),
+        (None, Some(folder)) => Ok(Mail::Folder(folder.clone())),
+        (None, None) => Ok(Mail::Folder(folder)),
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mcp_runtime::auth::{Algorithm, Allowlist, AnyOf, Egress, Introspection, Jwt, any_of};
+use mcp_runtime::auth::{Algorithm, Allowlist, Egress, Introspection, Jwt, any_of};
 use mcp_runtime::{
     AuthMode, Authenticate, BootError, Caller, Result, Server, StaticTokens, StepUp,
 };
@@ -148,9 +148,10 @@ impl Config {
         &self,
         server: Server<S>,
         own: Option<Box<dyn Authenticate>>,
+        door: impl Fn(Box<dyn Authenticate>) -> Box<dyn Authenticate>,
     ) -> Result<Server<S>> {
         let auth = &self.auth;
-        let mut ways = own.into_iter().chain(auth.ways()?);
+        let mut ways = own.into_iter().chain(auth.ways()?).map(door);
         let first = ways.next();
         self.refuse_unguarded(first.is_some())?;
         let mut server = server
@@ -164,7 +165,7 @@ impl Config {
             (None, _) => server,
             (Some(only), None) => server.auth(only),
             (Some(first), Some(second)) => {
-                server.auth(ways.fold(any_of(first).or(second), AnyOf::or))
+                server.auth(ways.fold(any_of(first).or(second), |ways, way| ways.or(way)))
             }
         })
     }

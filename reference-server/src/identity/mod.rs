@@ -36,6 +36,8 @@ pub const DEMO: [Identity; 3] = [
             "proxy:read",
             "proxy:write",
             "proxy:admin",
+            "school:admin",
+            "school:attendance",
         ],
     },
     Identity {

@@ -15,6 +15,7 @@ use mcp_runtime::Clock;
 use mcp_runtime::idempotency::Idempotency;
 use mcp_runtime::store::{MemoryStore, SqlStore, Store};
 use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 use ulid::Ulid;
 
@@ -22,7 +23,7 @@ use super::OpenError;
 use super::alive::{Alive, Gate};
 
 #[derive(Clone)]
-pub(super) struct Db {
+pub(crate) struct Db {
     pool: AnyPool,
     place: Place,
     /// Of a database that other processes can open, too.
@@ -31,6 +32,11 @@ pub(super) struct Db {
 
 impl Db {
     pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
+        Self::open_with(url, &sqlx::migrate!("./migrations")).await
+    }
+
+    /// Opens a database with these tables.
+    pub(crate) async fn open_with(url: &str, tables: &Migrator) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let place = Place::of(url)?;
         let in_memory = place == Place::Memory;
@@ -52,7 +58,7 @@ impl Db {
             })
             .connect(&url)
             .await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
+        tables.run(&pool).await?;
         let alive = gate.map(|gate| gate.enter()).transpose()?.map(Arc::new);
         Ok(Self { pool, place, alive })
     }
@@ -84,17 +90,17 @@ impl Db {
         })
     }
 
-    pub(super) fn pool(&self) -> &AnyPool {
+    pub(crate) fn pool(&self) -> &AnyPool {
         &self.pool
     }
 
-    pub(super) async fn ping(&self) -> sqlx::Result<()> {
+    pub(crate) async fn ping(&self) -> sqlx::Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map(drop)
     }
 
     /// A transaction that will write. SQLite takes its write lock now: a transaction that reads
     /// first and writes later may find its snapshot outdated and fail without waiting.
-    pub(super) async fn begin_write(&self) -> sqlx::Result<Transaction<'static, Any>> {
+    pub(crate) async fn begin_write(&self) -> sqlx::Result<Transaction<'static, Any>> {
         self.pool.begin_with("BEGIN IMMEDIATE").await
     }
 }
@@ -163,18 +169,18 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 /// An instant as the database keeps it.
-pub(super) fn millis(at: Timestamp) -> i64 {
+pub(crate) fn millis(at: Timestamp) -> i64 {
     at.as_millisecond()
 }
 
 /// An instant as the API shows it.
-pub(super) fn instant(millis: i64) -> Timestamp {
+pub(crate) fn instant(millis: i64) -> Timestamp {
     // Only a damaged row holds a value out of range (years -9999 to 9999).
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// A fresh id, ordered by time.
-pub(super) fn new_id(now: Timestamp) -> String {
+pub(crate) fn new_id(now: Timestamp) -> String {
     let mut random = [0; 16];
     getrandom::fill(&mut random).expect("the operating system provides randomness");
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);

@@ -17,7 +17,7 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executo
 use super::OpenError;
 use super::settings::{Mail, default_sender};
 
-pub(super) struct Mailer {
+pub(crate) struct Mailer {
     from: Mailbox,
     way: Way,
 }
@@ -27,18 +27,18 @@ enum Way {
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
 }
 
-pub(super) struct Letter {
+pub(crate) struct Letter {
     /// Part of the file name and of the Message-ID: letters, digits, `.` and `-`.
-    pub(super) id: String,
-    pub(super) to: String,
-    pub(super) subject: String,
-    pub(super) body: String,
-    pub(super) written_at: Timestamp,
+    pub(crate) id: String,
+    pub(crate) to: String,
+    pub(crate) subject: String,
+    pub(crate) body: String,
+    pub(crate) written_at: Timestamp,
 }
 
 /// Why a letter is not out. For the log: a mail server's answer may repeat addresses.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum MailError {
+pub(crate) enum MailError {
     #[error("the recipient's address cannot be written into a letter")]
     Address(#[from] lettre::address::AddressError),
     #[error("the letter cannot be written")]
@@ -52,7 +52,7 @@ pub(super) enum MailError {
 }
 
 impl Mailer {
-    pub(super) fn new(mail: &Mail) -> Result<Self, OpenError> {
+    pub(crate) fn new(mail: &Mail) -> Result<Self, OpenError> {
         let wrong = |problem: String| OpenError::Setting {
             setting: "mail",
             problem,
@@ -74,7 +74,18 @@ impl Mailer {
         Ok(Self { from, way })
     }
 
-    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), MailError> {
+    /// Letters are signed by somebody else, where no sender was configured.
+    pub(crate) fn sender(mut self, from: &str) -> Result<Self, OpenError> {
+        if self.from.to_string() == default_sender() {
+            self.from = from.parse().map_err(|_| OpenError::Setting {
+                setting: "mail",
+                problem: "has a sender that is no address".to_owned(),
+            })?;
+        }
+        Ok(self)
+    }
+
+    pub(crate) async fn deliver(&self, letter: &Letter) -> Result<(), MailError> {
         let message = self.compose(letter)?;
         match &self.way {
             Way::Smtp(transport) => {
@@ -105,7 +116,7 @@ impl Mailer {
 }
 
 /// Whether a mail could be addressed to this text.
-pub(super) fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     text.len() <= 254 && text.is_ascii() && text.parse::<Address>().is_ok()
 }
 

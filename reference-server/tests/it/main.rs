@@ -8,3 +8,4 @@ mod proxy;
 mod backend;
 mod binary;
 mod config;
+mod school;

@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response};
 use mcp_runtime::Server;
 use mcp_runtime::testing::TestServer;
 use reference_server::backend::{Backend, Limits};
+use reference_server::school::School;
 use reference_server::{App, Secret, copilot};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -91,6 +92,7 @@ pub(crate) fn server(url: &str, limits: Limits) -> TestServer {
         App {
             backend,
             proxy: Default::default(),
+            school: School::absent(),
         },
         copilot::tools(),
     ))

@@ -5,6 +5,7 @@ use mcp_runtime::tenant_signature::{Signer, SigningKey, Version};
 use mcp_runtime::testing::TestServer;
 use mcp_runtime::{Clock, Server};
 use reference_server::backend::{Backend, Limits};
+use reference_server::school::School;
 use reference_server::{App, Secret, copilot};
 use serde_json::json;
 
@@ -27,6 +28,7 @@ fn signing(url: &str, version: Version) -> (TestServer, Router) {
         App {
             backend,
             proxy: Default::default(),
+            school: School::absent(),
         },
         copilot::tools(),
     );

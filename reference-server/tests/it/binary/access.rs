@@ -50,7 +50,7 @@ const WHY: &[(&[&str], &[&str])] = &[
     (
         &["tool:instainstru_invites_send", "--as", "reader"],
         &[
-            "reader (scopes: copilot:read;",
+            "reader (scopes: copilot:read ",
             "403 (copilot:write)",
             "lacks",
         ],
@@ -146,7 +146,13 @@ async fn every_kind_of_caller_gets_what_the_policy_says_for_everything_there_is(
     );
     let place = Place::new()
         .env("MCP_AUTH__ISSUER", &issuer)
-        .env("MCP_PUBLIC_URL", RESOURCE);
+        .env("MCP_PUBLIC_URL", RESOURCE)
+        // Everything there is, asked for by everybody, as fast as it goes.
+        .env("MCP_PROXY__COMMANDS__ALLOW", "[\"uptime\"]")
+        .env("MCP_LIMITS__REQUESTS", "off")
+        .env("MCP_LIMITS__WRITES", "off")
+        .env("MCP_LIMITS__ANONYMOUS", "off")
+        .env("MCP_LIMITS__FAILED_AUTHENTICATIONS", "off");
     let server = place.serve(&[]).await;
     let policies = toolsets::policies::<&str>(&[]).expect("all");
     let mut hidden = 0;

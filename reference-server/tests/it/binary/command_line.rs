@@ -135,7 +135,12 @@ fn the_tools_are_shown_with_policy_and_effects() {
         let text = String::from_utf8(output.stdout).expect("text");
         assert!(text.contains(expected), "{text}");
     }
-    for (toolset, count) in [("copilot", 10), ("records", 40), ("proxy", 10)] {
+    for (toolset, count) in [
+        ("copilot", 10),
+        ("records", 40),
+        ("proxy", 10),
+        ("school", 20),
+    ] {
         let output = place.run(&["tools", "--format", "json", "--toolset", toolset]);
         let tools: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(tools.as_array().map(Vec::len), Some(count), "{toolset}");

@@ -11,6 +11,7 @@ mod program;
 mod records;
 mod proxy;
 mod remote;
+mod school;
 mod secure;
 mod shared;
 mod stdio;

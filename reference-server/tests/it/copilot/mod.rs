@@ -11,6 +11,7 @@ use mcp_runtime::{Caller, Clock, Server};
 use reference_server::backend::{Backend, Limits};
 use reference_server::identity::Identity;
 use reference_server::platform::{Mail, Platform, RateLimits, Settings};
+use reference_server::school::School;
 use reference_server::{App, Secret, copilot};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -49,6 +50,7 @@ impl Market {
         let app = App {
             backend: backend.clone(),
             proxy: Default::default(),
+            school: School::absent(),
         };
         let server = Server::with_state(app, copilot::tools()).clock(clock.clone());
         let server = TestServer::new(server).expect("a server");

@@ -8,6 +8,7 @@ use mcp_runtime::testing::TestServer;
 use mcp_runtime::{Clock, Server, Tenant};
 use reference_server::backend::{Backend, Limits};
 use reference_server::platform::TenantSignatures;
+use reference_server::school::School;
 use reference_server::{App, Secret, copilot};
 use serde_json::json;
 
@@ -100,6 +101,7 @@ async fn tn_01_every_tool_passes_the_signatures_of_the_real_platform() {
             App {
                 backend,
                 proxy: Default::default(),
+                school: School::absent(),
             },
             copilot::tools(),
         );

@@ -125,6 +125,7 @@ impl Site {
         let app = App {
             backend: backend.expect("a client"),
             proxy: proxy.clone(),
+            school: reference_server::school::School::absent(),
         };
         let server = toolsets::server(app, &["proxy"]).expect("a toolset");
         Self {

@@ -134,7 +134,8 @@ fn tools_over(router: Router, clock: &Clock) -> TestServer {
     let server = Server::with_state(
         App {
             backend,
-            proxy: reference_server::proxy::Proxy::default(),
+            proxy: Default::default(),
+            school: reference_server::school::School::absent(),
         },
         records::tools() + records::extended_tools(),
     )
