@@ -148,7 +148,7 @@ async fn every_kind_of_caller_gets_what_the_policy_says_for_everything_there_is(
         .env("MCP_AUTH__ISSUER", &issuer)
         .env("MCP_PUBLIC_URL", RESOURCE)
         // Everything there is, asked for by everybody, as fast as it goes.
-        .env("MCP_PROXY__COMMANDS__ALLOW", "[\"uptime\"]")
+        .env("MCP_PROXY__COMMANDS__ALLOW", "uptime")
         .env("MCP_LIMITS__REQUESTS", "off")
         .env("MCP_LIMITS__WRITES", "off")
         .env("MCP_LIMITS__ANONYMOUS", "off")
