@@ -79,6 +79,7 @@ mod oauth_relay;
 mod legacy_sse;
 #[cfg(feature = "testing")]
 mod routes;
+#[cfg(feature = "testing")]
 mod rows;
 #[cfg(feature = "testing")]
 mod ways;
