@@ -17,7 +17,7 @@
 //! | `POST /invites/preview`, `/invites/send` | `invites` |
 //! | `GET /metrics/{metric_name}` | `metrics` |
 //!
-//! Below `/v1` is another system, the records API: [`records`].
+//! Below `/v1` is another system, the records API: `records`.
 
 mod alive;
 mod answer;

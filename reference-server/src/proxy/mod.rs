@@ -1,12 +1,12 @@
 //! The reverse proxy: host names that it answers for, and ten tools to look after it.
 //!
 //! A host name belongs to whoever created it ([`tools::hosts`]); callers with `proxy:admin` see
-//! and may delete all. A request comes in through the [`listener`], [`routes`] knows its target,
-//! [`forward`] streams it there and back, and [`logs`] remembers it for `get_logs`. Targets pass
-//! the rules of [`targets`]: the public internet, and what the operator lists. The [`certificates`]
+//! and may delete all. A request comes in through the `listener`, `routes` knows its target,
+//! `forward` streams it there and back, and [`logs`] remembers it for `get_logs`. Targets pass
+//! the rules of `targets`: the public internet, and what the operator lists. The `certificates`
 //! come from a folder, where hosts that have none get a self-signed one.
 //!
-//! [`commands`] run what a [`grammar`] of the configuration allows, and without one the tool
+//! [`commands`] run what a `grammar` of the configuration allows, and without one the tool
 //! `run_command` does not exist. [`docker`] lists containers, where a socket is configured.
 //!
 //! To add a tool: write the function in `tools/`, add it to the list below, and give it a row in

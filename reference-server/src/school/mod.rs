@@ -1,7 +1,7 @@
 //! The office of a school: users, classes and money, for any number of schools that know nothing
 //! of each other.
 //!
-//! A tool is a function. It borrows the [`School`], opens the [`books`] of its caller's tenant,
+//! A tool is a function. It borrows the [`School`], opens the `books` of its caller's tenant,
 //! does its work in one transaction, notes who did what, and closes them, which tells those who
 //! watch a resource. No statement reaches the tables any other way, and each is bound to the
 //! tenant. What the rules of a school do not allow comes back as an error with a code.
@@ -14,7 +14,7 @@
 //! | [`exports`], `templates`, `sheet`, [`links`] | Excel and CSV behind links that end |
 //! | [`reports`], [`figures`], [`upkeep`] | figures, the audit log, backups |
 //! | [`offers`], [`personas`] | resources and prompts |
-//! | [`office`], `books`, `demo` | what the tools borrow, the way to the tables, made-up schools |
+//! | `office`, `books`, `demo` | what the tools borrow, the way to the tables, made-up schools |
 //!
 //! To add a tool: write the function in the room where it belongs, add it to the list below, and
 //! give it a row in `tests/it/school/contract.rs`.
