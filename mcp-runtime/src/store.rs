@@ -1,5 +1,5 @@
-//! A small key/value store with expiry, shared by what must be remembered across calls and,
-//! with [`SqlStore`], across restarts: used confirmation tokens, idempotent results.
+//! What instances of a server share: a small key/value store with expiry, buckets for rates, and
+//! messages to everybody. With [`SqlStore`] it also outlives a restart.
 //!
 //! Every operation is atomic on its own, and an entry whose expiry has come is absent for all of
 //! them: it lives while `now < expires_at`, counted in microseconds.
@@ -7,24 +7,33 @@
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sql;
+mod subscription;
 
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use jiff::Timestamp;
+
+use crate::limits::Rate;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use sql::SqlStore;
 #[cfg(feature = "sqlite")]
 pub(crate) use sql::{configure, create_private, file_url};
+pub use subscription::{Notice, Publisher, Subscription};
 
 /// The longest key a store takes, in bytes.
 pub const MAX_KEY: usize = 1024;
 
 /// The largest value a store takes, in bytes.
 pub const MAX_VALUE: usize = 1024 * 1024;
+
+/// The longest message a store passes on, in bytes. What is longer is laid down under a key, and
+/// the key is passed on.
+pub const MAX_MESSAGE: usize = 4096;
 
 /// What a [`Store`] method returns: boxed, so that a store can be an `Arc<dyn Store>`.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -67,6 +76,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes `key`; tells whether it lived.
     fn remove<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool>;
+
+    /// Takes one from the bucket under `key`, or says how long to wait for it.
+    ///
+    /// A bucket is an entry of its own that expires when it is full again: at the time until which
+    /// what was taken is spread, one every [`Rate::interval`], and which may lie
+    /// [`Rate::at_once`] intervals ahead at most (the generic cell rate algorithm).
+    fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>>;
+
+    /// Tells everybody who subscribed, on every instance that shares the store; this one, too.
+    ///
+    /// A message is not stored. Who subscribed gets it once, or a [`Notice::Gap`] in its place.
+    fn publish<'a>(&'a self, message: &'a [u8]) -> StoreFuture<'a, ()>;
+
+    /// What is published from now on. When this returns, it listens.
+    fn subscribe(&self) -> StoreFuture<'_, Subscription>;
 }
 
 /// Why a store could not be used.
@@ -85,8 +109,8 @@ pub struct StoreError {
 pub enum StoreErrorKind {
     /// Nothing can be added until entries expire. Trying later helps.
     Full,
-    /// The key is longer than [`MAX_KEY`] or the value larger than [`MAX_VALUE`]. Trying again
-    /// does not help.
+    /// The key is longer than [`MAX_KEY`], the value larger than [`MAX_VALUE`] or the message
+    /// larger than [`MAX_MESSAGE`]. Trying again does not help.
     TooLarge,
     /// The database is locked, gone, out of space or damaged. Trying later may help.
     Unavailable,
@@ -143,4 +167,19 @@ fn check_size(key: &str, value: &[u8]) -> Result<(), StoreError> {
         return Err(StoreError::too_large());
     }
     Ok(())
+}
+
+fn check_message(message: &[u8]) -> Result<(), StoreError> {
+    if message.len() > MAX_MESSAGE {
+        return Err(StoreError::too_large());
+    }
+    Ok(())
+}
+
+/// A bucket in microseconds: what taking one adds, and how far ahead its end may lie before.
+fn bucket(rate: Rate) -> (i64, i64) {
+    let interval = rate.interval().as_micros().max(1);
+    let ahead = interval.saturating_mul(u128::from(rate.at_once().max(1) - 1));
+    let micros = |time| i64::try_from(time).unwrap_or(i64::MAX);
+    (micros(interval), micros(ahead))
 }

@@ -43,10 +43,20 @@ impl Rate {
         self
     }
 
+    /// The time between two, in the long run.
+    pub fn interval(self) -> Duration {
+        self.per / self.count.max(1)
+    }
+
+    /// How many may come at once after a while of nothing.
+    pub fn at_once(self) -> u32 {
+        self.burst
+    }
+
     /// What the limiter keeps to; an error says why nothing could.
     pub(crate) fn quota(self) -> Result<Quota, String> {
         let zero = || format!("the rate {self} lets nobody in: allow one or more");
-        let (Some(count), Some(burst)) = (NonZeroU32::new(self.count), NonZeroU32::new(self.burst))
+        let (Some(_), Some(burst)) = (NonZeroU32::new(self.count), NonZeroU32::new(self.burst))
         else {
             return Err(zero());
         };
@@ -55,14 +65,14 @@ impl Rate {
                 "the rate {self} takes more than a year to come back: make its burst smaller"
             ));
         }
-        Quota::with_period(self.per / count.get())
+        Quota::with_period(self.interval())
             .map(|quota| quota.allow_burst(burst))
             .ok_or_else(|| format!("the rate {self} is faster than the clock: leave it out"))
     }
 
     /// How long it takes until a caller that used all of it has all of it again.
     pub(crate) fn window(self) -> Duration {
-        (self.per / self.count.max(1)).saturating_mul(self.burst)
+        self.interval().saturating_mul(self.burst)
     }
 }
 

@@ -1,10 +1,14 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Store, StoreError, StoreFuture, check_size};
+use super::{
+    Publisher, Store, StoreError, StoreFuture, Subscription, bucket, check_message, check_size,
+};
 use crate::Clock;
+use crate::limits::Rate;
 
 /// A [`Store`] that forgets when the process ends.
 ///
@@ -15,7 +19,11 @@ pub struct MemoryStore {
     clock: Clock,
     capacity: usize,
     entries: Mutex<Entries>,
+    listeners: Mutex<Vec<Publisher>>,
 }
+
+/// Messages that wait for one who listens.
+const WAITING: usize = 1024;
 
 impl MemoryStore {
     /// A store for at most `capacity` entries.
@@ -24,7 +32,14 @@ impl MemoryStore {
             clock,
             capacity,
             entries: Mutex::default(),
+            listeners: Mutex::default(),
         }
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Publisher>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> (MutexGuard<'_, Entries>, i64) {
@@ -100,6 +115,41 @@ impl Store for MemoryStore {
                 .map
                 .remove(key)
                 .is_some_and(|entry| entry.lives(now)))
+        })
+    }
+
+    fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>> {
+        Box::pin(async move {
+            check_size(key, &[])?;
+            let (interval, ahead) = bucket(rate);
+            let (mut entries, now) = self.lock();
+            let end = entries.live(key, now).map_or(now, |entry| entry.expires_at);
+            let early = end.saturating_sub(now.saturating_add(ahead));
+            if early > 0 {
+                return Ok(Err(Duration::from_micros(early.unsigned_abs())));
+            }
+            let end = Timestamp::from_microsecond(end.saturating_add(interval));
+            let end = end.unwrap_or(Timestamp::MAX);
+            entries.insert(key, &[], end, now, self.capacity)?;
+            Ok(Ok(()))
+        })
+    }
+
+    fn publish<'a>(&'a self, message: &'a [u8]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            check_message(message)?;
+            self.listeners().retain(|listener| listener.send(message));
+            Ok(())
+        })
+    }
+
+    fn subscribe(&self) -> StoreFuture<'_, Subscription> {
+        Box::pin(async move {
+            let (publisher, subscription) = Subscription::channel(WAITING);
+            let mut listeners = self.listeners();
+            listeners.retain(|listener| !listener.is_closed());
+            listeners.push(publisher);
+            Ok(subscription)
         })
     }
 }

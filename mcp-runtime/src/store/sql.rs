@@ -8,8 +8,11 @@ use jiff::Timestamp;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
 
-use super::{Store, StoreError, StoreFuture, check_size};
+use super::{
+    Publisher, Store, StoreError, StoreFuture, Subscription, bucket, check_message, check_size,
+};
 use crate::Clock;
+use crate::limits::Rate;
 
 /// A [`Store`] in a database: what it acknowledged survives `kill -9`.
 ///
@@ -69,13 +72,15 @@ impl SqlStore {
                 .is_ok()
         };
         if is_due && mine() {
-            let swept = sqlx::query(DELETE_EXPIRED)
-                .bind(now)
-                .execute(&self.pool)
-                .await;
-            if let Err(error) = swept {
-                // Expired entries only take space; what the caller is after has been written.
-                tracing::warn!(%error, "expired entries could not be deleted");
+            for (statement, until) in [
+                (DELETE_EXPIRED, now),
+                (DELETE_MESSAGES, now.saturating_sub(MESSAGE_LIVES)),
+            ] {
+                let swept = sqlx::query(statement).bind(until).execute(&self.pool);
+                if let Err(error) = swept.await {
+                    // What is over only takes space; what the caller is after has been written.
+                    tracing::warn!(%error, "expired entries could not be deleted");
+                }
             }
         }
     }
@@ -167,7 +172,106 @@ impl Store for SqlStore {
             Ok(done.rows_affected() == 1)
         })
     }
+
+    fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>> {
+        Box::pin(async move {
+            check_size(key, &[])?;
+            let (interval, ahead) = bucket(rate);
+            let now = self.now();
+            let latest = now.saturating_add(ahead);
+            let done = sqlx::query(TAKE)
+                .bind(key)
+                .bind(now.saturating_add(interval))
+                .bind(now)
+                .bind(interval)
+                .bind(latest)
+                .execute(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            if done.rows_affected() == 1 {
+                self.sweep(now).await;
+                return Ok(Ok(()));
+            }
+            let end: Option<i64> = sqlx::query_scalar(BUCKET_END)
+                .bind(key)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            // It may have been emptied and swept in between.
+            let early = end.unwrap_or(latest).saturating_sub(latest).max(1);
+            Ok(Err(Duration::from_micros(early.unsigned_abs())))
+        })
+    }
+
+    fn publish<'a>(&'a self, message: &'a [u8]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            check_message(message)?;
+            let now = self.now();
+            sqlx::query(PUBLISH)
+                .bind(message)
+                .bind(now)
+                .execute(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            self.sweep(now).await;
+            Ok(())
+        })
+    }
+
+    fn subscribe(&self) -> StoreFuture<'_, Subscription> {
+        Box::pin(async move {
+            let last: i64 = sqlx::query_scalar(LAST_MESSAGE)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            let (publisher, subscription) = Subscription::channel(WAITING);
+            tokio::spawn(pass_on(self.pool.clone(), last, publisher));
+            Ok(subscription)
+        })
+    }
 }
+
+/// Looks for what others published until nobody listens any more. A file tells nobody that it has
+/// changed, so it is asked; one row of the primary key costs microseconds.
+async fn pass_on(pool: AnyPool, mut last: i64, publisher: Publisher) {
+    let mut told = false;
+    loop {
+        tokio::select! {
+            () = publisher.closed() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let rows = sqlx::query_as::<_, (i64, Vec<u8>)>(MESSAGES_SINCE)
+            .bind(last)
+            .fetch_all(&pool)
+            .await;
+        match rows {
+            Ok(rows) => {
+                told = false;
+                for (id, message) in rows {
+                    // Ids come without holes: what is missing was swept before it was read.
+                    if id != last + 1 {
+                        publisher.gap();
+                    }
+                    last = id;
+                    publisher.send(&message);
+                }
+            }
+            Err(sqlx::Error::PoolClosed) => return,
+            Err(error) if !told => {
+                told = true;
+                tracing::warn!(%error, "messages of other instances cannot be read");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// How often messages are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long they lie there.
+const MESSAGE_LIVES: i64 = 60_000_000;
+/// Messages that wait for one who listens.
+const WAITING: usize = 1024;
 
 const BUSY: Duration = Duration::from_secs(5); // as in PRAGMAS
 const SWEEP_EVERY: i64 = 60_000_000;
@@ -185,6 +289,13 @@ const CREATE_TABLE: &str = "\
         entry_key TEXT NOT NULL PRIMARY KEY, \
         value BLOB NOT NULL, \
         expires_at BIGINT NOT NULL)";
+
+/// Ids of deleted messages are not given out again.
+const CREATE_MESSAGES: &str = "\
+    CREATE TABLE IF NOT EXISTS mcp_message (\
+        id INTEGER PRIMARY KEY AUTOINCREMENT, \
+        message BLOB NOT NULL, \
+        published_at BIGINT NOT NULL)";
 
 const CREATE_INDEX: &str =
     "CREATE INDEX IF NOT EXISTS mcp_store_expires_at ON mcp_store (expires_at)";
@@ -206,14 +317,33 @@ const REPLACE: &str = "\
     UPDATE mcp_store SET value = $3, expires_at = $4 \
     WHERE entry_key = $1 AND value = $2 AND expires_at > $5";
 
+/// Affects no row when the bucket is empty.
+const TAKE: &str = "\
+    INSERT INTO mcp_store (entry_key, value, expires_at) VALUES ($1, '', $2) \
+    ON CONFLICT (entry_key) DO UPDATE \
+    SET expires_at = $4 + \
+        CASE WHEN mcp_store.expires_at > $3 THEN mcp_store.expires_at ELSE $3 END \
+    WHERE mcp_store.expires_at <= $5";
+
+const BUCKET_END: &str = "SELECT expires_at FROM mcp_store WHERE entry_key = $1";
+
+const PUBLISH: &str = "INSERT INTO mcp_message (message, published_at) VALUES ($1, $2)";
+
+const LAST_MESSAGE: &str = "SELECT COALESCE(MAX(id), 0) FROM mcp_message";
+
+const MESSAGES_SINCE: &str =
+    "SELECT id, message FROM mcp_message WHERE id > $1 ORDER BY id LIMIT 1000";
+
 const DELETE: &str = "DELETE FROM mcp_store WHERE entry_key = $1 AND expires_at > $2";
 
 const DELETE_EXPIRED: &str = "DELETE FROM mcp_store WHERE expires_at <= $1";
 
+const DELETE_MESSAGES: &str = "DELETE FROM mcp_message WHERE published_at <= $1";
+
 async fn create_schema(options: &AnyConnectOptions) -> sqlx::Result<()> {
     let mut connection = options.connect().await?;
     configure(&mut connection).await?;
-    for statement in [CREATE_TABLE, CREATE_INDEX] {
+    for statement in [CREATE_TABLE, CREATE_INDEX, CREATE_MESSAGES] {
         sqlx::query(statement).execute(&mut connection).await?;
     }
     connection.close().await

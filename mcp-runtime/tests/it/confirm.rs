@@ -3,9 +3,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
-use mcp_runtime::Clock;
 use mcp_runtime::confirm::{Confirm, ConfirmError, KeyError, Keys, MAX_TOKEN};
-use mcp_runtime::store::{MemoryStore, Store, StoreError, StoreErrorKind, StoreFuture};
+use mcp_runtime::store::{
+    MemoryStore, Store, StoreError, StoreErrorKind, StoreFuture, Subscription,
+};
+use mcp_runtime::{Clock, Rate};
 use serde_json::{Value, json};
 
 use crate::clock;
@@ -532,6 +534,9 @@ impl Store for Broken {
     fn put_if_absent<'a>(&'a self, _: &'a str, _: &'a [u8], _: jiff::Timestamp) -> StoreFuture<'a, bool> { down() }
     fn replace<'a>(&'a self, _: &'a str, _: &'a [u8], _: &'a [u8], _: jiff::Timestamp) -> StoreFuture<'a, bool> { down() }
     fn remove<'a>(&'a self, _: &'a str) -> StoreFuture<'a, bool> { down() }
+    fn take<'a>(&'a self, _: &'a str, _: Rate) -> StoreFuture<'a, Result<(), Duration>> { down() }
+    fn publish<'a>(&'a self, _: &'a [u8]) -> StoreFuture<'a, ()> { down() }
+    fn subscribe(&self) -> StoreFuture<'_, Subscription> { down() }
 }
 
 fn down<'a, T: Send + 'a>() -> StoreFuture<'a, T> {

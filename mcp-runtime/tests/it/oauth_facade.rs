@@ -11,7 +11,7 @@ use axum::extract::ConnectInfo;
 use http::Request;
 use mcp_runtime::auth::OAuthProxy;
 use mcp_runtime::prelude::*;
-use mcp_runtime::store::{MemoryStore, Store, StoreFuture};
+use mcp_runtime::store::{MemoryStore, Store, StoreFuture, Subscription};
 use mcp_runtime::testing::{Endpoint, Fault, IdentityProvider, TestReply, TestServer};
 use mcp_runtime::{Keys, Rate};
 use reqwest::{Client, Url, redirect};
@@ -107,6 +107,18 @@ impl Store for Seen {
     }
     fn remove<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
         self.inner.remove(key)
+    }
+
+    fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>> {
+        self.inner.take(key, rate)
+    }
+
+    fn publish<'a>(&'a self, message: &'a [u8]) -> StoreFuture<'a, ()> {
+        self.inner.publish(message)
+    }
+
+    fn subscribe(&self) -> StoreFuture<'_, Subscription> {
+        self.inner.subscribe()
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use http::Request;
 use jiff::Timestamp;
 use mcp_runtime::prelude::*;
-use mcp_runtime::store::{MemoryStore, Store, StoreError, StoreFuture};
+use mcp_runtime::store::{MemoryStore, Store, StoreError, StoreFuture, Subscription};
 use mcp_runtime::testing::{TestReply, TestServer};
-use mcp_runtime::{SessionLimits, SessionMode};
+use mcp_runtime::{Rate, SessionLimits, SessionMode};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
@@ -579,6 +579,18 @@ impl Store for Breaks {
 
     fn remove<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
         self.check(self.store.remove(key))
+    }
+
+    fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>> {
+        self.check(self.store.take(key, rate))
+    }
+
+    fn publish<'a>(&'a self, message: &'a [u8]) -> StoreFuture<'a, ()> {
+        self.check(self.store.publish(message))
+    }
+
+    fn subscribe(&self) -> StoreFuture<'_, Subscription> {
+        self.check(self.store.subscribe())
     }
 }
 

@@ -2,8 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mcp_runtime::Clock;
-use mcp_runtime::store::{MAX_KEY, MAX_VALUE, MemoryStore, Store, StoreErrorKind};
+use mcp_runtime::store::{
+    MAX_KEY, MAX_MESSAGE, MAX_VALUE, MemoryStore, Notice, Store, StoreErrorKind, Subscription,
+};
+use mcp_runtime::{Clock, Rate};
 
 use crate::clock;
 use Step::*;
@@ -16,6 +18,8 @@ enum Step {
     Replace(&'static str, &'static str, &'static str, i64, bool),
     Remove(&'static str, bool),
     Advance(u64),
+    /// Takes from a bucket of one every 10 microseconds, and three at once. What it says to wait.
+    Take(&'static str, Option<u64>),
 }
 
 /// What holds for every store.
@@ -149,7 +153,94 @@ const CONTRACT: &[(&str, &[Step])] = &[
             Replace("a", "", "1", 10, true),
         ],
     ),
+    (
+        "a bucket gives what it holds, then one at a time",
+        &[
+            Take("a", None),
+            Take("a", None),
+            Take("a", None),
+            Take("a", Some(10)),
+            Take("b", None),
+            Advance(4),
+            Take("a", Some(6)),
+            Advance(6),
+            Take("a", None),
+            Take("a", Some(10)),
+            Advance(1000),
+            Take("a", None),
+            Take("a", None),
+            Take("a", None),
+            Take("a", Some(10)),
+        ],
+    ),
+    (
+        "a bucket is an entry like others",
+        &[
+            Take("a", None),
+            PutIfAbsent("a", "1", 100, false),
+            Advance(10),
+            Get("a", None),
+            PutIfAbsent("a", "1", 100, true),
+        ],
+    ),
 ];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_50_that_take_at_once_as_many_get_one_as_there_are() {
+    for (name, store, _) in stores("buckets").await {
+        let rate = Rate::new(1, Duration::from_secs(60)).burst(7);
+        let taken = race(50, |_| {
+            let store = Arc::clone(&store);
+            async move { store.take("bucket", rate).await.unwrap() }
+        })
+        .await;
+        let given = taken.iter().filter(|taken| taken.is_ok()).count();
+        assert_eq!(given, 7, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn who_subscribed_hears_every_message_in_order_and_nothing_from_before() {
+    for (name, store, _) in stores("messages").await {
+        store.publish(b"before").await.unwrap();
+        let mut heard = [
+            store.subscribe().await.unwrap(),
+            store.subscribe().await.unwrap(),
+        ];
+        let longest = vec![0xff; MAX_MESSAGE];
+        let said: [&[u8]; 4] = [b"one", b"", &longest, b"one"];
+        for message in said {
+            store.publish(message).await.unwrap();
+        }
+        for subscription in &mut heard {
+            for message in said {
+                let next = tokio::time::timeout(Duration::from_secs(10), subscription.next());
+                let next = next.await.unwrap_or_else(|_| panic!("{name}: no message"));
+                assert_eq!(next, Some(Notice::Message(message.to_vec())), "{name}");
+            }
+        }
+        let error = store.publish(&vec![0; MAX_MESSAGE + 1]).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::TooLarge, "{name}");
+        drop(heard);
+        store.publish(b"to nobody").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_is_too_slow_is_told_of_a_gap() {
+    let (publisher, mut slow) = Subscription::channel(2);
+    for message in [b"1", b"2", b"3"] {
+        assert!(publisher.send(message));
+    }
+    let message = |text: &str| Some(Notice::Message(text.as_bytes().to_vec()));
+    assert_eq!(slow.next().await, Some(Notice::Gap));
+    assert_eq!(slow.next().await, message("1"));
+    assert_eq!(slow.next().await, message("2"));
+    assert!(publisher.send(b"4"));
+    assert_eq!(slow.next().await, message("4"));
+    drop(slow);
+    assert!(!publisher.send(b"5"));
+}
 
 #[tokio::test]
 async fn every_store_keeps_the_contract() {
@@ -193,6 +284,11 @@ async fn run(step: &Step, store: &dyn Store, clock: &Clock, start: Timestamp, at
             assert_eq!(store.remove(key).await.expect(at), expected, "{at}");
         }
         Advance(micros) => clock.advance(Duration::from_micros(micros)),
+        Take(key, wait) => {
+            let rate = Rate::new(100_000, Duration::from_secs(1)).burst(3);
+            let taken = store.take(key, rate).await.expect(at);
+            assert_eq!(taken.err(), wait.map(Duration::from_micros), "{at}");
+        }
     }
 }
 

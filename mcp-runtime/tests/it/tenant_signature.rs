@@ -350,37 +350,8 @@ async fn tn_07_a_nonce_is_remembered_as_long_as_its_time_is_good() {
 
 #[tokio::test]
 async fn version_2_fails_closed_and_takes_no_large_bodies() {
-    struct Broken;
-    impl Store for Broken {
-        fn get<'a>(&'a self, _: &'a str) -> StoreFuture<'a, Option<Vec<u8>>> {
-            Box::pin(async { Err(StoreError::unavailable("down")) })
-        }
-        fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: jiff::Timestamp) -> StoreFuture<'a, ()> {
-            Box::pin(async { Err(StoreError::unavailable("down")) })
-        }
-        fn put_if_absent<'a>(
-            &'a self,
-            _: &'a str,
-            _: &'a [u8],
-            _: jiff::Timestamp,
-        ) -> StoreFuture<'a, bool> {
-            Box::pin(async { Err(StoreError::unavailable("down")) })
-        }
-        fn replace<'a>(
-            &'a self,
-            _: &'a str,
-            _: &'a [u8],
-            _: &'a [u8],
-            _: jiff::Timestamp,
-        ) -> StoreFuture<'a, bool> {
-            Box::pin(async { Err(StoreError::unavailable("down")) })
-        }
-        fn remove<'a>(&'a self, _: &'a str) -> StoreFuture<'a, bool> {
-            Box::pin(async { Err(StoreError::unavailable("down")) })
-        }
-    }
     let clock = clock();
-    let down = api(v1(&clock).version2(Arc::new(Broken)));
+    let down = api(v1(&clock).version2(Arc::new(crate::confirm::Broken)));
     let (status, body) = send(&down, signed_v2(&clock, "/api/v1/items", "x").0).await;
     assert_eq!(status, 503);
     assert!(!body.contains("down"), "{body}");
