@@ -27,6 +27,7 @@ use crate::wire::batch;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
+use crate::wire::meta::Meta;
 use crate::wire::reply::{Reply, code};
 use crate::wire::revision::Revision;
 use crate::wire::tasks;
@@ -131,7 +132,9 @@ pub(crate) struct Link {
 pub(crate) struct Request<'a> {
     pub(crate) id: Id<'a>,
     pub(crate) method: &'a str,
+    /// Without `_meta`.
     pub(crate) params: Object<'a>,
+    pub(crate) meta: Meta<'a>,
     pub(crate) revision: Revision,
     /// The headers that repeat the body, where a revision demands that they agree.
     pub(crate) routing: Option<Routing<'a>>,
@@ -288,8 +291,13 @@ impl Engine {
             return Box::pin(self.handle_array(bytes, headers, link)).await;
         }
         match message::read(bytes) {
-            Ok(Message::Request { id, method, params }) => {
-                match self.understand(id, &method, params, headers) {
+            Ok(Message::Request {
+                id,
+                method,
+                params,
+                meta,
+            }) => {
+                match self.understand(id, &method, params, meta, headers) {
                     Ok(request) => self.answer(request, bytes, link).await,
                     Err(reply) => reply,
                 }
@@ -343,15 +351,14 @@ impl Engine {
         id: Id<'a>,
         method: &'a str,
         params: Object<'a>,
+        meta: Meta<'a>,
         headers: Option<&'a HeaderMap>,
     ) -> Result<Request<'a>, Reply> {
         let routing = headers.map(Routing);
-        let meta = match params.get("_meta") {
-            None => None,
-            Some(Node::Object(meta)) => Some(meta),
-            Some(_) => return Err(invalid_params(&id, 400, "`_meta` must be an object")),
-        };
-        let in_body = meta.and_then(|meta| meta.get(META_VERSION));
+        if meta.node().is_some() && meta.object().is_none() {
+            return Err(invalid_params(&id, 400, "`_meta` must be an object"));
+        }
+        let in_body = meta.get(META_VERSION);
         let mismatch = |why: String| header_mismatch(&id, &why);
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
@@ -381,6 +388,7 @@ impl Engine {
                     id,
                     method,
                     params,
+                    meta,
                     revision,
                     routing: None,
                 });
@@ -423,13 +431,14 @@ impl Engine {
                     .matches(method, name.and_then(Node::as_str))
                     .map_err(mismatch)?;
             }
-            check_meta(&id, meta)?;
+            check_meta(&id, &meta)?;
         }
         let routing = routing.filter(|_| revision.is_modern());
         Ok(Request {
             id,
             method,
             params,
+            meta,
             revision,
             routing,
         })
@@ -556,12 +565,8 @@ impl Engine {
             );
         };
         if request.revision.is_modern() {
-            let mut reply = Reply::result(&request.id, &page.modern);
-            // The page is open at its end, and so is the message: identity, then both braces.
-            reply.body.pop();
-            reply.body.extend_from_slice(&self.meta);
-            reply.body.extend_from_slice(b"}}");
-            reply
+            // The page is open at its end: identity, then its brace.
+            Reply::result_in_pieces(&request.id, &[&page.modern, &self.meta, b"}"])
         } else {
             Reply::result(&request.id, &page.legacy)
         }
@@ -569,22 +574,18 @@ impl Engine {
 
     /// What is known of the client of a request, and how it can be reached while it waits.
     pub(crate) fn reach(&self, request: &Request<'_>, link: &Link) -> Reach {
-        let meta = request.params.get("_meta").and_then(Node::as_object);
+        let meta = &request.meta;
         let progress_token = meta
-            .and_then(|meta| meta.get("progressToken"))
+            .get("progressToken")
             .and_then(|token| match token {
                 Node::String(text) if text.len() <= 1024 => Some(json!(text).to_string()),
                 Node::Number(number) => Some(number.to_string()),
                 _ => None,
             });
         let client = if request.revision.is_modern() {
-            let capabilities = meta
-                .and_then(|meta| meta.get(META_CAPABILITIES))
-                .and_then(Node::as_object);
+            let capabilities = meta.get(META_CAPABILITIES).and_then(Node::as_object);
             let mut client = capabilities.map(Client::declared).unwrap_or_default();
-            let level = meta
-                .and_then(|meta| meta.get(META_LOG_LEVEL))
-                .and_then(Node::as_str);
+            let level = meta.get(META_LOG_LEVEL).and_then(Node::as_str);
             client.log_level = level.and_then(LogLevel::parse);
             client
         } else {
@@ -659,9 +660,9 @@ async fn set_level(request: &Request<'_>, link: &Link) -> Reply {
 }
 
 /// What the `_meta` of a request has to say since 2026-07-28, apart from the version.
-fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
-    let member = |name| meta.and_then(|meta| meta.get(name));
-    if member(META_CAPABILITIES)
+fn check_meta(id: &Id<'_>, meta: &Meta<'_>) -> Result<(), Reply> {
+    if meta
+        .get(META_CAPABILITIES)
         .and_then(Node::as_object)
         .is_none()
     {
@@ -671,7 +672,7 @@ fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
             &format!("`_meta` needs the object `{META_CAPABILITIES}`"),
         ));
     }
-    match member(META_LOG_LEVEL) {
+    match meta.get(META_LOG_LEVEL) {
         None => Ok(()),
         Some(level)
             if level

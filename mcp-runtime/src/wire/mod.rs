@@ -7,6 +7,7 @@ mod limited;
 pub(crate) mod list;
 mod listen;
 pub(crate) mod message;
+pub(crate) mod meta;
 mod offers;
 pub(crate) mod param_headers;
 pub(crate) mod reply;

@@ -293,13 +293,14 @@ impl Engine {
         let modern = request.revision.is_modern();
         let mut context = Context {
             owner: None,
-            method: request.method.to_owned(),
+            method: String::new(),
             name,
             arguments: None,
         };
         let back = if modern {
             let rounds = if reach.client.has_back_channel() {
                 context.owner = Some(link.caller.owner());
+                request.method.clone_into(&mut context.method);
                 context.arguments = Some(of_arguments(arguments));
                 self.rounds(request, &context)?
             } else {
@@ -376,7 +377,7 @@ impl Engine {
     }
 }
 
-/// What a sealed state is bound to.
+/// What a sealed state is bound to. Only filled in for clients that can be asked something.
 pub(crate) struct Context<'a> {
     owner: Option<String>,
     method: String,

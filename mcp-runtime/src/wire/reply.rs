@@ -114,9 +114,17 @@ impl Reply {
 
     /// A result that is JSON already.
     pub(crate) fn result(id: &Id<'_>, json: &[u8]) -> Self {
-        let mut body = begin(id, json.len() + 64);
+        Self::result_in_pieces(id, &[json])
+    }
+
+    /// The same, of several pieces one after the other.
+    pub(crate) fn result_in_pieces(id: &Id<'_>, json: &[&[u8]]) -> Self {
+        let length: usize = json.iter().map(|piece| piece.len()).sum();
+        let mut body = begin(id, length + 64);
         body.extend_from_slice(b"\"result\":");
-        body.extend_from_slice(json);
+        for piece in json {
+            body.extend_from_slice(piece);
+        }
         body.push(b'}');
         Self {
             status: 200,
