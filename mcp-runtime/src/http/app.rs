@@ -39,6 +39,9 @@ pub(super) const SESSION: &str = "mcp-session-id";
 /// Nothing here takes a query; clients that send one put little into it.
 const MAX_QUERY: usize = 8 << 10;
 
+/// Headers of a request whose memory is kept for the next one. Clients send a dozen.
+const MAX_ROOM: usize = 32;
+
 /// The largest answer of a route that the server was given.
 const MAX_ROUTED: usize = 64 << 20;
 
@@ -261,8 +264,11 @@ impl App {
         let engine = Arc::clone(&self.engine);
         let primes = session.is_some() && feed::primes(feed::version(&head.headers));
         let headers = head.headers;
-        let mut running: Running =
-            Box::pin(async move { engine.handle(&bytes, Some(&headers), &link).await });
+        let mut running: Running = Box::pin(async move {
+            let mut reply = engine.handle(&bytes, Some(&headers), &link).await;
+            reply.room = headers;
+            reply
+        });
         let mut first = first(&mut running, &outbox, form).await;
         if in_body && let Some(reply) = &mut first {
             Challenges::move_into_body(reply);
@@ -572,9 +578,20 @@ pub(super) fn respond(mut reply: Reply) -> Answer {
     let answer = if body.is_empty() {
         Response::new(AnswerBody::default())
     } else {
-        json(StatusCode::OK, body.into())
+        json_in(emptied(&mut reply.room), StatusCode::OK, body.into())
     };
     dress(answer, reply)
+}
+
+/// The headers of a request as those of its answer, without what is in them. hyper takes those of
+/// an answer for the next request of the connection, so that there they find their memory again.
+fn emptied(headers: &mut HeaderMap) -> HeaderMap {
+    let mut headers = std::mem::take(headers);
+    if headers.capacity() > MAX_ROOM {
+        return HeaderMap::new();
+    }
+    headers.clear();
+    headers
 }
 
 /// Gives an answer the status and the headers of a reply.
@@ -599,9 +616,10 @@ pub(super) fn named(answer: &mut Answer, session: &str) {
 }
 
 pub(super) fn json(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body).into());
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+    json_in(HeaderMap::new(), status, body)
+}
+
+fn json_in(mut headers: HeaderMap, status: StatusCode, body: Bytes) -> Answer {
     headers.reserve(4);
     headers.insert(
         header::CONTENT_TYPE,
@@ -612,6 +630,9 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Answer {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    let mut answer = Response::new(Full::new(body).into());
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
     answer
 }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -42,6 +43,8 @@ pub(crate) struct Reply {
     pub(crate) session: Option<String>,
     /// When to ask again, in seconds, after too many requests.
     pub(crate) retry_after_s: Option<u64>,
+    /// Memory for the headers of the answer.
+    pub(crate) room: HeaderMap,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -52,26 +55,25 @@ pub(crate) struct Challenge {
 }
 
 impl Reply {
-    pub(crate) fn accepted() -> Self {
+    fn new(status: u16, body: Vec<u8>) -> Self {
         Self {
-            status: 202,
-            body: Vec::new(),
+            status,
+            body,
             challenge: None,
             session: None,
             retry_after_s: None,
+            room: HeaderMap::new(),
         }
+    }
+
+    pub(crate) fn accepted() -> Self {
+        Self::new(202, Vec::new())
     }
 
     /// A message that could not be read far enough to know its id.
     pub(crate) fn malformed(code: i32, message: &str) -> Self {
         let body = json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message } });
-        Self {
-            status: 400,
-            body: body.to_string().into_bytes(),
-            challenge: None,
-            session: None,
-            retry_after_s: None,
-        }
+        Self::new(400, body.to_string().into_bytes())
     }
 
     pub(crate) fn error(id: &Id<'_>, status: u16, code: i32, message: &str) -> Self {
@@ -103,13 +105,7 @@ impl Reply {
             },
         );
         body.push(b'}');
-        Self {
-            status,
-            body,
-            challenge: None,
-            session: None,
-            retry_after_s: None,
-        }
+        Self::new(status, body)
     }
 
     /// A result that is JSON already.
@@ -126,13 +122,7 @@ impl Reply {
             body.extend_from_slice(piece);
         }
         body.push(b'}');
-        Self {
-            status: 200,
-            body,
-            challenge: None,
-            session: None,
-            retry_after_s: None,
-        }
+        Self::new(200, body)
     }
 }
 
@@ -483,13 +473,7 @@ impl Results<'_> {
             body.extend_from_slice(self.meta);
         }
         body.extend_from_slice(b"}}");
-        Reply {
-            status: 200,
-            body,
-            challenge: None,
-            session: None,
-            retry_after_s: None,
-        }
+        Reply::new(200, body)
     }
 
     /// An error that the model is to read: text, and the same in structured form.
