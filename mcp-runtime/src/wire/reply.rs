@@ -42,6 +42,8 @@ pub(crate) struct Reply {
     pub(crate) session: Option<String>,
     /// When to ask again, in seconds, after too many requests.
     pub(crate) retry_after_s: Option<u64>,
+    /// The code of JSON-RPC, of an error.
+    pub(crate) error: Option<i32>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl Reply {
             challenge: None,
             session: None,
             retry_after_s: None,
+            error: None,
         }
     }
 
@@ -71,6 +74,7 @@ impl Reply {
             challenge: None,
             session: None,
             retry_after_s: None,
+            error: Some(code),
         }
     }
 
@@ -109,6 +113,7 @@ impl Reply {
             challenge: None,
             session: None,
             retry_after_s: None,
+            error: Some(code),
         }
     }
 
@@ -124,6 +129,7 @@ impl Reply {
             challenge: None,
             session: None,
             retry_after_s: None,
+            error: None,
         }
     }
 }
@@ -481,6 +487,7 @@ impl Results<'_> {
             challenge: None,
             session: None,
             retry_after_s: None,
+            error: None,
         }
     }
 
