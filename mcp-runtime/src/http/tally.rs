@@ -29,7 +29,7 @@ impl Tally {
         }
         let now = Instant::now();
         let id = rand::random();
-        tracing::debug!(target: "mcp::stream", stream_id = format_args!("sse_{id:08x}"), "stream began");
+        tracing::debug!(target: "mcp::stream", stream_id = %format_args!("sse_{id:08x}"), "stream began");
         Self {
             id,
             since: now,
@@ -86,14 +86,22 @@ impl Drop for Tally {
         if let Some(figures) = &self.figures {
             figures.stream_ended(why, lasted, self.bytes, self.chunks);
         }
-        tracing::info!(
-            target: "mcp::stream",
-            stream_id = format_args!("sse_{:08x}", self.id),
-            bytes_sent = self.bytes,
-            chunks_sent = self.chunks,
-            duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
-            disconnect_reason = why.as_str(),
-            "stream ended"
-        );
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "mcp::stream",
+                    stream_id = %format_args!("sse_{:08x}", self.id),
+                    bytes_sent = self.bytes,
+                    chunks_sent = self.chunks,
+                    duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+                    disconnect_reason = why.as_str(),
+                    "stream ended"
+                )
+            };
+        }
+        match why {
+            StreamEnd::Error | StreamEnd::WriteTimeout => log!(warn),
+            _ => log!(info),
+        }
     }
 }

@@ -68,7 +68,7 @@ impl Metrics {
                 "{address} can be reached from other machines: name the hosts by which the figures are read"
             )));
         }
-        tracing::info!(target: "mcp::metrics", %address, "the figures are served");
+        tracing::info!(target: "mcp::metrics", listen = %address, "the figures are served");
         let (metrics, guard) = (Arc::new(self.clone()), Arc::new(guard));
         let (slots, connections) = (
             Arc::new(Semaphore::new(MAX_CONNECTIONS)),
