@@ -116,7 +116,10 @@ async fn main() -> mcp_runtime::Result {
         .and_then(|port| port.parse().ok())
         .unwrap_or(8000);
     let mut server = Server::new(tools![add] + finders()).identity("bench", "1.0.0");
-    if std::env::args().nth(2).is_some_and(|word| word == "metrics") {
+    if std::env::args()
+        .nth(2)
+        .is_some_and(|word| word == "metrics")
+    {
         server = server.metrics(&Metrics::new());
     }
     let service = server.build()?;

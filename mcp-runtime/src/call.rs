@@ -51,8 +51,8 @@ pub(crate) async fn answer(
     let (allowed, _slot) = match enter(bound, call, variables) {
         Ok(entered) => entered,
         Err(refusal) => {
-            ticket.deny(&refusal).await;
             metered.refused(&refusal);
+            ticket.deny(&refusal).await;
             return Err(refusal);
         }
     };
@@ -65,8 +65,8 @@ pub(crate) async fn answer(
         Err(refusal) => Outcome::Refused(refusal),
     };
     log.end(&outcome);
-    ticket.close(&outcome).await;
     metered.ended(&outcome);
+    ticket.close(&outcome).await;
     Ok(outcome)
 }
 

@@ -105,3 +105,35 @@ impl Drop for Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_reads_ends_for_another_reason_than_one_that_is_left() {
+        for (silent_s, closed, expected) in [
+            (0, false, "client_closed"),
+            // As long as there is a keep-alive now and then, its client was there.
+            (29, false, "client_closed"),
+            (31, false, "write_timeout"),
+            (31, true, "server_shutdown"),
+        ] {
+            let (metrics, changes) = (Metrics::new(), Changes::default());
+            let figures = Arc::new(Figures::new(&metrics));
+            let mut tally = Tally::begin(&changes, Some(&figures));
+            tally.polled();
+            tokio::time::advance(Duration::from_secs(silent_s)).await;
+            if closed {
+                changes.close();
+            }
+            drop(tally);
+            let series = format!("mcp_streams_ended_total{{reason=\"{expected}\"}} 1\n");
+            let text = metrics.render();
+            assert!(text.contains(&series), "{silent_s} s, {closed}: {text}");
+        }
+    }
+}

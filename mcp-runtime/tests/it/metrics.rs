@@ -349,7 +349,7 @@ async fn who_calls_is_counted_by_kind_and_outcome() {
         call(MODERN, "echo", json!({ "message": "hi" }))
             .header("authorization", &format!("Bearer {token}"))
     };
-    let from = |ask: Ask| async {
+    let from = async |ask: Ask| {
         let address: std::net::SocketAddr = "192.0.2.1:1".parse().unwrap();
         let mut request: Request<Vec<u8>> = ask.request(Caller::anonymous());
         request.extensions_mut().clear();
@@ -523,20 +523,21 @@ async fn operations_of_the_store_are_counted_and_timed() {
     measured.put("b", b"2", until).await.unwrap();
     measured.put("c", b"3", until).await.unwrap_err();
     assert_eq!(measured.get("a").await.unwrap(), Some(b"1".to_vec()));
-    measured.get(&"k".repeat(2000)).await.unwrap_err();
+    let long = "k".repeat(2000);
+    measured.put(&long, b"1", until).await.unwrap_err();
     let found = series(&metrics.render());
     for (labels, count) in [
         ("operation=\"put\",outcome=\"ok\"", 2.0),
         ("operation=\"put\",outcome=\"full\"", 1.0),
         ("operation=\"get\",outcome=\"ok\"", 1.0),
-        ("operation=\"get\",outcome=\"too_large\"", 1.0),
+        ("operation=\"put\",outcome=\"too_large\"", 1.0),
     ] {
         let name = format!("mcp_store_operations_total{{{labels}}}");
         assert_eq!(found.get(&name), Some(&count), "{name}");
     }
     assert_eq!(
         found["mcp_store_duration_seconds_count{operation=\"put\"}"],
-        3.0
+        4.0
     );
     // The store of a server is counted without further ado.
     let metrics = Metrics::new();

@@ -44,7 +44,10 @@ async fn scrape(url: &str) -> (String, BTreeMap<String, f64>) {
     let series = text.lines().filter(|line| !line.starts_with('#'));
     let series = series.map(|line| {
         let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
-        (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("{line}")))
+        (
+            name.to_owned(),
+            value.parse().unwrap_or_else(|_| panic!("{line}")),
+        )
     });
     let series = series.collect();
     (text, series)
@@ -63,22 +66,44 @@ async fn s0_081_s2_047_050_figures_of_a_program_are_those_of_what_it_was_asked()
         server.call(&admin, FUNNEL, json!({})).await.structured();
     }
     let unknown = json!({"metric_name": "no.such"});
-    let reply = server.call(&admin, "instainstru_metrics_describe", unknown).await;
+    let reply = server
+        .call(&admin, "instainstru_metrics_describe", unknown)
+        .await;
     reply.code();
     let preview = json!({"recipient_emails": ["ann@example.com"]});
-    let refused = server.call(&reader, "instainstru_invites_preview", preview).await;
+    let refused = server
+        .call(&reader, "instainstru_invites_preview", preview)
+        .await;
     assert_eq!(refused.status, 403);
     server.call(&admin, "list_notes", json!({})).await;
     server.call("not-a-token", FUNNEL, json!({})).await;
     server.ask(None, "tools/list", json!({})).await;
     let (text, found) = scrape(&figures).await;
     for (name, count) in [
-        ("mcp_tool_calls_total{tool=\"instainstru_founding_funnel_summary\",outcome=\"ok\"}", 3.0),
-        ("mcp_tool_calls_total{tool=\"instainstru_metrics_describe\",outcome=\"failed\"}", 1.0),
-        ("mcp_tool_calls_total{tool=\"instainstru_invites_preview\",outcome=\"insufficient_scope\"}", 1.0),
-        ("mcp_tool_duration_seconds_count{tool=\"instainstru_founding_funnel_summary\"}", 3.0),
-        ("mcp_requests_total{method=\"tools/call\",revision=\"2025-06-18\"}", 6.0),
-        ("mcp_requests_total{method=\"tools/list\",revision=\"2025-06-18\"}", 1.0),
+        (
+            "mcp_tool_calls_total{tool=\"instainstru_founding_funnel_summary\",outcome=\"ok\"}",
+            3.0,
+        ),
+        (
+            "mcp_tool_calls_total{tool=\"instainstru_metrics_describe\",outcome=\"failed\"}",
+            1.0,
+        ),
+        (
+            "mcp_tool_calls_total{tool=\"instainstru_invites_preview\",outcome=\"insufficient_scope\"}",
+            1.0,
+        ),
+        (
+            "mcp_tool_duration_seconds_count{tool=\"instainstru_founding_funnel_summary\"}",
+            3.0,
+        ),
+        (
+            "mcp_requests_total{method=\"tools/call\",revision=\"2025-06-18\"}",
+            6.0,
+        ),
+        (
+            "mcp_requests_total{method=\"tools/list\",revision=\"2025-06-18\"}",
+            1.0,
+        ),
         ("mcp_auth_total{kind=\"opaque\",outcome=\"ok\"}", 6.0),
         ("mcp_auth_total{kind=\"opaque\",outcome=\"invalid\"}", 1.0),
         ("mcp_auth_total{kind=\"none\",outcome=\"ok\"}", 1.0),
@@ -95,22 +120,36 @@ async fn s0_081_s2_047_050_figures_of_a_program_are_those_of_what_it_was_asked()
         "process_open_fds",
         "platform_requests_total{api=\"records\",class=\"2xx\"}",
     ] {
-        assert!(found.get(name).is_some_and(|value| *value > 0.0), "{name}\n{text}");
+        assert!(
+            found.get(name).is_some_and(|value| *value > 0.0),
+            "{name}\n{text}"
+        );
     }
     // Who asked and with what is in no figure (AU-03).
     let service_token = std::fs::read_to_string(place.data().join("service.token"));
-    for secret in [&admin, &reader, service_token.expect("made").trim(), "ann@", "admin@"] {
+    for secret in [
+        &admin,
+        &reader,
+        service_token.expect("made").trim(),
+        "ann@",
+        "admin@",
+    ] {
         assert!(!text.contains(secret), "{secret} is in the figures");
     }
     // A thousand names that nobody has are no series.
     let before = found.len();
     for at in 0..1000 {
-        server.call(&admin, &format!("made_up_{at}"), json!({})).await;
+        server
+            .call(&admin, &format!("made_up_{at}"), json!({}))
+            .await;
     }
     let (text, found) = scrape(&figures).await;
     assert_eq!(found["mcp_unknown_names_total{kind=\"tool\"}"], 1000.0);
     let new: Vec<_> = found.keys().filter(|name| name.contains("made")).collect();
-    assert!(new.is_empty() && found.len() <= before + 3, "{new:?}\n{text}");
+    assert!(
+        new.is_empty() && found.len() <= before + 3,
+        "{new:?}\n{text}"
+    );
     // And the endpoint for clients has none of it.
     let public = server.request(Method::GET, "/metrics").send().await;
     assert_eq!(public.expect("an answer").status(), 404);
@@ -127,11 +166,20 @@ async fn figures_of_the_reverse_proxy_have_no_host_names() {
     let create = json!({"hostname": "b.example.test", "target_url": "http://127.0.0.1:9"});
     server.call(&bob, "create_proxy", create).await.structured();
     let lines = lines(&server);
-    let said = lines.iter().find(|line| line["message"] == "the proxy listens");
-    let address = said.and_then(|line| line["http"].as_str()).expect("an address");
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let said = lines
+        .iter()
+        .find(|line| line["message"] == "the proxy listens");
+    let address = said
+        .and_then(|line| line["http"].as_str())
+        .expect("an address");
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
     for (host, expected) in [("b.example.test", 502), ("nobody.example.test", 404)] {
-        let request = client.get(format!("http://{address}/")).header("host", host);
+        let request = client
+            .get(format!("http://{address}/"))
+            .header("host", host);
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), expected);
         answer.bytes().await.expect("a body");
@@ -155,7 +203,11 @@ fn hi_04_figures_for_everybody_do_not_start() {
     for (name, value, said) in [
         ("MCP_METRICS__LISTEN", "0.0.0.0:0", "name the hosts"),
         ("MCP_METRICS__LISTEN", "nowhere", "metrics.listen"),
-        ("MCP_TRACES__OTLP_ENDPOINT", "collector", "traces.otlp_endpoint"),
+        (
+            "MCP_TRACES__OTLP_ENDPOINT",
+            "collector",
+            "traces.otlp_endpoint",
+        ),
         (
             "MCP_TRACES__OTLP_ENDPOINT",
             "http://user:CNRY-PASSWORD@127.0.0.1:4318",
@@ -165,7 +217,10 @@ fn hi_04_figures_for_everybody_do_not_start() {
         let place = Place::new().env(name, value);
         let output = place.run(&["serve", "--listen", "127.0.0.1:0"]);
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && error.contains(said), "{name}={value}: {error}");
+        assert!(
+            !output.status.success() && error.contains(said),
+            "{name}={value}: {error}"
+        );
         assert!(!error.contains("CNRY"), "{error}");
     }
 }
@@ -222,10 +277,17 @@ async fn s3_100_one_trace_goes_through_both_processes() {
         .iter()
         .map(|span| span["parent_span_id"].as_str().expect("one").to_owned())
         .collect();
-    assert_eq!(parents.len(), 4, "each request is a span of its own: {arrived:?}");
+    assert_eq!(
+        parents.len(),
+        4,
+        "each request is a span of its own: {arrived:?}"
+    );
     assert!(!parents.contains(SPAN), "and none of them is the client's");
     let all = [server.log(), platform.log()].concat();
-    assert!(!all.contains("CNRY"), "what a client writes into tracestate goes nowhere");
+    assert!(
+        !all.contains("CNRY"),
+        "what a client writes into tracestate goes nowhere"
+    );
 }
 
 #[cfg(feature = "otlp")]
@@ -348,10 +410,16 @@ mod collector {
             }
         };
         let spans = tokio::time::timeout(Duration::from_secs(30), arrived).await;
-        let spans = spans.unwrap_or_else(|_| panic!("no spans: {:?}\n{}", self::spans(&got), server.log()));
+        let spans =
+            spans.unwrap_or_else(|_| panic!("no spans: {:?}\n{}", self::spans(&got), server.log()));
         let one = |name: &str| {
-            let mut all = spans.iter().filter(|span| span.trace == TRACE && span.name == name);
-            let span = all.next().unwrap_or_else(|| panic!("no {name}: {spans:?}")).clone();
+            let mut all = spans
+                .iter()
+                .filter(|span| span.trace == TRACE && span.name == name);
+            let span = all
+                .next()
+                .unwrap_or_else(|| panic!("no {name}: {spans:?}"))
+                .clone();
             assert!(all.next().is_none(), "two of {name}: {spans:?}");
             span
         };
