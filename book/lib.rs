@@ -27,6 +27,7 @@ pages! {
     "src/tenants.md" => tenants,
     "src/limits.md" => limits,
     "src/audit.md" => audit,
+    "src/metrics.md" => metrics,
     "src/results.md" => results,
     "src/offers.md" => offers,
     "src/apps.md" => apps,

@@ -40,6 +40,7 @@ use crate::http::ways::Ways;
 use crate::icon::{self, Icons};
 use crate::keys::Keys;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
@@ -118,6 +119,7 @@ pub struct Server<S = ()> {
     audit: Option<AuditLog>,
     tenant_header: Option<http::HeaderName>,
     routes: Option<Router>,
+    metrics: Option<Metrics>,
 }
 
 impl Server<()> {
@@ -177,6 +179,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             audit: None,
             tenant_header: None,
             routes: None,
+            metrics: None,
         }
     }
 
@@ -511,6 +514,14 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Counts and measures what is asked of the server, in `metrics`; nothing unless said. Where
+    /// they are read is a matter of its own: [`Metrics::serve_with`], or [`Metrics::router`].
+    #[must_use]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = Some(metrics.clone());
+        self
+    }
+
     /// Where the time of day is read.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -656,6 +667,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             Some(oauth) => vec![oauth.issuer().to_owned()],
             None => authorization_servers,
         };
+        if let Some(metrics) = &self.metrics {
+            self.store = self.store.map(|store| metrics.over_store(store));
+        }
         let state = Arc::new(self.state);
         problems.extend(ui::tool_problems(&self.tools, &self.resources));
         // Sessions are shared where there is something to share them in.
@@ -689,7 +703,13 @@ impl<S: Send + Sync + 'static> Server<S> {
             skills,
             apps,
         };
-        let watch = Watch::over(&mut offers, &self.call_limits, self.audit, &mut problems);
+        let watch = Watch::over(
+            &mut offers,
+            &self.call_limits,
+            self.audit,
+            self.metrics.as_ref(),
+            &mut problems,
+        );
         let mut proxies = Proxies::default();
         problems.extend(
             self.proxies
@@ -747,7 +767,8 @@ impl<S: Send + Sync + 'static> Server<S> {
         let seal = self.keys.as_ref().map_or_else(Seal::random, Seal::of);
         let settings = Settings {
             modes: self.modes,
-            sessions: Sessions::new(self.session_limits, self.clock.clone(), shared),
+            sessions: Sessions::new(self.session_limits, self.clock.clone(), shared)
+                .counted(watch.figures.clone()),
             tasks: self.tasks,
             watch,
             seal,
@@ -756,6 +777,7 @@ impl<S: Send + Sync + 'static> Server<S> {
         Ok(Service {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
+            metrics: self.metrics,
             limits: self.limits,
             #[cfg(feature = "tls")]
             tls,
@@ -895,6 +917,7 @@ pub struct Service {
     tls: Option<tls::Loaded>,
     public_url: Option<String>,
     public: bool,
+    metrics: Option<Metrics>,
 }
 
 impl Service {
@@ -920,12 +943,12 @@ impl Service {
                 "{address} can be reached from other machines: set `public_url`, or allow a host name"
             )));
         }
-        tracing::info!(target: "mcp::http", %address, url = self.url(address), tools = self.tools().count(), "serving");
+        tracing::info!(target: "mcp::http", event = "mcp_server_started", status = "serving", %address, url = self.url(address), tools_count = self.tools().count(), "serving");
         let engine = Arc::clone(&self.app.engine);
         self.serve_behind_door(listener, stop).await?;
         // Calls that go on without their clients do not outlive the server.
         engine.sessions.stop();
-        tracing::info!(target: "mcp::http", "stopped");
+        tracing::info!(target: "mcp::http", event = "mcp_server_stopped", status = "stopped", "stopped");
         Ok(())
     }
 
@@ -950,6 +973,7 @@ impl Service {
     /// When a pipe breaks.
     pub async fn stdio(self, caller: Caller) -> Result {
         let engine = Arc::clone(&self.app.engine);
+        tracing::info!(target: "mcp::stdio", event = "mcp_server_started", status = "serving", tools_count = self.tools().count(), "serving");
         let served = self.pipe(caller, stdio::Input::open()?, tokio::io::stdout());
         let outcome = tokio::select! {
             served = served => served,
@@ -957,6 +981,7 @@ impl Service {
         };
         // Nobody is left to ask about tasks.
         engine.close();
+        tracing::info!(target: "mcp::stdio", event = "mcp_server_stopped", status = "stopped", "stopped");
         outcome
     }
 
@@ -1010,6 +1035,11 @@ impl Service {
     /// Where tools, resources and prompts are switched on and off.
     pub fn switches(&self) -> Switches {
         Switches(self.app.engine.changes.clone())
+    }
+
+    /// What the server counts and measures, where it was told to.
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
     }
 
     /// The tools, in the order in which they are listed, those that are switched off among them.

@@ -22,6 +22,7 @@ use crate::caller::Caller;
 use crate::changes::{Changes, Filter, Listening};
 use crate::client::{Client, LogLevel};
 use crate::clock::Clock;
+use crate::metrics::{Figures, SessionEnd};
 use crate::outbox::{Outbox, Reader};
 use crate::store::Store;
 use crate::wire::message::Id;
@@ -167,6 +168,11 @@ impl Session {
             used_ms: AtomicI64::new(now_ms),
             shared,
         }
+    }
+
+    /// As much of the id as a log may show: enough to find its lines, too little to use it.
+    pub(crate) fn shown(&self) -> &str {
+        self.id.get(..8).unwrap_or_default()
     }
 
     /// What the client declared.
@@ -405,7 +411,7 @@ impl Session {
         }
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.is_ended.load(Ordering::Acquire)
     }
 
@@ -463,6 +469,7 @@ pub(crate) struct Sessions {
     open: Mutex<Open>,
     pub(crate) keeper: Arc<Keeper>,
     shared: Option<Arc<Shared>>,
+    figures: Option<Arc<Figures>>,
 }
 
 #[derive(Default)]
@@ -481,7 +488,14 @@ impl Sessions {
             shared: store.map(|store| Arc::new(Shared::new(store, clock.clone(), limits))),
             clock,
             open: Mutex::default(),
+            figures: None,
         }
+    }
+
+    /// Counts them.
+    pub(crate) fn counted(mut self, figures: Option<Arc<Figures>>) -> Self {
+        self.figures = figures;
+        self
     }
 
     /// Opens a session.
@@ -512,10 +526,14 @@ impl Sessions {
         if let Some(shared) = &self.shared {
             let record = Record::of(&session);
             if let Err(error) = shared.create(&session.id, &record).await {
-                self.drop_session(&session.id);
+                self.drop_session(&session.id, SessionEnd::StoreFailed);
                 return Err(error);
             }
         }
+        if let Some(figures) = &self.figures {
+            figures.session_opened();
+        }
+        tracing::info!(target: "mcp::session", event = "mcp_session_created", session_id = session.shown(), %caller, "session created");
         Ok(session)
     }
 
@@ -537,7 +555,7 @@ impl Sessions {
             over = self.sweep(&mut open);
             if !self.has_room(&open, caller, &session.owner) {
                 drop(open);
-                over.iter().for_each(|session| session.end());
+                self.end_all(&over, SessionEnd::Expired);
                 return Err(NoSession::TooMany);
             }
         }
@@ -546,7 +564,10 @@ impl Sessions {
         open.sessions
             .insert(Arc::clone(&session.id), Arc::clone(&session));
         drop(open);
-        over.iter().for_each(|session| session.end());
+        if let Some(figures) = &self.figures {
+            figures.session_held();
+        }
+        self.end_all(&over, SessionEnd::Expired);
         Ok(session)
     }
 
@@ -594,7 +615,7 @@ impl Sessions {
             None => {
                 let session = found.ok_or(NoSession::Unknown)?;
                 if session.is_over(now_ms, &self.limits) {
-                    self.drop_session(id);
+                    self.drop_session(id, SessionEnd::Expired);
                     return Err(NoSession::Unknown);
                 }
                 session
@@ -618,7 +639,7 @@ impl Sessions {
             Ok(record) => record,
             Err(error) => {
                 if error == NoSession::Unknown {
-                    self.drop_session(id);
+                    self.drop_session(id, SessionEnd::Expired);
                 }
                 return Err(error);
             }
@@ -649,7 +670,7 @@ impl Sessions {
         if let Some(shared) = &self.shared {
             shared.remove(id).await?;
         }
-        self.drop_session(id);
+        self.drop_session(id, SessionEnd::Closed);
         Ok(())
     }
 
@@ -663,7 +684,7 @@ impl Sessions {
             session.detach(&reader.outbox);
         }
         if is_feed && session.provisional.load(Ordering::Relaxed) {
-            self.drop_session(&session.id);
+            self.drop_session(&session.id, SessionEnd::StreamLeft);
             if let (Some(shared), Ok(runtime)) =
                 (&self.shared, tokio::runtime::Handle::try_current())
             {
@@ -694,7 +715,7 @@ impl Sessions {
                 Some(shared) => matches!(shared.look(&session.id).await, Err(NoSession::Unknown)),
             };
             if gone {
-                self.drop_session(&session.id);
+                self.drop_session(&session.id, SessionEnd::Expired);
                 return;
             }
         }
@@ -703,17 +724,31 @@ impl Sessions {
     /// Ends all sessions here: the server has stopped. Those in a store live on.
     pub(crate) fn stop(&self) {
         let open = std::mem::take(&mut *lock(&self.open));
-        open.sessions.values().for_each(|session| session.end());
+        let all: Vec<_> = open.sessions.into_values().collect();
+        self.end_all(&all, SessionEnd::Shutdown);
     }
 
-    fn drop_session(&self, id: &str) {
+    /// Ends sessions that have been taken out.
+    fn end_all(&self, sessions: &[Arc<Session>], why: SessionEnd) {
+        let now_ms = self.clock.now().as_millisecond();
+        for session in sessions {
+            session.end();
+            let lasted = u64::try_from(now_ms - session.created_ms).unwrap_or_default();
+            if let Some(figures) = &self.figures {
+                figures.session_ended(why, Duration::from_millis(lasted));
+            }
+            tracing::info!(target: "mcp::session", event = "mcp_session_ended", session_id = session.shown(), reason = why.as_str(), duration_ms = lasted, "session ended");
+        }
+    }
+
+    fn drop_session(&self, id: &str, why: SessionEnd) {
         let session = {
             let mut open = lock(&self.open);
             let session = open.sessions.get(id).cloned();
             open.remove(id);
             session
         };
-        session.into_iter().for_each(|session| session.end());
+        self.end_all(session.as_slice(), why);
     }
 }
 

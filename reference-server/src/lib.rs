@@ -16,6 +16,8 @@ pub mod platform;
 pub mod identity;
 pub mod config;
 pub mod commands;
+mod metrics;
+mod traces;
 mod app;
 mod data;
 mod random;

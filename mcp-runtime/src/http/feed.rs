@@ -111,7 +111,7 @@ impl App {
         let seat = Seat::of_feed(&self.engine, &session, outbox.read());
         in_session(
             &session,
-            Events::of_session(seat, primes(version), EndEvent::None),
+            Events::of_session(seat, primes(version), EndEvent::None, self.tally()),
         )
     }
 
@@ -143,7 +143,8 @@ impl App {
         } else {
             self.end_event
         };
-        in_session(&session, Events::of_session(seat, false, end))
+        let body = Events::of_session(seat, false, end, self.tally());
+        in_session(&session, body)
     }
 
     /// `HEAD`: whether the session is there.

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::icon::{self, Icons};
 use crate::json::{Node, Object};
 use crate::limits::Shared;
+use crate::metrics::{Figures, InFlight};
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
@@ -22,6 +23,7 @@ use crate::session::{NoSession, Session, Sessions};
 use crate::skills::BoundSkills;
 use crate::tasks::{TaskLimits, Tasks};
 use crate::tool_set::Tools;
+use crate::trace_context::{TRACEPARENT, TraceContext};
 use crate::ui;
 use crate::wire::batch;
 use crate::wire::headers::Routing;
@@ -29,6 +31,7 @@ use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
 use crate::wire::meta::Meta;
 use crate::wire::reply::{Reply, code};
+use crate::wire::request_log::{self, RequestLog};
 use crate::wire::revision::Revision;
 use crate::wire::tasks;
 pub(crate) use crate::wire::watch::Watch;
@@ -56,6 +59,7 @@ pub(crate) struct Engine {
     pub(crate) modes: Modes,
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
+    pub(crate) figures: Option<Arc<Figures>>,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
     discover: Vec<u8>,
@@ -126,6 +130,8 @@ pub(crate) struct Link {
     pub(crate) opens_sessions: bool,
     /// Where the client is, where that is known and somebody wants to know it.
     pub(crate) address: Option<IpAddr>,
+    /// The span of the client, where a head names it.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// A request that has been understood: which revision it speaks, and what it wants.
@@ -138,6 +144,8 @@ pub(crate) struct Request<'a> {
     pub(crate) revision: Revision,
     /// The headers that repeat the body, where a revision demands that they agree.
     pub(crate) routing: Option<Routing<'a>>,
+    /// The span of the client that this belongs to.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Engine {
@@ -237,11 +245,13 @@ impl Engine {
         );
         let tasks = tools.have_tasks().then(|| {
             let meta = meta.clone().into_bytes();
+            let figures = watch.figures.clone();
             Arc::new(Tasks::new(
                 task_limits,
                 clock.clone(),
                 changes.clone(),
                 meta,
+                figures,
             ))
         });
         let (tools, resources, prompts) = (Arc::new(tools), Arc::new(resources), Arc::new(prompts));
@@ -263,6 +273,7 @@ impl Engine {
             modes,
             limits: watch.limits,
             audit: watch.audit,
+            figures: watch.figures,
             initialize_tail: format!(
                 "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
             ),
@@ -286,10 +297,19 @@ impl Engine {
         headers: Option<&HeaderMap>,
         link: &Link,
     ) -> Reply {
-        if batch::is_array(bytes) {
+        let reply = if batch::is_array(bytes) {
             // Boxed, so that what is rare does not make every other call larger.
-            return Box::pin(self.handle_array(bytes, headers, link)).await;
+            Box::pin(self.handle_array(bytes, headers, link)).await
+        } else {
+            self.handle_one(bytes, headers, link).await
+        };
+        if let (Some(figures), Some(code)) = (&self.figures, reply.error) {
+            figures.error(code);
         }
+        reply
+    }
+
+    async fn handle_one(&self, bytes: &Bytes, headers: Option<&HeaderMap>, link: &Link) -> Reply {
         match message::read(bytes) {
             Ok(Message::Request {
                 id,
@@ -309,7 +329,23 @@ impl Engine {
     }
 
     /// Answers a request, unless its client cancels it.
-    pub(super) async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    pub(super) async fn answer(
+        &self,
+        mut request: Request<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Reply {
+        request.trace = request.trace.or(link.trace);
+        let log = RequestLog::begin(&mut request);
+        let figures = self.figures.as_deref();
+        let _in_flight =
+            figures.map(|figures| InFlight::begin(figures, request.method, request.revision));
+        let reply = self.unless_cancelled(request, bytes, link).await;
+        log.end(&reply);
+        reply
+    }
+
+    async fn unless_cancelled(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         match &link.session {
             Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
                 link.outbox.begin();
@@ -359,6 +395,10 @@ impl Engine {
             return Err(invalid_params(&id, 400, "`_meta` must be an object"));
         }
         let in_body = meta.get(META_VERSION);
+        let trace = meta
+            .get(TRACEPARENT)
+            .and_then(Node::as_str)
+            .and_then(TraceContext::parse);
         let mismatch = |why: String| header_mismatch(&id, &why);
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
@@ -391,6 +431,7 @@ impl Engine {
                     meta,
                     revision,
                     routing: None,
+                    trace,
                 });
             }
             (Some(version), in_header) => {
@@ -441,6 +482,7 @@ impl Engine {
             meta,
             revision,
             routing,
+            trace,
         })
     }
 
@@ -564,12 +606,14 @@ impl Engine {
                 "`cursor` is not one of this list: begin again without it",
             );
         };
-        if request.revision.is_modern() {
+        let reply = if request.revision.is_modern() {
             // The page is open at its end: identity, then its brace.
             Reply::result_in_pieces(&request.id, &[&page.modern, &self.meta, b"}"])
         } else {
             Reply::result(&request.id, &page.legacy)
-        }
+        };
+        request_log::listed(request, &reply);
+        reply
     }
 
     /// What is known of the client of a request, and how it can be reached while it waits.
@@ -599,6 +643,7 @@ impl Engine {
             client,
             progress_token,
             address: link.address,
+            trace: request.trace,
             has_status: link.opens_sessions && link.session.is_none(),
         }
     }
@@ -610,6 +655,9 @@ pub(super) fn hear(method: &str, params: &Object<'_>, link: &Link) -> Reply {
         && let Some(id) = params.get("requestId").cloned().and_then(message::read_id)
     {
         session.cancel(&id.into_owned());
+    }
+    if let (Some(session), "notifications/initialized") = (&link.session, method) {
+        tracing::info!(target: "mcp::session", event = "mcp_session_initialized", session_id = session.shown(), caller = %link.caller, "session initialized");
     }
     Reply::accepted()
 }

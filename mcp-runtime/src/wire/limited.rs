@@ -28,6 +28,9 @@ impl Engine {
 
     #[cold]
     fn refuse(&self, request: &Request<'_>, link: &Link, too_many: &TooMany) -> Reply {
+        if let Some(figures) = &self.figures {
+            figures.limited(too_many);
+        }
         tracing::info!(target: "mcp::call", method = request.method, caller = %link.caller, outcome = RATE_LIMITED, "request refused");
         let call = Call::new(
             link.caller.clone(),

@@ -2,6 +2,7 @@
 
 mod batch;
 pub(crate) mod engine;
+mod request_log;
 pub(crate) mod headers;
 mod limited;
 pub(crate) mod list;

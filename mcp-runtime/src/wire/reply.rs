@@ -45,6 +45,8 @@ pub(crate) struct Reply {
     pub(crate) retry_after_s: Option<u64>,
     /// Memory for the headers of the answer.
     pub(crate) room: HeaderMap,
+    /// The code of JSON-RPC, of an error.
+    pub(crate) error: Option<i32>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +65,7 @@ impl Reply {
             session: None,
             retry_after_s: None,
             room: HeaderMap::new(),
+            error: None,
         }
     }
 
@@ -73,7 +76,9 @@ impl Reply {
     /// A message that could not be read far enough to know its id.
     pub(crate) fn malformed(code: i32, message: &str) -> Self {
         let body = json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message } });
-        Self::new(400, body.to_string().into_bytes())
+        let mut reply = Self::new(400, body.to_string().into_bytes());
+        reply.error = Some(code);
+        reply
     }
 
     pub(crate) fn error(id: &Id<'_>, status: u16, code: i32, message: &str) -> Self {
@@ -105,7 +110,9 @@ impl Reply {
             },
         );
         body.push(b'}');
-        Self::new(status, body)
+        let mut reply = Self::new(status, body);
+        reply.error = Some(code);
+        reply
     }
 
     /// A result that is JSON already.

@@ -1,15 +1,17 @@
-//! Who watches what is asked of a server: its limits and its audit.
+//! Who watches what is asked of a server: its limits, its audit and its figures.
 
 use std::sync::Arc;
 
 use crate::audit::{AuditLog, Audited};
 use crate::limits::{Gate, Limits, Shared};
+use crate::metrics::{Figures, FunctionFigures, Metrics};
 use crate::wire::engine::Offers;
 
 /// What of it concerns all of a server.
 pub(crate) struct Watch {
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
+    pub(crate) figures: Option<Arc<Figures>>,
     /// Whether it matters where a request comes from.
     pub(crate) addresses: bool,
 }
@@ -21,6 +23,7 @@ impl Watch {
         offers: &mut Offers,
         limits: &Limits,
         audit: Option<AuditLog>,
+        metrics: Option<&Metrics>,
         problems: &mut Vec<String>,
     ) -> Self {
         let limits = if limits.is_none() {
@@ -45,6 +48,9 @@ impl Watch {
                 Ok(gate) => bound.gate = gate,
                 Err(problem) => problems.push(format!("{}: {problem}", offered.at)),
             }
+            bound.figures = metrics
+                .map(|metrics| FunctionFigures::new(metrics, offered.kind, &bound.name))
+                .map(Box::new);
             bound.audited = audit.as_ref().map(|log| {
                 let read_only = offered.read_only;
                 Box::new(Audited::new(log, offered.kind, &bound.policy, read_only))
@@ -53,6 +59,7 @@ impl Watch {
         Self {
             limits,
             audit,
+            figures: metrics.map(Figures::new).map(Arc::new),
             addresses,
         }
     }

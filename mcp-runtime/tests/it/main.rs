@@ -100,6 +100,10 @@ mod events;
 mod live;
 #[cfg(feature = "testing")]
 mod switches;
+#[cfg(feature = "testing")]
+mod metrics;
+#[cfg(feature = "testing")]
+mod traces;
 
 use jiff::Timestamp;
 use mcp_runtime::Clock;

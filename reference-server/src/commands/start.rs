@@ -1,16 +1,16 @@
 //! From a configuration to a server.
 
 use mcp_runtime::tenant_signature::Signer;
-use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Result, Server};
+use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Metrics, Result, Server};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
 use crate::config::{Config, Mode, Transports};
 use crate::identity::TokenFile;
-use crate::platform::{OpenError, Platform};
+use crate::platform::{OpenError, Platform, counted};
 use crate::proxy::{self, Proxy};
 use crate::school::{self, OnlyAdmins, School};
-use crate::{App, copilot, data, toolsets};
+use crate::{App, copilot, data, metrics, toolsets};
 
 /// The server that `config` describes. Everything that can be wrong is found before it listens.
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
@@ -19,14 +19,22 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     data::create(&config.data)?;
     let tls = config.tls.tls()?;
     let school = school(config, clock).await?;
+    let figures = metrics::of(config);
     let app = App {
-        backend: backend(config, clock).await?,
+        backend: backend(config, clock, figures.as_ref()).await?,
         proxy: proxy(config, clock).await?,
         school: school.clone().unwrap_or_default(),
     };
+    if let Some(figures) = &figures {
+        app.proxy.count_in(figures);
+        metrics::count_process(figures);
+    }
     let mut server = introduced(toolsets::server(app, &config.toolsets)?, &config.toolsets)
         .clock(clock.clone())
         .keys(config.server_keys()?);
+    if let Some(figures) = &figures {
+        server = server.metrics(figures);
+    }
     if let Some(url) = &config.public_url {
         server = server.public_url(url);
     }
@@ -114,25 +122,30 @@ async fn proxy(config: &Config, clock: &Clock) -> Result<Proxy> {
     Proxy::open(config.proxy_settings(clock)?, clock.clone()).await
 }
 
-async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
+async fn backend(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> Result<Backend> {
     let signer = config.auth.tenant_signature.signer(clock)?;
     let records = config.record_signatures()?;
     let records = Signer::new(records.key, clock.clone()).version(records.version);
-    let backend = unsigned(config, clock).await?.with_records(records);
+    let backend = unsigned(config, clock, figures)
+        .await?
+        .with_records(records);
     Ok(match signer {
         Some(signer) => backend.signed_by(signer),
         None => backend,
     })
 }
 
-async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
+async fn unsigned(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
         Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
             "backend.url is set: say backend.mode = \"url\" to use it",
         )),
         Mode::InProcess => {
-            let router = platform(config, clock).await?.router();
+            let mut router = platform(config, clock).await?.router();
+            if let Some(figures) = figures {
+                router = counted(router, figures);
+            }
             Backend::in_process(router, &config.service_token()?, limits)
         }
         Mode::Url => {

@@ -5,6 +5,7 @@
 //! at start, wherever they stand: a misspelt limit that is silently ignored is no limit.
 
 mod keys;
+mod observe;
 mod proxy;
 mod read;
 mod school;
@@ -22,6 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::{known as known_keys, of_entries as keys_of_entries};
+pub use self::observe::{Metrics, Traces};
 pub use self::proxy::Proxy;
 pub use self::school::School;
 pub use self::security::{TenantSignature, TlsFiles};
@@ -51,6 +53,8 @@ pub struct Config {
     pub tls: TlsFiles,
     pub limits: CallLimits,
     pub audit: Audit,
+    pub metrics: Metrics,
+    pub traces: Traces,
     pub backend: Backend,
     pub platform: Platform,
     pub proxy: Proxy,
@@ -193,6 +197,8 @@ impl Default for Config {
             tls: TlsFiles::default(),
             limits: CallLimits::default(),
             audit: Audit::default(),
+            metrics: Metrics::default(),
+            traces: Traces::default(),
             backend: Backend::default(),
             platform: Platform::default(),
             proxy: Proxy::default(),

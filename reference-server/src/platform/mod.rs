@@ -29,6 +29,7 @@ pub(crate) mod db;
 mod demo;
 mod founding;
 mod funnel;
+mod figures;
 mod instructor_detail;
 mod instructors;
 mod invites;
@@ -58,6 +59,7 @@ use self::auth::ServiceAccount;
 #[cfg(debug_assertions)]
 pub use self::crash::Step;
 use self::db::Db;
+pub(crate) use self::figures::counted;
 use self::limits::Limits;
 use self::mail::Mailer;
 pub use self::settings::{Mail, PageSizes, RateLimits, Settings};
@@ -175,13 +177,15 @@ impl Platform {
             Some(tenants) => Router::new().nest("/v1", records::router(self, tenants.clone())),
             None => Router::new(),
         };
-        root.route("/api/v1/health", get(health))
+        let all = root
+            .route("/api/v1/health", get(health))
             .route("/healthz", get(|| async { "ok" }))
             .nest("/api/v1/admin/mcp", admin)
             .fallback(answer::no_such_path)
             .method_not_allowed_fallback(answer::wrong_method)
             .layer(DefaultBodyLimit::max(body::LIMIT))
-            .with_state(self.clone())
+            .with_state(self.clone());
+        figures::traced(all)
     }
 
     fn now(&self) -> jiff::Timestamp {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mcp_runtime::{BootError, Caller, Clock, ToolError, ToolResult};
+use mcp_runtime::{BootError, Caller, Clock, Metrics, ToolError, ToolResult};
 use tokio::sync::Mutex;
 
 use super::certificates::Certificates;
 use super::commands::Commands;
+use super::figures::Figures;
 use super::listener::{self, Listening};
 use super::routes::{Live, Route, Routes};
 use super::settings::Settings;
@@ -51,6 +52,7 @@ pub(super) struct Inner {
     /// Whoever creates or deletes holds it.
     changing: Mutex<()>,
     sockets: OnceLock<Sockets>,
+    pub(super) figures: OnceLock<Figures>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +87,7 @@ impl Proxy {
             reserved: settings.reserved,
             changing: Mutex::default(),
             sockets: OnceLock::new(),
+            figures: OnceLock::new(),
         });
         for route in rows {
             inner.revive(route);
@@ -120,6 +123,13 @@ impl Proxy {
         sockets.map_or((None, None), |sockets| {
             (address(&sockets.http), address(&sockets.https))
         })
+    }
+
+    /// Counts requests, hosts and certificates in `metrics`. Once; later calls change nothing.
+    pub fn count_in(&self, metrics: &Metrics) {
+        if let Some(inner) = &self.0 {
+            let _ = inner.figures.set(Figures::new(metrics, inner));
+        }
     }
 
     /// Whether any command may be run.
