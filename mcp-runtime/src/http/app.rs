@@ -345,9 +345,9 @@ impl App {
     }
 
     /// The answer to one more token that is not good, after too many from the same address.
-    fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
+    async fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
         let limits = self.engine.limits.as_ref()?;
-        let too_many = limits.failure(self.address(head)).err()?;
+        let too_many = limits.failure(self.address(head)).await.err()?;
         if let Some(figures) = &self.engine.figures {
             figures.limited(&too_many);
         }
@@ -398,12 +398,14 @@ impl App {
         if outcome.is_ok() {
             counted(token, Auth::Ok);
         }
+        if let Err(AuthError::Invalid) = outcome
+            && let Some(answer) = self.too_many_failures(head).await
+        {
+            counted(token.or(Some("")), Auth::TooMany);
+            return Err(answer);
+        }
         outcome.map_err(|error| match error {
             AuthError::Invalid => {
-                if let Some(answer) = self.too_many_failures(head) {
-                    counted(token.or(Some("")), Auth::TooMany);
-                    return answer;
-                }
                 counted(token.or(Some("")), Auth::Invalid);
                 tracing::info!(target: "mcp::auth", outcome = "invalid_token", "request refused");
                 self.unauthenticated(

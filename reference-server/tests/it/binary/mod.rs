@@ -15,6 +15,7 @@ mod remote;
 mod school;
 mod secure;
 mod shared;
+mod shared_store;
 mod stdio;
 mod tokens;
 
