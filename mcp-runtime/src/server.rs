@@ -38,6 +38,7 @@ use crate::http::stream::EndEvent;
 use crate::http::tls::{self, Tls, TlsDoor};
 use crate::http::ways::Ways;
 use crate::icon::{self, Icons};
+use crate::instances::Instances;
 use crate::keys::Keys;
 use crate::limits;
 use crate::policy::Policy;
@@ -745,9 +746,17 @@ impl<S: Send + Sync + 'static> Server<S> {
         let addresses = watch.addresses;
         let proxies = addresses.then_some(proxies);
         let seal = self.keys.as_ref().map_or_else(Seal::random, Seal::of);
+        // Several servers may share one store: theirs is what has the same name and place.
+        let server = format!("{} {path}", self.identity.name);
+        let instances = Instances::new(shared.map(|store| (store, server.as_str())), &self.clock);
         let settings = Settings {
             modes: self.modes,
-            sessions: Sessions::new(self.session_limits, self.clock.clone(), shared),
+            sessions: Sessions::new(
+                self.session_limits,
+                self.clock.clone(),
+                instances.voice().cloned(),
+            ),
+            instances,
             tasks: self.tasks,
             watch,
             seal,
@@ -922,9 +931,11 @@ impl Service {
         }
         tracing::info!(target: "mcp::http", %address, url = self.url(address), tools = self.tools().count(), "serving");
         let engine = Arc::clone(&self.app.engine);
+        engine.join().await;
         self.serve_behind_door(listener, stop).await?;
         // Calls that go on without their clients do not outlive the server.
         engine.sessions.stop();
+        engine.leave().await;
         tracing::info!(target: "mcp::http", "stopped");
         Ok(())
     }
@@ -957,6 +968,7 @@ impl Service {
         };
         // Nobody is left to ask about tasks.
         engine.close();
+        engine.leave().await;
         outcome
     }
 
@@ -971,6 +983,7 @@ impl Service {
         output: impl AsyncWrite + Unpin + Send + 'static,
     ) -> Result {
         let engine = Arc::clone(&self.app.engine);
+        engine.join().await;
         Ok(stdio::serve(engine, Arc::new(caller), input, output).await?)
     }
 

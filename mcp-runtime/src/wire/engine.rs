@@ -13,6 +13,7 @@ use crate::changes::{Changes, Offered};
 use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
 use crate::icon::{self, Icons};
+use crate::instances::Instances;
 use crate::json::{Node, Object};
 use crate::limits::Shared;
 use crate::outbox::Outbox;
@@ -49,6 +50,7 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
+    pub(crate) instances: Instances,
     /// There when a tool may become one.
     pub(crate) tasks: Option<Arc<Tasks>>,
     pub(crate) seal: Seal,
@@ -76,6 +78,7 @@ pub(crate) struct Offers {
 pub(crate) struct Settings {
     pub(crate) modes: Modes,
     pub(crate) sessions: Sessions,
+    pub(crate) instances: Instances,
     pub(crate) tasks: TaskLimits,
     pub(crate) watch: Watch,
     pub(crate) seal: Seal,
@@ -154,11 +157,12 @@ impl Engine {
         let Settings {
             modes,
             sessions,
+            instances,
             tasks: task_limits,
             watch,
             seal,
         } = settings;
-        let changes = Changes::default();
+        let changes = Changes::shared(instances.voice().cloned());
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
         if let Some(title) = &identity.title {
@@ -255,6 +259,7 @@ impl Engine {
             clock,
             changes,
             sessions,
+            instances,
             tasks,
             seal,
             modes,

@@ -3,6 +3,7 @@
 mod batch;
 pub(crate) mod engine;
 pub(crate) mod headers;
+mod heard;
 mod limited;
 pub(crate) mod list;
 mod listen;

@@ -100,6 +100,8 @@ mod events;
 mod live;
 #[cfg(feature = "testing")]
 mod switches;
+#[cfg(feature = "testing")]
+mod instances;
 
 use jiff::Timestamp;
 use mcp_runtime::Clock;
