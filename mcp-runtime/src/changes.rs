@@ -1,6 +1,6 @@
 //! Telling clients what has changed: one hub for sessions and for `subscriptions/listen`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value, json};
@@ -54,8 +54,8 @@ pub(crate) struct Filter {
     pub(crate) resources: bool,
     pub(crate) uris: BTreeSet<String>,
     pub(crate) caller: Arc<Caller>,
-    /// The names of tasks: digests of their ids.
-    pub(crate) tasks: BTreeSet<String>,
+    /// The ids of tasks, by their names.
+    pub(crate) tasks: BTreeMap<String, String>,
 }
 
 struct Listener {
@@ -206,20 +206,28 @@ impl Changes {
     pub(crate) fn awaits_task(&self, name: &str) -> bool {
         let listeners = self.listeners();
         let mut filters = listeners.open.values().map(|listener| &listener.filter);
-        filters.any(|filter| filter.tasks.contains(name))
+        filters.any(|filter| filter.tasks.contains_key(name))
     }
 
-    /// A task has changed; `members` writes it, if anybody wants to know.
+    /// The names of the tasks that somebody wants to know about.
+    pub(crate) fn awaited_tasks(&self) -> BTreeSet<String> {
+        let listeners = self.listeners();
+        let tasks = listeners.open.values().map(|it| &it.filter.tasks);
+        tasks.flat_map(BTreeMap::keys).cloned().collect()
+    }
+
+    /// A task has changed; `members` writes it, but for its id, if anybody wants to know.
     pub(crate) fn task(&self, name: &str, members: impl FnOnce() -> String) {
         let listeners = self.listeners();
         let mut wanted = listeners
             .open
             .values()
-            .filter(|listener| listener.filter.tasks.contains(name))
+            .filter_map(|listener| Some((listener, listener.filter.tasks.get(name)?)))
             .peekable();
         if wanted.peek().is_some() {
             let members = members();
-            for listener in wanted {
+            for (listener, id) in wanted {
+                let members = format!("\"taskId\":\"{id}\",{members}");
                 let note = task_note(&members, listener.tag.as_ref());
                 listener.outbox.push(note);
             }

@@ -4,6 +4,7 @@
 //! yet. It is bound to its caller: to everybody else it does not exist. Where the server has a
 //! store, the record is kept there, and any instance that shares the store goes on with it.
 
+mod away;
 mod elsewhere;
 mod shared;
 mod streams;
@@ -29,6 +30,7 @@ use crate::wire::message::Id;
 use crate::wire::revision::Revision;
 
 use shared::{Record, Shared};
+pub(crate) use away::Away;
 pub(crate) use streams::Keeper;
 
 /// Resources that one session may watch, and the bytes of their URIs.
@@ -668,7 +670,9 @@ impl Sessions {
                     record.created,
                     Some(shared),
                 );
-                self.admit(caller, session)?
+                let session = self.admit(caller, session)?;
+                session.is_used_here();
+                session
             }
         };
         Ok(session)

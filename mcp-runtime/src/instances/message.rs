@@ -19,6 +19,8 @@ pub(crate) enum Said {
     Cancelled { session: String, request: String },
     /// What is remembered of a session has changed.
     Learned { session: String },
+    /// A session is used here that was opened for a stream there.
+    Used { session: String },
     /// A session is over.
     Ended { session: String },
     /// The answer to a question lies in the store.
@@ -37,9 +39,8 @@ pub(crate) enum Said {
         session: String,
         stream: String,
         after: u64,
-        /// Tells one reader from another.
-        reader: u64,
-        first: bool,
+        /// What the last batch said, unless this is the first one.
+        reader: Option<u64>,
     },
     /// It is done; or there is nothing of this name.
     Done { found: bool },
@@ -58,6 +59,9 @@ pub(crate) enum List {
 /// Events of a stream, with their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Batch {
+    /// Who keeps the stream, and the number of this reader there.
+    pub(crate) instance: String,
+    pub(crate) reader: u64,
     pub(crate) events: Vec<(u64, String)>,
     /// Whether nothing comes after them on this connection.
     pub(crate) ended: bool,

@@ -1,6 +1,7 @@
 //! What one instance tells the others of its sessions, and does when it is told.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
@@ -32,9 +33,13 @@ impl Session {
             .for_each(|(_, token)| token.cancel());
     }
 
-    /// What other instances call it.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.shared.as_ref().map(|of| &*of.name)
+    /// It is used here for the first time: where it was opened for a stream, it is to outlive that.
+    pub(super) fn is_used_here(&self) {
+        if let Some(of) = &self.shared {
+            of.tell(Said::Used {
+                session: of.name.to_string(),
+            });
+        }
     }
 
     /// Whether it has a stream for what belongs to no request here.
@@ -50,6 +55,11 @@ impl Sessions {
             Said::Cancelled { session, request } => {
                 if let Some(session) = self.named(session) {
                     session.cancel_named(request);
+                }
+            }
+            Said::Used { session } => {
+                if let Some(session) = self.named(session) {
+                    session.provisional.store(false, Ordering::Relaxed);
                 }
             }
             Said::Ended { session } => {

@@ -468,10 +468,17 @@ impl Engine {
                 self.complete(&request, link).await
             }
             "server/discover" if modern => Reply::result(&request.id, &self.discover),
-            "subscriptions/listen" if modern => self.listen(&request, link).await,
-            "tasks/get" if modern && self.tasks.is_some() => self.get_task(&request, link),
-            "tasks/update" if modern && self.tasks.is_some() => self.update_task(request, link),
-            "tasks/cancel" if modern && self.tasks.is_some() => self.cancel_task(&request, link),
+            "subscriptions/listen" if modern => Box::pin(self.listen(&request, link)).await,
+            // In boxes, so that what is rare does not make every other call larger.
+            "tasks/get" if modern && self.tasks.is_some() => {
+                Box::pin(self.get_task(&request, link)).await
+            }
+            "tasks/update" if modern && self.tasks.is_some() => {
+                Box::pin(self.update_task(request, link)).await
+            }
+            "tasks/cancel" if modern && self.tasks.is_some() => {
+                Box::pin(self.cancel_task(&request, link)).await
+            }
             "initialize" if !modern => self.initialize(&request, link).await,
             "ping" if !modern => Reply::result(&request.id, b"{}"),
             "shutdown" if !modern && self.modes.shutdown => self.shut_down(&request, link).await,

@@ -18,12 +18,15 @@ impl Engine {
 
     /// Takes leave of the other instances: the server has stopped.
     pub(crate) async fn leave(&self) {
+        if let Some(tasks) = &self.tasks {
+            tasks.shown().await;
+        }
         self.instances.leave().await;
     }
 }
 
 impl Ear for Engine {
-    async fn hear(self: Arc<Self>, said: Said, _answer: Answer) {
+    async fn hear(self: Arc<Self>, said: Said, answer: Answer) {
         if self.sessions.hear(&said).await {
             return;
         }
@@ -35,6 +38,37 @@ impl Ear for Engine {
                 // What is no tenant here is nobody's.
                 Some(Err(_)) => {}
             },
+            Said::Task { task } => {
+                if let Some(tasks) = &self.tasks
+                    && let Err(error) = tasks.has_changed(&task).await
+                {
+                    tracing::warn!(target: "mcp::task", %error, "who listens is not told of a task");
+                }
+            }
+            Said::CancelTask { .. } | Said::UpdateTask { .. } => {
+                if let Some(tasks) = &self.tasks {
+                    tasks.hear(said, answer);
+                }
+            }
+            Said::Resume {
+                session,
+                stream,
+                after,
+                reader,
+            } => {
+                // It may wait for an event, and others may not wait for that.
+                if let Some(kept) = self.sessions.kept(&session, &stream) {
+                    tokio::spawn(async move {
+                        let batch = self.sessions.lend(&kept, after, reader).await;
+                        answer.with(match batch {
+                            Some(batch) => Said::Events(batch),
+                            None => Said::Done { found: false },
+                        });
+                    });
+                } else if reader.is_some() {
+                    answer.with(Said::Done { found: false });
+                }
+            }
             _ => {}
         }
     }
@@ -42,6 +76,9 @@ impl Ear for Engine {
     async fn missed(self: Arc<Self>) {
         tracing::info!(target: "mcp::instances", "messages were missed: everything is looked at again");
         self.changes.anything();
+        if let Some(tasks) = &self.tasks {
+            tasks.missed().await;
+        }
         self.sessions.missed().await;
     }
 

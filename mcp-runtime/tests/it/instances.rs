@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use crate::ask::{Ask, call};
 use crate::events::Events;
-use crate::live::{Live, status, within};
-use crate::streams::{In, get, passed, session};
+use crate::live::{Live, status};
+use crate::streams::{In, get, passed, session, texts};
 
 const REVISION: &str = "2025-11-25";
 
@@ -60,7 +60,7 @@ fn server(name: &str, store: Arc<dyn Store>) -> Server {
 pub(crate) struct Wire {
     store: MemoryStore,
     listeners: Mutex<Vec<Publisher>>,
-    said: Mutex<Vec<String>>,
+    pub(crate) said: Mutex<Vec<String>>,
     /// Messages get lost.
     pub(crate) deaf: AtomicBool,
     /// Nothing works.
@@ -154,7 +154,7 @@ impl Store for Wire {
 }
 
 /// Stores that two instances share, of every kind that needs no other process.
-async fn stores() -> Vec<(&'static str, [Arc<dyn Store>; 2])> {
+pub(crate) async fn stores() -> Vec<(&'static str, [Arc<dyn Store>; 2])> {
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 1000));
     #[cfg_attr(not(feature = "sqlite"), expect(unused_mut, reason = "one kind adds to it"))]
     let mut all = vec![("memory", [Arc::clone(&memory), memory])];
@@ -213,7 +213,7 @@ async fn until_prompts(stream: &mut TestStream) -> Vec<String> {
 }
 
 /// Waits until something is so, somewhere else.
-async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !is().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -227,10 +227,9 @@ async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
 async fn changes_reach_who_may_hear_of_them_on_every_instance() {
     for (kind, stores) in stores().await {
         let [one, other] = joined(stores).await;
-        let (mine, long) = ("docs://7", format!("docs://{}", "x".repeat(5000)));
-        let uris = ["notes://today", mine, &long];
-        let ada = Caller::user("ada").tenant("org_a").scopes(["docs:7:read"]);
-        let ada = ada.scope(format!("docs:{}:read", &long["docs://".len()..]));
+        let mine = "docs://7";
+        let uris = ["notes://today", mine];
+        let ada = Caller::user("ada").tenant("org_a").scope("docs:7:read");
         let bob = Caller::user("bob").tenant("org_b");
         let mut ada = listens(&other, ada, &uris).await;
         let mut bob = listens(&other, bob, &uris).await;
@@ -239,7 +238,7 @@ async fn changes_reach_who_may_hear_of_them_on_every_instance() {
         let changes = one.changes();
         changes.tools();
         changes.resources();
-        for uri in ["notes://today", mine, &long, "docs://8"] {
+        for uri in ["notes://today", mine, "docs://8"] {
             changes.resource(uri);
         }
         for tenant in ["org_a", "org_b"] {
@@ -259,7 +258,7 @@ async fn changes_reach_who_may_hear_of_them_on_every_instance() {
         ];
         let today = "notes://today";
         let expected: [(String, Vec<String>); 3] = [
-            of("ada", &[today, mine, &long, today]),
+            of("ada", &[today, mine, today]),
             of("bob", &[today, today]),
             of("cleo", &[today]),
         ];
@@ -333,7 +332,10 @@ async fn what_is_switched_off_at_one_instance_is_off_at_all_and_at_those_that_co
             one.switches().tool("refund").is_on().unwrap()
         })
         .await;
-        assert_eq!(later.anonymous().tools().await, ["refund"], "{kind}");
+        until("and at the third", async || {
+            later.anonymous().tools().await == ["refund"]
+        })
+        .await;
     }
 }
 
@@ -528,5 +530,168 @@ async fn an_instance_that_is_gone_listens_no_more() {
     let live = Live::start(other).await;
     live.stop().await;
     until("the other has left", async || open() == 0).await;
-    let _ = within(std::future::ready(())).await;
+}
+
+/// Two instances with the tools of the tests of streams.
+async fn talking(stores: [Arc<dyn Store>; 2]) -> [(Live, Arc<crate::streams::Gate>); 2] {
+    let mut all = Vec::new();
+    for store in stores {
+        let (server, gate) = crate::streams::server();
+        all.push((Live::start(server.store(store).build().unwrap()).await, gate));
+    }
+    all.try_into().ok().unwrap()
+}
+
+fn back(session: &str, after: &str) -> Ask {
+    get(REVISION, session).header("last-event-id", after)
+}
+
+#[tokio::test]
+async fn a_client_comes_back_to_its_stream_at_any_instance() {
+    for (kind, stores) in stores().await {
+        let [(one, gate), (other, _)] = talking(stores).await;
+        let id = session(&one, REVISION).await;
+        let mut first = Events::open(&one, &call(REVISION, "talk", json!({})).within(&id)).await;
+        let priming = first.next().await.unwrap();
+        let said = first.next().await.unwrap();
+        assert_eq!(texts(std::slice::from_ref(&said)), ["one"], "{kind}");
+        drop(first);
+        passed(&gate.entered).await;
+
+        // The call still runs when its client comes back.
+        let mut again = Events::open(&other, &back(&id, &priming.id())).await;
+        assert!(again.is_stream(), "{kind}: {}", again.head);
+        assert_eq!(again.next().await.unwrap(), said, "{kind}: what was said before");
+        gate.open.add_permits(1);
+        let rest = again.rest().await;
+        assert_eq!(texts(&rest), ["two", "done"], "{kind}");
+        let stream = priming.id().replace(".0", "");
+        let ids: Vec<String> = rest.iter().map(crate::events::Event::id).collect();
+        assert_eq!(ids, [format!("{stream}.2"), format!("{stream}.3")], "{kind}");
+
+        // And when it has ended; from here and from there.
+        for live in [&other, &one, &other] {
+            let rest = Events::open(live, &back(&id, &said.id())).await.rest().await;
+            assert_eq!(texts(&rest), ["two", "done"], "{kind}");
+        }
+
+        let foreign = session(&other, REVISION).await;
+        for (what, session, event) in [
+            ("SE-08 another session", &foreign, said.id()),
+            ("SE-09 never sent", &id, format!("{stream}.9")),
+            ("SE-09 made up", &id, "0123456789abcdef0123456789abcdef.1".to_owned()),
+        ] {
+            let got = other.exchange(&back(session, &event).bytes()).await;
+            assert_eq!(status(&got), 400, "{kind}, {what}: {got}");
+        }
+        one.stop().await;
+        other.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_has_one_reader_wherever_that_is() {
+    let wire = Wire::new(Clock::system());
+    let [(one, gate), (other, _)] = talking([wire.clone(), wire.clone()]).await;
+    let id = session(&one, REVISION).await;
+    let mut first = Events::open(&one, &call(REVISION, "talk", json!({})).within(&id)).await;
+    let priming = first.next().await.unwrap().id();
+    first.next().await.unwrap();
+    // Without leaving: the later one reads.
+    let mut second = Events::open(&other, &back(&id, &priming)).await;
+    second.next().await.unwrap();
+    assert_eq!(first.next().await, None, "the first one reads no more");
+    let mut third = Events::open(&one, &back(&id, &priming)).await;
+    third.next().await.unwrap();
+    assert_eq!(second.next().await, None, "nor does the second");
+    gate.open.add_permits(1);
+    assert_eq!(texts(&third.rest().await), ["two", "done"]);
+    for said in &*wire.said.lock().unwrap() {
+        let stream = priming.split_once('.').unwrap().0;
+        assert!(!said.contains(&id) && !said.contains(stream) && !said.contains("talk"), "{said}");
+    }
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_was_sent_away_comes_back_anywhere() {
+    for (kind, stores) in stores().await {
+        let [(one, gate), (other, _)] = talking(stores).await;
+        let id = session(&one, REVISION).await;
+        let mut first = Events::open(&one, &call(REVISION, "away", json!({})).within(&id)).await;
+        let priming = first.next().await.unwrap().id();
+        assert_eq!(first.next().await, None, "{kind}: it is sent away");
+        let mut again = Events::open(&other, &back(&id, &priming)).await;
+        gate.open.add_permits(1);
+        assert_eq!(texts(&again.rest().await), ["back"], "{kind}");
+        one.stop().await;
+        other.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_request_goes_on_where_the_client_is() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 1000));
+    let services = [(); 2].map(|()| {
+        let (server, _) = crate::streams::server();
+        server.store(Arc::clone(&store)).build().unwrap()
+    });
+    let changes = [0, 1].map(|at: usize| services[at].changes().clone());
+    let [one, other] = services;
+    let (one, other) = (Live::start(one).await, Live::start(other).await);
+    let id = session(&one, REVISION).await;
+    let mut feed = Events::open(&one, &get(REVISION, &id)).await;
+    let priming = feed.next().await.unwrap();
+    changes[1].tools();
+    let seen = feed.next().await.unwrap();
+    changes[0].prompts();
+    let unseen = feed.next().await.unwrap();
+    drop(feed);
+    let mut again = Events::open(&other, &back(&id, &seen.id())).await;
+    let new = again.next().await.unwrap();
+    assert_eq!(new.get("data"), Some(""), "a stream of its own: {new:?}");
+    assert_ne!(new.id(), priming.id());
+    assert_eq!(again.next().await.unwrap().message(), unseen.message());
+    changes[0].resources();
+    let heard = again.next().await.unwrap();
+    assert_eq!(heard.message()["method"], "notifications/resources/list_changed");
+    drop(again);
+    // And back to where it began, with an id that the other gave.
+    let mut third = Events::open(&one, &back(&id, &new.id())).await;
+    third.next().await.unwrap();
+    assert_eq!(third.next().await.unwrap().message(), unseen.message());
+    assert_eq!(third.next().await.unwrap().message(), heard.message());
+    one.stop().await;
+    other.stop().await;
+}
+
+/// A session that was opened for a stream outlives it when somebody uses it, anywhere.
+#[tokio::test]
+async fn a_session_of_a_stream_outlives_it_when_it_is_used_elsewhere() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 1000));
+    let [(one, _), (other, _)] = talking([Arc::clone(&store), store]).await;
+    for used in [true, false] {
+        let feed = Events::open(&one, &get(REVISION, "").without("mcp-session-id")).await;
+        let id = feed.header("mcp-session-id").unwrap().to_owned();
+        let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+        let ping = Ask::raw(ping.to_string()).within(&id).bytes();
+        if used {
+            assert_eq!(status(&other.exchange(&ping).await), 200);
+            // The word has to get there first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        drop(feed);
+        if used {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(status(&one.exchange(&ping).await), 200);
+        } else {
+            until("it ends with its stream", async || {
+                status(&one.exchange(&get(REVISION, &id).method("HEAD").bytes()).await) == 404
+            })
+            .await;
+        }
+    }
+    one.stop().await;
+    other.stop().await;
 }

@@ -102,6 +102,8 @@ mod live;
 mod switches;
 #[cfg(feature = "testing")]
 mod instances;
+#[cfg(feature = "testing")]
+mod tasks_away;
 
 use jiff::Timestamp;
 use mcp_runtime::Clock;
