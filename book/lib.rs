@@ -35,6 +35,7 @@ pages! {
     "src/confirmation.md" => confirmation,
     "src/streams.md" => streams,
     "src/tasks.md" => tasks,
+    "src/instances.md" => instances,
     "src/serving.md" => serving,
     "src/transports.md" => transports,
     "src/tls.md" => tls,
