@@ -36,6 +36,7 @@ pages! {
     "src/confirmation.md" => confirmation,
     "src/streams.md" => streams,
     "src/tasks.md" => tasks,
+    "src/instances.md" => instances,
     "src/serving.md" => serving,
     "src/stores.md" => stores,
     "src/transports.md" => transports,

@@ -1,12 +1,13 @@
 //! Telling clients what has changed: one hub for sessions and for `subscriptions/listen`.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::instances::{List, Said, Voice};
 use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::resource_set::{Prompts, Resources};
@@ -16,6 +17,7 @@ use crate::tool_set::Tools;
 const TOOLS: &str = "notifications/tools/list_changed";
 const PROMPTS: &str = "notifications/prompts/list_changed";
 const RESOURCES: &str = "notifications/resources/list_changed";
+const UPDATED: &str = "notifications/resources/updated";
 
 /// Where changes are announced. Tools borrow it as `&Changes`; a clone may leave the function.
 #[derive(Clone, Default)]
@@ -27,6 +29,8 @@ struct Hub {
     /// What is there to change, once the server is built.
     offered: OnceLock<Offered>,
     closing: CancellationToken,
+    /// Where other instances have listeners, too.
+    voice: Option<Voice>,
 }
 
 #[derive(Default)]
@@ -50,8 +54,8 @@ pub(crate) struct Filter {
     pub(crate) resources: bool,
     pub(crate) uris: BTreeSet<String>,
     pub(crate) caller: Arc<Caller>,
-    /// The ids of tasks.
-    pub(crate) tasks: BTreeSet<String>,
+    /// The ids of tasks, by their names.
+    pub(crate) tasks: BTreeMap<String, String>,
 }
 
 struct Listener {
@@ -68,47 +72,104 @@ pub(crate) struct Listening {
 }
 
 impl Changes {
+    /// Changes of an instance that is not alone.
+    pub(crate) fn shared(voice: Option<Voice>) -> Self {
+        Self(Arc::new(Hub {
+            voice,
+            ..Hub::default()
+        }))
+    }
+
     /// The list of tools has changed.
     pub fn tools(&self) {
-        self.announce(TOOLS, Map::new(), |filter| filter.tools);
+        self.changed(List::Tools);
+        self.tell(|| Said::Changed { list: List::Tools });
     }
 
     /// The list of prompts has changed.
     pub fn prompts(&self) {
-        self.announce(PROMPTS, Map::new(), |filter| filter.prompts);
+        self.changed(List::Prompts);
+        self.tell(|| Said::Changed {
+            list: List::Prompts,
+        });
     }
 
     /// The list of resources has changed.
     pub fn resources(&self) {
-        self.announce(RESOURCES, Map::new(), |filter| filter.resources);
+        self.changed(List::Resources);
+        self.tell(|| Said::Changed {
+            list: List::Resources,
+        });
     }
 
     /// What this URI holds has changed. Heard by those who watch it and may read it.
     pub fn resource(&self, uri: &str) {
-        let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
-        let may_read = |caller: &Caller| {
-            self.offered()
-                .is_some_and(|offered| offered.resources.may_read(uri, caller))
-        };
-        // Rights are looked at now: they may have been others when the URI was subscribed to.
-        self.announce("notifications/resources/updated", params, |filter| {
-            filter.uris.contains(uri) && may_read(&filter.caller)
+        self.updated(uri, None);
+        self.tell(|| Said::Updated {
+            uri: uri.to_owned(),
+            tenant: None,
         });
     }
 
     /// What this URI holds for one tenant has changed. Heard by those who watch it, may read it and
     /// act for this tenant: what others are at is nobody's business.
     pub fn resource_of(&self, tenant: &Tenant, uri: &str) {
-        let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
-        let may_read = |caller: &Caller| {
-            self.offered()
-                .is_some_and(|offered| offered.resources.may_read(uri, caller))
-        };
-        self.announce("notifications/resources/updated", params, |filter| {
-            filter.uris.contains(uri)
-                && filter.caller.acts_for() == Some(tenant)
-                && may_read(&filter.caller)
+        self.updated(uri, Some(tenant));
+        self.tell(|| Said::Updated {
+            uri: uri.to_owned(),
+            tenant: Some(tenant.as_str().to_owned()),
         });
+    }
+
+    /// A list has changed, for those who listen here.
+    pub(crate) fn changed(&self, list: List) {
+        match list {
+            List::Tools => self.announce(TOOLS, Map::new(), |filter| filter.tools),
+            List::Prompts => self.announce(PROMPTS, Map::new(), |filter| filter.prompts),
+            List::Resources => self.announce(RESOURCES, Map::new(), |filter| filter.resources),
+        }
+    }
+
+    /// What a URI holds has changed, for those who listen here.
+    pub(crate) fn updated(&self, uri: &str, tenant: Option<&Tenant>) {
+        let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
+        // Rights are looked at now: they may have been others when the URI was subscribed to.
+        self.announce(UPDATED, params, |filter| {
+            filter.uris.contains(uri)
+                && tenant.is_none_or(|tenant| filter.caller.acts_for() == Some(tenant))
+                && self.may_read(uri, &filter.caller)
+        });
+    }
+
+    /// Anything may have changed: who listens here is to look at everything again.
+    pub(crate) fn anything(&self) {
+        for list in [List::Tools, List::Prompts, List::Resources] {
+            self.changed(list);
+        }
+        let watched: BTreeSet<String> = {
+            let listeners = self.listeners();
+            let uris = listeners.open.values().flat_map(|it| &it.filter.uris);
+            uris.cloned().collect()
+        };
+        for uri in &watched {
+            self.updated(uri, None);
+        }
+    }
+
+    fn may_read(&self, uri: &str, caller: &Caller) -> bool {
+        self.offered()
+            .is_some_and(|offered| offered.resources.may_read(uri, caller))
+    }
+
+    fn tell(&self, said: impl FnOnce() -> Said) {
+        if let Some(voice) = &self.0.voice {
+            voice.tell(said());
+        }
+    }
+
+    /// By which the other instances hear of a switch.
+    pub(crate) fn voice(&self) -> Option<&Voice> {
+        self.0.voice.as_ref()
     }
 
     /// A tool with this policy has come or gone.
@@ -141,21 +202,32 @@ impl Changes {
         self.0.offered.get()
     }
 
-    /// A task has changed; `members` writes it, if anybody wants to know.
-    pub(crate) fn task(&self, id: &str, members: impl FnOnce() -> String) {
-        let listeners = self
-            .0
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Whether anybody wants to know about a task.
+    pub(crate) fn awaits_task(&self, name: &str) -> bool {
+        let listeners = self.listeners();
+        let mut filters = listeners.open.values().map(|listener| &listener.filter);
+        filters.any(|filter| filter.tasks.contains_key(name))
+    }
+
+    /// The names of the tasks that somebody wants to know about.
+    pub(crate) fn awaited_tasks(&self) -> BTreeSet<String> {
+        let listeners = self.listeners();
+        let tasks = listeners.open.values().map(|it| &it.filter.tasks);
+        tasks.flat_map(BTreeMap::keys).cloned().collect()
+    }
+
+    /// A task has changed; `members` writes it, but for its id, if anybody wants to know.
+    pub(crate) fn task(&self, name: &str, members: impl FnOnce() -> String) {
+        let listeners = self.listeners();
         let mut wanted = listeners
             .open
             .values()
-            .filter(|listener| listener.filter.tasks.contains(id))
+            .filter_map(|listener| Some((listener, listener.filter.tasks.get(name)?)))
             .peekable();
         if wanted.peek().is_some() {
             let members = members();
-            for listener in wanted {
+            for (listener, id) in wanted {
+                let members = format!("\"taskId\":\"{id}\",{members}");
                 let note = task_note(&members, listener.tag.as_ref());
                 listener.outbox.push(note);
             }
@@ -168,11 +240,7 @@ impl Changes {
         filter: Filter,
         tag: Option<Value>,
     ) -> Listening {
-        let mut listeners = self
-            .0
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners();
         listeners.next += 1;
         let id = listeners.next;
         listeners.open.insert(
@@ -202,12 +270,13 @@ impl Changes {
         self.0.closing.cancelled().await;
     }
 
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        let listeners = &self.0.listeners;
+        listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn announce(&self, method: &str, params: Map<String, Value>, wanted: impl Fn(&Filter) -> bool) {
-        let listeners = self
-            .0
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let listeners = self.listeners();
         for listener in listeners
             .open
             .values()

@@ -13,6 +13,11 @@ pub(crate) fn sha256_hex(data: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(data))
 }
 
+/// Half of it: enough to tell what has an id from all else, and not the id.
+pub(crate) fn short(data: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(data)[..16])
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes

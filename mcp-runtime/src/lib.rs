@@ -58,6 +58,7 @@ mod uri_template;
 mod json;
 mod error;
 mod changes;
+mod instances;
 mod client;
 mod outbox;
 mod rounds;

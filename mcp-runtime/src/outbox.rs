@@ -240,6 +240,16 @@ impl Outbox {
         Some(self.read())
     }
 
+    /// As [`resume`](Self::resume), for a reader of this number, unless somebody else has read since.
+    pub(crate) fn read_on(self: &Arc<Self>, number: u64, after: u64) -> Option<Reader> {
+        let current = self.lock().reader;
+        if current == number {
+            self.resume(after)
+        } else {
+            None
+        }
+    }
+
     /// Whether somebody reads, or an answer still comes.
     pub(crate) fn is_alive(&self) -> bool {
         let queue = self.lock();
@@ -298,6 +308,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The next message, with its number where it can be resumed after; `None` at the end.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<(u64, Vec<u8>)>> {
         let mut queue = self.outbox.lock();

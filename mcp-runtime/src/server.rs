@@ -38,6 +38,7 @@ use crate::http::stream::EndEvent;
 use crate::http::tls::{self, Tls, TlsDoor};
 use crate::http::ways::Ways;
 use crate::icon::{self, Icons};
+use crate::instances::Instances;
 use crate::keys::Keys;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -780,10 +781,18 @@ impl<S: Send + Sync + 'static> Server<S> {
         let addresses = watch.addresses;
         let proxies = addresses.then_some(proxies);
         let seal = self.keys.as_ref().map_or_else(Seal::random, Seal::of);
+        // Several servers may share one store: theirs is what has the same name and place.
+        let server = format!("{} {path}", self.identity.name);
+        let instances = Instances::new(shared.map(|store| (store, server.as_str())), &self.clock);
         let settings = Settings {
             modes: self.modes,
-            sessions: Sessions::new(self.session_limits, self.clock.clone(), shared)
-                .counted(watch.figures.clone()),
+            sessions: Sessions::new(
+                self.session_limits,
+                self.clock.clone(),
+                instances.voice().cloned(),
+            )
+            .counted(watch.figures.clone()),
+            instances,
             tasks: self.tasks,
             watch,
             seal,
@@ -960,9 +969,11 @@ impl Service {
         }
         tracing::info!(target: "mcp::http", event = "mcp_server_started", status = "serving", %address, url = self.url(address), tools_count = self.tools().count(), "serving");
         let engine = Arc::clone(&self.app.engine);
+        engine.join().await;
         self.serve_behind_door(listener, stop).await?;
         // Calls that go on without their clients do not outlive the server.
         engine.sessions.stop();
+        engine.leave().await;
         tracing::info!(target: "mcp::http", event = "mcp_server_stopped", status = "stopped", "stopped");
         Ok(())
     }
@@ -996,6 +1007,7 @@ impl Service {
         };
         // Nobody is left to ask about tasks.
         engine.close();
+        engine.leave().await;
         tracing::info!(target: "mcp::stdio", event = "mcp_server_stopped", status = "stopped", "stopped");
         outcome
     }
@@ -1011,6 +1023,7 @@ impl Service {
         output: impl AsyncWrite + Unpin + Send + 'static,
     ) -> Result {
         let engine = Arc::clone(&self.app.engine);
+        engine.join().await;
         Ok(stdio::serve(engine, Arc::new(caller), input, output).await?)
     }
 

@@ -4,6 +4,8 @@
 //! yet. It is bound to its caller: to everybody else it does not exist. Where the server has a
 //! store, the record is kept there, and any instance that shares the store goes on with it.
 
+mod away;
+mod elsewhere;
 mod shared;
 mod streams;
 
@@ -15,20 +17,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
 use crate::changes::{Changes, Filter, Listening};
 use crate::client::{Client, LogLevel};
 use crate::clock::Clock;
+use crate::instances::Voice;
 use crate::metrics::{Figures, SessionEnd};
 use crate::outbox::{Outbox, Reader};
-use crate::store::Store;
 use crate::wire::message::Id;
 use crate::wire::revision::Revision;
 
 use shared::{Record, Shared};
+pub(crate) use away::Away;
 pub(crate) use streams::Keeper;
 
 /// Resources that one session may watch, and the bytes of their URIs.
@@ -132,7 +135,22 @@ pub(crate) struct Session {
     readers: AtomicU64,
     created_ms: i64,
     used_ms: AtomicI64,
-    shared: Option<Arc<Shared>>,
+    shared: Option<Of>,
+}
+
+/// What a session shares with other instances, and under which name.
+#[derive(Clone)]
+struct Of {
+    shared: Arc<Shared>,
+    name: Box<str>,
+}
+
+impl std::ops::Deref for Of {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.shared
+    }
 }
 
 impl Session {
@@ -149,8 +167,12 @@ impl Session {
         owner: Box<str>,
         facts: Facts,
         now_ms: i64,
-        shared: Option<Arc<Shared>>,
+        shared: Option<&Arc<Shared>>,
     ) -> Self {
+        let shared = shared.map(|shared| Of {
+            shared: Arc::clone(shared),
+            name: shared::name(&id).into(),
+        });
         Self {
             id,
             owner,
@@ -325,6 +347,9 @@ impl Session {
     /// Cancels the requests of this id. It may be unknown, or long answered.
     pub(crate) fn cancel(&self, id: &Id<'static>) {
         let running = lock(&self.running).remove(id);
+        if running.is_none() {
+            self.cancel_elsewhere(id);
+        }
         running
             .into_iter()
             .flatten()
@@ -470,25 +495,30 @@ pub(crate) struct Sessions {
     pub(crate) keeper: Arc<Keeper>,
     shared: Option<Arc<Shared>>,
     figures: Option<Arc<Figures>>,
+    /// Woken when sessions may have ended elsewhere without our being told.
+    doubt: Notify,
 }
 
 #[derive(Default)]
 struct Open {
     sessions: HashMap<Arc<str>, Arc<Session>>,
+    /// Those that are shared, by what other instances call them.
+    named: HashMap<Box<str>, Arc<Session>>,
     /// How many each caller has.
     of: HashMap<Box<str>, usize>,
     swept_ms: i64,
 }
 
 impl Sessions {
-    pub(crate) fn new(limits: SessionLimits, clock: Clock, store: Option<Arc<dyn Store>>) -> Self {
+    pub(crate) fn new(limits: SessionLimits, clock: Clock, voice: Option<Voice>) -> Self {
         Self {
             limits,
             keeper: Arc::new(Keeper::new(clock.clone())),
-            shared: store.map(|store| Arc::new(Shared::new(store, clock.clone(), limits))),
+            shared: voice.map(|voice| Arc::new(Shared::new(voice, clock.clone(), limits))),
             clock,
             open: Mutex::default(),
             figures: None,
+            doubt: Notify::new(),
         }
     }
 
@@ -520,7 +550,7 @@ impl Sessions {
                 ..Facts::default()
             },
             self.clock.now().as_millisecond(),
-            self.shared.clone(),
+            self.shared.as_ref(),
         );
         let session = self.admit(caller, session)?;
         if let Some(shared) = &self.shared {
@@ -563,6 +593,9 @@ impl Sessions {
         *open.of.entry(session.owner.clone()).or_default() += 1;
         open.sessions
             .insert(Arc::clone(&session.id), Arc::clone(&session));
+        if let Some(of) = &session.shared {
+            open.named.insert(of.name.clone(), Arc::clone(&session));
+        }
         drop(open);
         if let Some(figures) = &self.figures {
             figures.session_held();
@@ -656,9 +689,11 @@ impl Sessions {
                     record.owner.into(),
                     record.facts,
                     record.created,
-                    Some(Arc::clone(shared)),
+                    Some(shared),
                 );
-                self.admit(caller, session)?
+                let session = self.admit(caller, session)?;
+                session.is_used_here();
+                session
             }
         };
         Ok(session)
@@ -704,11 +739,13 @@ impl Sessions {
 
     /// Ready when the session has ended, here or elsewhere, or its time has come.
     pub(crate) async fn over(&self, session: &Session) {
-        let pause = Duration::from_secs(if self.shared.is_some() { 2 } else { 60 });
+        // Whoever ends a shared one elsewhere tells us; that its time has come nobody does.
+        let pause = Duration::from_secs(if self.shared.is_some() { 20 } else { 60 });
         loop {
             tokio::select! {
                 () = session.ended() => return,
                 () = tokio::time::sleep(pause) => {}
+                () = self.doubt.notified() => {}
             }
             let gone = match &self.shared {
                 None => session.is_over(self.clock.now().as_millisecond(), &self.limits),
@@ -757,6 +794,9 @@ impl Open {
         let Some(session) = self.sessions.remove(id) else {
             return;
         };
+        if let Some(of) = &session.shared {
+            self.named.remove(&of.name);
+        }
         if let Some(count) = self.of.get_mut(&session.owner) {
             *count -= 1;
             if *count == 0 {

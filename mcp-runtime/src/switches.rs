@@ -15,6 +15,9 @@ use crate::policy::Policy;
 /// Calls that run already may finish. Clients that may see it, and listen, hear that their list
 /// has changed.
 ///
+/// With a [`store`](crate::Server::store) that is so on every instance that shares it, and on those
+/// that start later.
+///
 /// ```
 /// use mcp_runtime::prelude::*;
 ///
@@ -74,6 +77,15 @@ impl Switches {
         self.switch(Kind::Prompt, name.into())
     }
 
+    /// Something was switched, here or elsewhere. What this server does not have is none of its
+    /// business: other versions of it may.
+    pub(crate) fn set(&self, kind: &str, name: &str, on: bool) {
+        let kinds = [Kind::Tool, Kind::Resource, Kind::Prompt];
+        if let Some(kind) = kinds.into_iter().find(|known| known.word() == kind) {
+            let _ = self.switch(kind, name.to_owned()).turn_here(on);
+        }
+    }
+
     fn switch(&self, kind: Kind, name: String) -> Switch {
         Switch {
             changes: self.0.clone(),
@@ -115,6 +127,15 @@ impl Switch {
     }
 
     fn turn(&self, to: bool) -> Result<bool, SwitchError> {
+        let changed = self.turn_here(to)?;
+        // Whatever it was here: elsewhere it may have been something else.
+        if let Some(voice) = self.changes.voice() {
+            voice.switched(self.kind.word(), &self.name, to);
+        }
+        Ok(changed)
+    }
+
+    fn turn_here(&self, to: bool) -> Result<bool, SwitchError> {
         let turned = self.offered().and_then(|offered| match self.kind {
             Kind::Tool => offered.tools.turn(&self.name, to),
             Kind::Resource => offered.resources.turn(&self.name, to),

@@ -2,7 +2,10 @@
 //!
 //! A call becomes a task where its body is told to let go of its client ([`Channel`]). Until then
 //! it is an ordinary call, and whatever ends it is an ordinary answer; from then on it runs by
-//! itself, and its [`Task`] knows how far it is. Tasks live in memory, as long as the process.
+//! itself, and its [`Task`] knows how far it is. Tasks live in memory, as long as the process;
+//! other instances see what they write down of them.
+
+mod away;
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -12,17 +15,22 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
 
 use crate::bound::Bound;
 use crate::caller::Caller;
 use crate::changes::{self, Changes};
 use crate::clock::Clock;
+use crate::digest;
 use crate::error::{ToolError, ToolResult};
+use crate::instances::Voice;
 use crate::metrics::{Figures, TaskFigure};
 use crate::outbox::Outbox;
 use crate::rounds::Rounds;
+
+pub(crate) use away::{Away, NotDone};
 
 /// Questions that one task may ask.
 const MAX_QUESTIONS: usize = 64;
@@ -30,6 +38,8 @@ const MAX_QUESTIONS: usize = 64;
 const MAX_SAID: usize = 1000;
 /// The least time between two notes on the progress of one task.
 const SAY_INTERVAL: Duration = Duration::from_millis(100);
+/// What is said of a task that came to an error instead of a result.
+const FAILED: &str = "The call came to an error of the protocol.";
 
 /// When a call of a tool becomes a task, for a client that knows tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +162,8 @@ pub(crate) enum Full {
     Caller,
     /// The server has.
     Server,
+    /// The store does not say.
+    Unavailable,
 }
 
 impl Full {
@@ -161,6 +173,10 @@ impl Full {
                 "You have too many tasks: wait until one ends, or cancel one, and call again."
             }
             Self::Server => "The server has too many tasks: call again later.",
+            Self::Unavailable => {
+                return ToolError::new("Tasks cannot be kept at the moment: call again later.")
+                    .code("tasks_unavailable");
+            }
         };
         ToolError::new(text).code("too_many_tasks")
     }
@@ -229,6 +245,10 @@ pub(crate) struct Tasks {
     pub(crate) meta: Vec<u8>,
     figures: Option<Arc<Figures>>,
     table: Mutex<Table>,
+    /// Where other instances are to know of them.
+    voice: Option<Voice>,
+    /// What keeps the records of tasks up.
+    mirrors: TaskTracker,
 }
 
 #[derive(Default)]
@@ -257,10 +277,12 @@ impl Tasks {
         Self {
             limits,
             clock,
+            voice: changes.voice().cloned(),
             changes,
             meta,
             figures,
             table: Mutex::default(),
+            mirrors: TaskTracker::new(),
         }
     }
 
@@ -291,14 +313,17 @@ impl Tasks {
         sweep(&mut table, now);
         self.has_room(&table, caller, &owner, bytes)?;
         let life = milliseconds(self.life(limit));
+        // 256 random bits: whoever has the id is not thereby its owner, but nobody guesses it.
+        let id = format!(
+            "{:032x}{:032x}",
+            rand::random::<u128>(),
+            rand::random::<u128>()
+        );
         let task = Arc::new(Task {
-            // 256 random bits: whoever has the id is not thereby its owner, but nobody guesses it.
-            id: format!(
-                "{:032x}{:032x}",
-                rand::random::<u128>(),
-                rand::random::<u128>()
-            ),
+            name: digest::short(&id),
+            id,
             owner,
+            dirty: OnceLock::new(),
             bound,
             clock: self.clock.clone(),
             changes: self.changes.clone(),
@@ -379,6 +404,14 @@ impl Tasks {
         let mut table = lock(&self.table);
         task.bytes.store(0, Ordering::Relaxed);
         let size = ending.len();
+        let (ending, size) = if self.voice.is_some() && size > away::MAX_ENDING {
+            tracing::warn!(target: "mcp::task", tool = &*task.bound.name, bytes = size, outcome = "result_too_large", "a result was not kept");
+            let ending = away::too_large();
+            let size = ending.len();
+            (ending, size)
+        } else {
+            (ending, size)
+        };
         let fits = |table: &Table| {
             let usage = usage(table, &task.owner);
             usage.bytes + size <= self.limits.bytes
@@ -480,7 +513,11 @@ impl Ending {
 /// One call that goes on by itself.
 pub(crate) struct Task {
     pub(crate) id: String,
+    /// What it is called where its id is nobody's business.
+    pub(crate) name: String,
     owner: String,
+    /// Has it written down again, where other instances are to know of it.
+    dirty: OnceLock<mpsc::Sender<()>>,
     pub(crate) bound: Arc<Bound>,
     clock: Clock,
     changes: Changes,
@@ -593,6 +630,7 @@ impl Task {
                 self.changed(&mut state);
             } else {
                 state.updated = self.clock.now();
+                self.is_dirty();
             }
         }
     }
@@ -648,7 +686,15 @@ impl Task {
     /// Tells whoever listens. Under the lock of the state, so that what is told last is true.
     fn changed(&self, state: &mut State) {
         state.updated = self.clock.now();
-        self.changes.task(&self.id, || self.members(state, true));
+        self.changes.task(&self.name, || self.rest(state, true));
+        self.is_dirty();
+    }
+
+    fn is_dirty(&self) {
+        if let Some(dirty) = self.dirty.get() {
+            // One that waits already is enough: it will find the latest.
+            let _ = dirty.try_send(());
+        }
     }
 
     /// Tells one listener how the task is.
@@ -668,17 +714,22 @@ impl Task {
     }
 
     fn members(&self, state: &State, detailed: bool) -> String {
+        format!("\"taskId\":\"{}\",{}", self.id, self.rest(state, detailed))
+    }
+
+    /// All of them but the id.
+    fn rest(&self, state: &State, detailed: bool) -> String {
         let (status, said) = match &state.phase {
             Phase::Running if state.open.is_empty() => ("working", state.said.as_deref()),
             Phase::Running => ("input_required", state.said.as_deref()),
             Phase::Ended(Ending::Completed(_)) => ("completed", None),
             Phase::Ended(Ending::Failed(_)) => {
-                ("failed", Some("The call came to an error of the protocol."))
+                ("failed", Some(FAILED))
             }
             Phase::Cancelled => ("cancelled", Some("The client cancelled the task.")),
         };
         let ttl_ms = self.expires_ms.load(Ordering::Relaxed) - self.created.as_millisecond();
-        let mut text = format!("\"taskId\":\"{}\",\"status\":\"{status}\"", self.id);
+        let mut text = format!("\"status\":\"{status}\"");
         if let Some(said) = said {
             text += &format!(",\"statusMessage\":{}", json!(said));
         }

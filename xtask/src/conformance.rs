@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::Result;
+use crate::relay::Relay;
 use crate::shell::{self, cargo, step};
 
 /// The suite needs Node 22; npm has it as a package, whatever version npm itself runs on.
@@ -22,7 +24,7 @@ const PACKAGES: [&str; 2] = [
 
 /// Every run, with the number of checks that have to pass: one that is no longer made is not noticed
 /// by counting failures.
-const RUNS: [Run; 14] = [
+const RUNS: [Run; 17] = [
     Run::suite("2025-03-26", Mode::Default, 3),
     Run::suite("2025-06-18", Mode::Default, 56),
     Run::suite("2025-11-25", Mode::Default, 84),
@@ -38,6 +40,10 @@ const RUNS: [Run; 14] = [
     Run::suite("2026-07-28", Mode::Auto, 152),
     Run::suite("2025-11-25", Mode::Stateless, 63),
     Run::suite("2026-07-28", Mode::Stateless, 152),
+    // As many as one server passes.
+    Run::suite("2025-06-18", Mode::Two, 56),
+    Run::suite("2025-11-25", Mode::Two, 84),
+    Run::suite("2026-07-28", Mode::Two, 153),
 ];
 
 /// How the server is started.
@@ -49,6 +55,8 @@ enum Mode {
     Auto,
     /// No sessions, and JSON where that is enough.
     Stateless,
+    /// As it is without options, twice: each request goes to the other one.
+    Two,
 }
 
 impl Mode {
@@ -57,12 +65,13 @@ impl Mode {
             Self::Default => "default",
             Self::Auto => "auto",
             Self::Stateless => "stateless",
+            Self::Two => "two",
         }
     }
 
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::Default => &[],
+            Self::Default | Self::Two => &[],
             Self::Auto => &["--sessions", "auto", "--replies", "negotiate"],
             Self::Stateless => &["--sessions", "stateless", "--replies", "negotiate"],
         }
@@ -150,6 +159,8 @@ pub(crate) fn run(args: &[String]) -> Result {
             "mcp-runtime",
             "--example",
             "conformance",
+            "--features",
+            "sqlite",
         ]),
     )?;
     let program = target.join("debug/examples/conformance");
@@ -160,8 +171,8 @@ pub(crate) fn run(args: &[String]) -> Result {
     )];
     let mut problems = Vec::new();
     for run in RUNS {
-        let server = Server::start(&program, run.mode)?;
-        let report = suite.run(run, &server.url, &home.join("results"))?;
+        let served = Served::start(&program, run.mode, &home.join("shared"))?;
+        let report = suite.run(run, &served.url, &home.join("results"))?;
         let count = |status| {
             report
                 .checks
@@ -203,7 +214,7 @@ pub(crate) fn run(args: &[String]) -> Result {
             ));
         }
         // What is a warning without sessions says that there are none.
-        if run.mode == Mode::Default && count("WARNING") > 0 {
+        if matches!(run.mode, Mode::Default | Mode::Two) && count("WARNING") > 0 {
             problems.push(format!("{}: there are warnings", run.subject()));
         }
     }
@@ -242,6 +253,54 @@ fn install(home: &Path) -> Result<Suite> {
     })
 }
 
+/// What a run of the suite is made against.
+struct Served {
+    /// In the order in which they are to end.
+    _relay: Option<Relay>,
+    _servers: Vec<Server>,
+    url: String,
+}
+
+impl Served {
+    fn start(program: &Path, mode: Mode, shared: &Path) -> Result<Self> {
+        if mode == Mode::Two {
+            return Self::two(program, mode, shared);
+        }
+        let server = Server::start(program, mode.options())?;
+        Ok(Self {
+            url: server.url.clone(),
+            _relay: None,
+            _servers: vec![server],
+        })
+    }
+
+    /// Two servers that share a store and their keys, behind one address.
+    fn two(program: &Path, mode: Mode, shared: &Path) -> Result<Self> {
+        if shared.exists() {
+            fs::remove_dir_all(shared)?;
+        }
+        fs::create_dir_all(shared)?;
+        let keys = shared.join("keys");
+        fs::write(&keys, "kX9vT3qLm7ZxN5pRw2yBc8dFg4hJk6sQ0aEu")?;
+        let store = format!("sqlite:{}", shared.join("store.db").display());
+        let listener = Relay::listen()?;
+        let url = format!("http://{}/mcp", listener.local_addr()?);
+        let keys = keys.display().to_string();
+        let mut options = mode.options().to_vec();
+        options.extend(["--store", &store, "--keys-file", &keys, "--public-url", &url]);
+        let servers = [
+            Server::start(program, &options)?,
+            Server::start(program, &options)?,
+        ];
+        let addresses = servers.iter().map(Server::address).collect::<Result<_>>()?;
+        Ok(Self {
+            _relay: Some(Relay::start(listener, addresses)?),
+            _servers: servers.into(),
+            url,
+        })
+    }
+}
+
 /// A server that is stopped when it is dropped.
 struct Server {
     child: Child,
@@ -249,10 +308,16 @@ struct Server {
 }
 
 impl Server {
-    fn start(program: &Path, mode: Mode) -> Result<Self> {
+    fn address(&self) -> Result<SocketAddr> {
+        let authority = self.url.strip_prefix("http://");
+        let authority = authority.and_then(|rest| rest.strip_suffix("/mcp"));
+        Ok(authority.unwrap_or_default().parse()?)
+    }
+
+    fn start(program: &Path, options: &[&str]) -> Result<Self> {
         let mut child = Command::new(program)
             .arg("127.0.0.1:0")
-            .args(mode.options())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

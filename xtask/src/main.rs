@@ -9,6 +9,7 @@ mod ci;
 mod tidy;
 mod deny;
 mod conformance;
+mod relay;
 mod oauth;
 mod bench;
 mod held;

@@ -2,7 +2,8 @@
 //! as the authors of servers would write it. It doubles as a tour of everything MCP has.
 //!
 //! `cargo run -p mcp-runtime --example conformance -- 127.0.0.1:8000`; `cargo xtask conformance`
-//! runs the suite. With `--features websocket` it speaks that, too.
+//! runs the suite. With `--features websocket` it speaks that, too; with `--features sqlite` several
+//! of it can share what they remember.
 #![expect(
     clippy::print_stdout,
     reason = "standard output is where the server says its URL"
@@ -18,12 +19,14 @@ mod resources;
 mod prompts;
 mod apps;
 mod access;
+mod stores;
 
 use mcp_runtime::prelude::*;
-use mcp_runtime::{Replies, SessionLimits, SessionMode, told_to_stop};
+use mcp_runtime::{Keys, Replies, SessionLimits, SessionMode, told_to_stop};
 use tokio::net::TcpListener;
 
 const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful] [--replies negotiate|json|sse]\n\
+    [--store sqlite:PATH] [--keys-file PATH] [--public-url URL]\n\
     ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful and replies are streams \
     unless said otherwise.";
 
@@ -37,6 +40,7 @@ async fn main() -> mcp_runtime::Result {
     // The suite declares nothing to the server and still checks sessions, and some of its checks of
     // streams are only made where an answer is one.
     let (mut sessions, mut replies) = (SessionMode::Stateful, Replies::Sse);
+    let (mut store, mut keys, mut public_url) = (None, None, None);
     let [address, options @ ..] = &args[..] else {
         fail()
     };
@@ -48,6 +52,9 @@ async fn main() -> mcp_runtime::Result {
             ["--replies", "negotiate"] => replies = Replies::Negotiate,
             ["--replies", "json"] => replies = Replies::Json,
             ["--replies", "sse"] => replies = Replies::Sse,
+            ["--store", url] => store = Some(stores::open(url).await?),
+            ["--keys-file", path] => keys = Some(Keys::from_file(path)?),
+            ["--public-url", url] => public_url = Some((*url).to_owned()),
             _ => fail(),
         }
     }
@@ -56,16 +63,22 @@ async fn main() -> mcp_runtime::Result {
     let url = format!("http://{}/mcp", listener.local_addr()?);
     // Room for `cargo xtask held`, whose clients all are nobody in particular.
     let limits = SessionLimits::default().total(40_000);
-    let server = server()
-        .public_url(url)
+    let mut server = server()
+        .public_url(public_url.unwrap_or_else(|| url.clone()))
         .sessions(sessions)
         .session_limits(limits)
         .max_connections(15_000)
         .replies(replies);
+    if let Some(store) = store {
+        server = server.store(store);
+    }
+    if let Some(keys) = keys {
+        server = server.keys(keys);
+    }
     #[cfg(feature = "websocket")]
     let server = server.websocket();
     let service = server.build()?;
-    println!("{}", service.url(listener.local_addr()?));
+    println!("{url}");
     service.serve_with(listener, told_to_stop()).await
 }
 

@@ -189,6 +189,7 @@ impl App {
         way: Option<Way>,
         request: Request<B>,
     ) -> Answer {
+        self.engine.join().await;
         let (head, body) = request.into_parts();
         let origin = match self.guard.check(&head.uri, &head.headers) {
             Ok(origin) => origin.cloned(),

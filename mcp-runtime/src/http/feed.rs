@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::mpsc;
 
 use crate::caller::Caller;
 use crate::http::accept;
 use crate::http::app::{Answer, App, SESSION, named, not_allowed, plain, respond, streaming};
-use crate::http::stream::{AnswerBody, EndEvent, Events, Seat};
+use crate::http::stream::{AnswerBody, EndEvent, Events, Passed, Seat};
+use crate::instances::Batch;
 use crate::outbox::Outbox;
-use crate::session::Session;
+use crate::session::{Away, Session};
 use crate::wire::engine::{self, SessionMode};
 use crate::wire::headers::Routing;
 use crate::wire::reply::{Reply, code};
@@ -18,6 +20,8 @@ use crate::wire::revision::Revision;
 const LAST_EVENT: &str = "last-event-id";
 /// Ours have 32 characters, a point and a number.
 const MAX_EVENT_ID: usize = 64;
+/// Events on their way from another instance.
+const PASSING: usize = 16;
 
 impl App {
     pub(super) fn has_sessions(&self) -> bool {
@@ -69,7 +73,7 @@ impl App {
             Err(answer) => return answer,
         };
         match head.headers.get(LAST_EVENT) {
-            Some(last) => self.resumed(session, last, &caller),
+            Some(last) => self.resumed(session, last, version, &caller).await,
             None => self.feed_of(session, version, &caller),
         }
     }
@@ -103,22 +107,44 @@ impl App {
     ) -> Answer {
         let outbox = Arc::new(Outbox::feed());
         self.engine.sessions.keeper.admit(&session, &outbox);
+        self.feed_into(&session, outbox, version, caller)
+    }
+
+    fn feed_into(
+        &self,
+        session: &Arc<Session>,
+        outbox: Arc<Outbox>,
+        version: Option<Revision>,
+        caller: &Arc<Caller>,
+    ) -> Answer {
         session.attach(
             &self.engine.changes,
             Arc::clone(&outbox),
             Arc::clone(caller),
         );
-        let seat = Seat::of_feed(&self.engine, &session, outbox.read());
+        let seat = Seat::of_feed(&self.engine, session, outbox.read());
         in_session(
-            &session,
+            session,
             Events::of_session(seat, primes(version), EndEvent::None, self.tally()),
         )
     }
 
     /// The rest of a stream of this session, after an event that its client has seen.
-    fn resumed(&self, session: Arc<Session>, last: &HeaderValue, caller: &Arc<Caller>) -> Answer {
-        let found = event_id(last).and_then(|(stream, number)| session.resume(stream, number));
+    async fn resumed(
+        &self,
+        session: Arc<Session>,
+        last: &HeaderValue,
+        version: Option<Revision>,
+        caller: &Arc<Caller>,
+    ) -> Answer {
+        let event = event_id(last);
+        let found = event.and_then(|(stream, number)| session.resume(stream, number));
         let Some(reader) = found else {
+            if let Some((stream, number)) = event
+                && let Some((away, batch)) = session.resume_away(stream, number).await
+            {
+                return self.resumed_away(&session, stream, away, batch, version, caller);
+            }
             let mut reply = Reply::malformed(
                 code::INVALID_REQUEST,
                 "Invalid request: Last-Event-ID is not an event of this session, or its stream is no longer kept: \
@@ -145,6 +171,31 @@ impl App {
         };
         let body = Events::of_session(seat, false, end, self.tally());
         in_session(&session, body)
+    }
+
+    /// The same, of a stream that another instance keeps. What belongs to no request goes on here;
+    /// a call goes on there.
+    fn resumed_away(
+        &self,
+        session: &Arc<Session>,
+        stream: &str,
+        away: Away,
+        batch: Batch,
+        version: Option<Revision>,
+        caller: &Arc<Caller>,
+    ) -> Answer {
+        if !batch.feed {
+            let (events, passed) = mpsc::channel(PASSING);
+            tokio::spawn(pass_on(away, batch, events));
+            let body = Events::of_away(stream, passed, self.end_event, self.tally());
+            return in_session(session, body);
+        }
+        let outbox = Arc::new(Outbox::feed());
+        self.engine.sessions.keeper.admit(session, &outbox);
+        for (_, message) in batch.events {
+            outbox.push(message.into_bytes());
+        }
+        self.feed_into(session, outbox, version, caller)
     }
 
     /// `HEAD`: whether the session is there.
@@ -182,6 +233,32 @@ impl App {
         let caller = self.tenants_caller(head).await?;
         let session = self.session(&head.headers, &caller).await?;
         session.map(|session| (caller, session)).ok_or_else(unnamed)
+    }
+}
+
+/// Passes on what comes on a stream that another instance keeps, until either end is gone.
+async fn pass_on(mut away: Away, mut batch: Batch, events: mpsc::Sender<Passed>) {
+    loop {
+        for (number, message) in std::mem::take(&mut batch.events) {
+            if events.send(Passed::Event(number, message)).await.is_err() {
+                return;
+            }
+        }
+        if batch.ended {
+            if batch.through {
+                let _ = events.send(Passed::Through).await;
+            }
+            return;
+        }
+        let next = tokio::select! {
+            next = away.next() => next,
+            () = events.closed() => None,
+        };
+        match next {
+            Some(next) => batch = next,
+            // The client comes back for the rest.
+            None => return,
+        }
     }
 }
 

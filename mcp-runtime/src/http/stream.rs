@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use crate::http::legacy_sse::Stream;
@@ -78,7 +79,38 @@ enum Source {
     },
     /// The call goes on without its client, who may come back.
     Session(Seat),
+    /// The same, and another instance runs the call.
+    Away(Away),
     Over,
+}
+
+/// A stream that another instance keeps.
+struct Away {
+    stream: Box<str>,
+    events: mpsc::Receiver<Passed>,
+    through: bool,
+}
+
+/// What comes from there.
+pub(crate) enum Passed {
+    Event(u64, String),
+    /// All has been said.
+    Through,
+}
+
+impl Away {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.events.poll_recv(context).map(|passed| match passed {
+            Some(Passed::Event(number, message)) => {
+                Some(numbered(&self.stream, number, message.as_bytes()))
+            }
+            Some(Passed::Through) => {
+                self.through = true;
+                None
+            }
+            None => None,
+        })
+    }
 }
 
 /// A client of a session that reads a stream.
@@ -185,6 +217,21 @@ impl Events {
         Self::body(Source::Session(seat), priming, end, tally)
     }
 
+    /// The rest of a stream that another instance keeps.
+    pub(crate) fn of_away(
+        stream: &str,
+        events: mpsc::Receiver<Passed>,
+        end: EndEvent,
+        tally: Tally,
+    ) -> AnswerBody {
+        let away = Away {
+            stream: stream.into(),
+            events,
+            through: false,
+        };
+        Self::body(Source::Away(away), None, end, tally)
+    }
+
     fn body(source: Source, priming: Option<Bytes>, end: EndEvent, tally: Tally) -> AnswerBody {
         AnswerBody::Events(Box::new(Self {
             source,
@@ -263,6 +310,7 @@ impl Source {
                     .map(|message| Some(event(&message)))
             }
             Self::Session(seat) => seat.poll_event(context),
+            Self::Away(away) => away.poll_event(context),
             Self::Over => Poll::Ready(None),
         }
     }
@@ -281,6 +329,7 @@ impl Source {
         match self {
             Self::Call { .. } => true,
             Self::Session(seat) => seat.feed.is_none() && seat.reader.is_through(),
+            Self::Away(away) => away.through,
             Self::Over => false,
         }
     }

@@ -2,22 +2,25 @@
 //!
 //! The record in the store decides whether a session lives. Streams, running calls and open
 //! questions belong to the instance where they began; an answer that arrives at another one is
-//! laid down in the store, where the one that asked looks for it.
+//! laid down in the store, and the one that asked is told. Whatever is told here is written before.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::digest;
+use crate::instances::{Said, Voice};
 use crate::session::{Facts, NoSession, Session, SessionLimits};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
-/// How often the one that asked looks for an answer.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the one that asked looks for an answer that it is not told of.
+const LOOK: Duration = Duration::from_secs(1);
 /// An answer is waited for ten minutes.
 const QUESTION_LIVES: Duration = Duration::from_secs(11 * 60);
 /// What stands in for an answer that is not there yet. No JSON is like it.
@@ -27,9 +30,11 @@ const MAX_TRIES: usize = 16;
 
 /// A store with sessions in it.
 pub(super) struct Shared {
-    store: Arc<dyn Store>,
+    voice: Voice,
     clock: Clock,
     limits: SessionLimits,
+    /// Who waits for an answer, by the number of the question.
+    waiting: Mutex<HashMap<u64, Arc<Notify>>>,
 }
 
 /// A session as it is stored.
@@ -59,18 +64,28 @@ impl Record {
 }
 
 impl Shared {
-    pub(super) fn new(store: Arc<dyn Store>, clock: Clock, limits: SessionLimits) -> Self {
+    pub(super) fn new(voice: Voice, clock: Clock, limits: SessionLimits) -> Self {
         Self {
-            store,
+            voice,
             clock,
             limits,
+            waiting: Mutex::default(),
         }
     }
 
+    /// Tells the other instances.
+    pub(super) fn tell(&self, said: Said) {
+        self.voice.tell(said);
+    }
+
+    pub(super) fn voice(&self) -> &Voice {
+        &self.voice
+    }
+
     pub(super) async fn create(&self, id: &str, record: &Record) -> Result<(), NoSession> {
-        let (bytes, end) = (record.bytes()?, self.end(record));
-        let created = self.store.put_if_absent(&key(id), &bytes, end).await;
-        match created {
+        let (bytes, end, key) = (record.bytes()?, self.end(record), key(id));
+        let created = self.voice.store().put_if_absent(&key, &bytes, end);
+        match created.await {
             Ok(true) => Ok(()),
             // 256 random bits do not repeat: that is no store.
             Ok(false) => Err(NoSession::Unavailable),
@@ -109,6 +124,7 @@ impl Shared {
                 return Ok(None);
             }
             if self.replace(id, &bytes, &record).await? {
+                self.tell(Said::Learned { session: name(id) });
                 return Ok(Some(record));
             }
         }
@@ -117,8 +133,10 @@ impl Shared {
     }
 
     pub(super) async fn remove(&self, id: &str) -> Result<(), NoSession> {
-        let removed = self.store.remove(&key(id)).await;
-        removed.map(|_| ()).map_err(|error| unavailable(&error))
+        let removed = self.voice.store().remove(&key(id)).await;
+        removed.map_err(|error| unavailable(&error))?;
+        self.tell(Said::Ended { session: name(id) });
+        Ok(())
     }
 
     /// Notes that a question waits for its answer.
@@ -128,12 +146,32 @@ impl Shared {
         number: u64,
     ) -> Result<Question, NoSession> {
         let key = answer_key(id, number);
-        let noted = self.store.put(&key, OPEN, self.question_end()).await;
-        noted.map_err(|error| unavailable(&error))?;
+        let noted = self.voice.store().put(&key, OPEN, self.question_end());
+        noted.await.map_err(|error| unavailable(&error))?;
+        let told = Arc::new(Notify::new());
+        self.waiting().insert(number, Arc::clone(&told));
         Ok(Question {
             shared: Arc::clone(self),
             key,
+            number,
+            told,
         })
+    }
+
+    /// An answer lies in the store.
+    pub(super) fn is_answered(&self, number: u64) {
+        if let Some(told) = self.waiting().get(&number) {
+            told.notify_one();
+        }
+    }
+
+    /// Any answer may lie in the store.
+    pub(super) fn may_be_answered(&self) {
+        self.waiting().values().for_each(|told| told.notify_one());
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lays down an answer for whoever asked. Nothing is written where nothing was asked.
@@ -145,12 +183,21 @@ impl Shared {
     ) -> Result<(), NoSession> {
         let key = answer_key(id, number);
         let bytes = serde_json::to_vec(answer).map_err(|error| unavailable(&error))?;
-        let laid = self.store.replace(&key, OPEN, &bytes, self.question_end());
-        laid.await.map(|_| ()).map_err(|error| unavailable(&error))
+        let store = self.voice.store();
+        let laid = store.replace(&key, OPEN, &bytes, self.question_end());
+        if laid.await.map_err(|error| unavailable(&error))? {
+            self.tell(Said::Answered { question: number });
+        }
+        Ok(())
+    }
+
+    /// What is remembered of a session that is only listened to.
+    pub(super) async fn facts(&self, id: &str) -> Result<Facts, NoSession> {
+        self.read(id).await.map(|(record, _)| record.facts)
     }
 
     async fn read(&self, id: &str) -> Result<(Record, Vec<u8>), NoSession> {
-        let bytes = self.store.get(&key(id)).await;
+        let bytes = self.voice.store().get(&key(id)).await;
         let bytes = bytes
             .map_err(|error| unavailable(&error))?
             .ok_or(NoSession::Unknown)?;
@@ -159,9 +206,9 @@ impl Shared {
     }
 
     async fn replace(&self, id: &str, before: &[u8], record: &Record) -> Result<bool, NoSession> {
-        let (bytes, end) = (record.bytes()?, self.end(record));
-        let replaced = self.store.replace(&key(id), before, &bytes, end).await;
-        replaced.map_err(|error| unavailable(&error))
+        let (bytes, end, key) = (record.bytes()?, self.end(record), key(id));
+        let replaced = self.voice.store().replace(&key, before, &bytes, end);
+        replaced.await.map_err(|error| unavailable(&error))
     }
 
     /// When a session is over, unless it is used before.
@@ -184,14 +231,19 @@ impl Shared {
 pub(super) struct Question {
     shared: Arc<Shared>,
     key: String,
+    number: u64,
+    told: Arc<Notify>,
 }
 
 impl Question {
     /// The answer from elsewhere. `None` when it will not come that way.
     pub(super) async fn answered(&self) -> Option<Result<Value, Value>> {
         loop {
-            tokio::time::sleep(LOOK).await;
-            match self.shared.store.get(&self.key).await {
+            tokio::select! {
+                () = self.told.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            match self.shared.voice.store().get(&self.key).await {
                 Ok(Some(bytes)) if bytes == OPEN => {}
                 Ok(Some(bytes)) => return serde_json::from_slice(&bytes).ok(),
                 Ok(None) => return None,
@@ -206,8 +258,19 @@ impl Question {
 
     pub(super) async fn close(&self) {
         // Should that fail, it expires by itself.
-        let _ = self.shared.store.remove(&self.key).await;
+        let _ = self.shared.voice.store().remove(&self.key).await;
     }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.shared.waiting().remove(&self.number);
+    }
+}
+
+/// What other instances are told of a session instead of its id.
+pub(super) fn name(id: &str) -> String {
+    digest::short(id)
 }
 
 /// The id itself is not in the store: whoever reads the store does not hold the sessions.

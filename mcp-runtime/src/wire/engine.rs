@@ -13,6 +13,7 @@ use crate::changes::{Changes, Offered};
 use crate::client::{Client, LogLevel, Reach};
 use crate::clock::Clock;
 use crate::icon::{self, Icons};
+use crate::instances::Instances;
 use crate::json::{Node, Object};
 use crate::limits::Shared;
 use crate::metrics::{Figures, InFlight};
@@ -53,6 +54,7 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
+    pub(crate) instances: Instances,
     /// There when a tool may become one.
     pub(crate) tasks: Option<Arc<Tasks>>,
     pub(crate) seal: Seal,
@@ -81,6 +83,7 @@ pub(crate) struct Offers {
 pub(crate) struct Settings {
     pub(crate) modes: Modes,
     pub(crate) sessions: Sessions,
+    pub(crate) instances: Instances,
     pub(crate) tasks: TaskLimits,
     pub(crate) watch: Watch,
     pub(crate) seal: Seal,
@@ -165,11 +168,12 @@ impl Engine {
         let Settings {
             modes,
             sessions,
+            instances,
             tasks: task_limits,
             watch,
             seal,
         } = settings;
-        let changes = Changes::default();
+        let changes = Changes::shared(instances.voice().cloned());
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
         if let Some(title) = &identity.title {
@@ -268,6 +272,7 @@ impl Engine {
             clock,
             changes,
             sessions,
+            instances,
             tasks,
             seal,
             modes,
@@ -514,10 +519,17 @@ impl Engine {
                 self.complete(&request, link).await
             }
             "server/discover" if modern => Reply::result(&request.id, &self.discover),
-            "subscriptions/listen" if modern => self.listen(&request, link).await,
-            "tasks/get" if modern && self.tasks.is_some() => self.get_task(&request, link),
-            "tasks/update" if modern && self.tasks.is_some() => self.update_task(request, link),
-            "tasks/cancel" if modern && self.tasks.is_some() => self.cancel_task(&request, link),
+            "subscriptions/listen" if modern => Box::pin(self.listen(&request, link)).await,
+            // In boxes, so that what is rare does not make every other call larger.
+            "tasks/get" if modern && self.tasks.is_some() => {
+                Box::pin(self.get_task(&request, link)).await
+            }
+            "tasks/update" if modern && self.tasks.is_some() => {
+                Box::pin(self.update_task(request, link)).await
+            }
+            "tasks/cancel" if modern && self.tasks.is_some() => {
+                Box::pin(self.cancel_task(&request, link)).await
+            }
             "initialize" if !modern => self.initialize(&request, link).await,
             "ping" if !modern => Reply::result(&request.id, b"{}"),
             "shutdown" if !modern && self.modes.shutdown => self.shut_down(&request, link).await,

@@ -10,6 +10,7 @@ use crate::json::Node;
 use crate::wire::engine::{Engine, Link, Request, invalid_params, without_session};
 use crate::wire::message::Id;
 use crate::wire::reply::Reply;
+use crate::wire::tasks::{self, Found};
 
 /// URIs that one subscription may watch.
 const MAX_URIS: usize = 100;
@@ -64,7 +65,10 @@ impl Engine {
                 "listening needs a client that accepts text/event-stream",
             );
         }
-        let tasks = self.own_tasks(task_ids.into_iter(), link);
+        let tasks = match self.own_tasks(&task_ids, link).await {
+            Ok(tasks) => tasks,
+            Err(_) => return tasks::unavailable(&request.id),
+        };
         let filter = Filter {
             tools: asks("toolsListChanged") && !self.tools.is_empty(),
             prompts: asks("promptsListChanged") && !self.prompts.is_empty(),
@@ -74,7 +78,7 @@ impl Engine {
                 .filter(|uri| self.may_watch(uri, &link.caller))
                 .collect(),
             caller: Arc::clone(&link.caller),
-            tasks: tasks.iter().map(|task| task.id.clone()).collect(),
+            tasks: tasks.iter().map(Found::named).collect(),
         };
         let tag = json_of(&request.id);
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": tag });
@@ -89,7 +93,10 @@ impl Engine {
             .listen(Arc::clone(&link.outbox), filter, Some(tag.clone()));
         // What a task has become before anybody listened would never be told.
         for task in tasks {
-            task.tell(&link.outbox, &tag);
+            match task {
+                Found::Here(task) => task.tell(&link.outbox, &tag),
+                Found::Away(task) => self.tell_away(&task.id, link, &tag).await,
+            }
         }
         match &link.session {
             // A connection that is its own session ends by itself, too.
@@ -148,7 +155,8 @@ fn accepted(filter: &Filter) -> Value {
         accepted.insert("resourceSubscriptions".to_owned(), json!(filter.uris));
     }
     if !filter.tasks.is_empty() {
-        accepted.insert("taskIds".to_owned(), json!(filter.tasks));
+        let ids: Vec<&String> = filter.tasks.values().collect();
+        accepted.insert("taskIds".to_owned(), json!(ids));
     }
     Value::Object(accepted)
 }

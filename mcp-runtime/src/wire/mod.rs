@@ -4,6 +4,7 @@ mod batch;
 pub(crate) mod engine;
 mod request_log;
 pub(crate) mod headers;
+mod heard;
 mod limited;
 pub(crate) mod list;
 mod listen;

@@ -5,12 +5,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::call::{self, BackChannel, Call};
+use crate::changes::task_note;
 use crate::client::Needed;
 use crate::error::{Refusal, ToolError};
+use crate::instances::Said;
 use crate::json::{Node, Object};
 use crate::output::Outcome;
-use crate::policy;
-use crate::tasks::{Channel, Ending, Task, Tasks};
+use crate::policy::{self, Policy};
+use crate::store::StoreError;
+use crate::tasks::{Away, Channel, Ending, NotDone, Task, Tasks};
 use crate::tool_set::BoundTool;
 use crate::wire::engine::{Engine, Link, Request, invalid_params};
 use crate::wire::message::Id;
@@ -28,6 +31,23 @@ pub(crate) enum Ran {
     Here(Result<Outcome, Refusal>),
     /// It goes on.
     On(Arc<Task>),
+}
+
+/// A task that a request is about.
+pub(crate) enum Found {
+    Here(Arc<Task>),
+    /// Another instance runs it.
+    Away(Away),
+}
+
+impl Found {
+    /// Its name and its id.
+    pub(crate) fn named(&self) -> (String, String) {
+        match self {
+            Self::Here(task) => (task.name.clone(), task.id.clone()),
+            Self::Away(task) => (task.name.clone(), task.id.clone()),
+        }
+    }
 }
 
 impl Engine {
@@ -54,7 +74,10 @@ impl Engine {
         // The message, and what was read from it: values take several times the room of their text.
         let size = 8 * bytes;
         let bound = Arc::clone(&found.bound);
-        let made = tasks.create(call.caller(), bound, channel.limit, size);
+        let made = match tasks.create(call.caller(), bound, channel.limit, size) {
+            Ok(task) => tasks.show(task).await,
+            full => full,
+        };
         channel.decide(made.clone());
         match made {
             Ok(task) => {
@@ -80,15 +103,16 @@ impl Engine {
         Ok(Outcome::Error(error))
     }
 
-    pub(crate) fn get_task(&self, request: &Request<'_>, link: &Link) -> Reply {
-        match self.task(request, link) {
-            Ok(task) => self.of_task(&request.id, "complete", &task.detail()),
+    pub(crate) async fn get_task(&self, request: &Request<'_>, link: &Link) -> Reply {
+        match self.task(request, link).await {
+            Ok(Found::Here(task)) => self.of_task(&request.id, "complete", &task.detail()),
+            Ok(Found::Away(task)) => self.of_task(&request.id, "complete", &task.detail()),
             Err(reply) => reply,
         }
     }
 
-    pub(crate) fn update_task(&self, mut request: Request<'_>, link: &Link) -> Reply {
-        let task = match self.task(&request, link) {
+    pub(crate) async fn update_task(&self, mut request: Request<'_>, link: &Link) -> Reply {
+        let task = match self.task(&request, link).await {
             Ok(task) => task,
             Err(reply) => return reply,
         };
@@ -96,22 +120,62 @@ impl Engine {
             return invalid_params(&request.id, 200, "`inputResponses` must be an object");
         };
         let answers = answers.0.into_iter();
-        task.answer(answers.map(|(key, value)| (key.into_owned(), value.to_value())));
+        let answers = answers.map(|(key, value)| (key.into_owned(), value.to_value()));
+        match task {
+            Found::Here(task) => task.answer(answers),
+            Found::Away(task) => {
+                let said = Said::UpdateTask {
+                    task: task.name.clone(),
+                    answers: answers.collect(),
+                };
+                if let Err(reply) = self.ask_away(&request.id, &task, said).await {
+                    return reply;
+                }
+            }
+        }
         self.of_task(&request.id, "complete", "")
     }
 
-    pub(crate) fn cancel_task(&self, request: &Request<'_>, link: &Link) -> Reply {
-        match self.task(request, link) {
-            Ok(task) => {
-                task.cancel();
-                self.of_task(&request.id, "complete", "")
+    pub(crate) async fn cancel_task(&self, request: &Request<'_>, link: &Link) -> Reply {
+        match self.task(request, link).await {
+            Ok(Found::Here(task)) => task.cancel(),
+            Ok(Found::Away(task)) => {
+                let said = Said::CancelTask {
+                    task: task.name.clone(),
+                };
+                if let Err(reply) = self.ask_away(&request.id, &task, said).await {
+                    return reply;
+                }
             }
-            Err(reply) => reply,
+            Err(reply) => return reply,
+        }
+        self.of_task(&request.id, "complete", "")
+    }
+
+    async fn ask_away(&self, id: &Id<'_>, task: &Away, said: Said) -> Result<(), Reply> {
+        let Some(tasks) = &self.tasks else {
+            return Err(unknown(id));
+        };
+        tasks.ask(task, said).await.map_err(|why| match why {
+            NotDone::Unknown => unknown(id),
+            NotDone::Silent => {
+                tracing::warn!(target: "mcp::task", "the instance that runs a task does not answer");
+                unavailable(id)
+            }
+        })
+    }
+
+    /// Tells one listener how a task is that another instance runs.
+    pub(crate) async fn tell_away(&self, id: &str, link: &Link, tag: &serde_json::Value) {
+        if let Some(tasks) = &self.tasks
+            && let Ok(Some(task)) = tasks.away(id, &link.caller).await
+        {
+            link.outbox.push(task_note(&task.detail(), Some(tag)));
         }
     }
 
     /// The task that a request is about, if its client may know of it.
-    fn task(&self, request: &Request<'_>, link: &Link) -> Result<Arc<Task>, Reply> {
+    async fn task(&self, request: &Request<'_>, link: &Link) -> Result<Found, Reply> {
         self.knows_tasks(request, link)?;
         let Some(id) = request.params.get("taskId").and_then(Node::as_str) else {
             return Err(invalid_params(
@@ -120,12 +184,15 @@ impl Engine {
                 "`taskId` must be a string",
             ));
         };
-        let found = self.tasks.as_ref().and_then(|t| t.find(id, &link.caller));
-        let Some(task) = found else {
+        let found = match self.find_task(id, link).await {
+            Ok(found) => found,
+            Err(_) => return Err(unavailable(&request.id)),
+        };
+        let Some(policy) = found.as_ref().and_then(|task| self.policy_of(task)) else {
             return Err(unknown(&request.id));
         };
-        match policy::authorize(&task.bound.policy, &link.caller, &|_| None) {
-            Ok(_) => Ok(task),
+        match policy::authorize(policy, &link.caller, &|_| None) {
+            Ok(_) => found.ok_or_else(|| unknown(&request.id)),
             Err(Refusal::Unknown) => Err(unknown(&request.id)),
             Err(refusal) => {
                 let call = self.bare_call(request, link);
@@ -136,17 +203,41 @@ impl Engine {
     }
 
     /// Those of the tasks that exist for this caller, to be listened to.
-    pub(crate) fn own_tasks<'a>(
+    pub(crate) async fn own_tasks(
         &self,
-        ids: impl Iterator<Item = &'a str>,
+        ids: &[&str],
         link: &Link,
-    ) -> Vec<Arc<Task>> {
+    ) -> Result<Vec<Found>, StoreError> {
+        let mut own = Vec::new();
+        for id in ids {
+            if let Some(task) = self.find_task(id, link).await?
+                && let Some(policy) = self.policy_of(&task)
+                && policy::authorize(policy, &link.caller, &|_| None).is_ok()
+            {
+                own.push(task);
+            }
+        }
+        Ok(own)
+    }
+
+    /// The task of this id that belongs to this caller, whoever runs it.
+    async fn find_task(&self, id: &str, link: &Link) -> Result<Option<Found>, StoreError> {
         let Some(tasks) = &self.tasks else {
-            return Vec::new();
+            return Ok(None);
         };
-        ids.filter_map(|id| tasks.find(id, &link.caller))
-            .filter(|task| policy::authorize(&task.bound.policy, &link.caller, &|_| None).is_ok())
-            .collect()
+        if let Some(task) = tasks.find(id, &link.caller) {
+            return Ok(Some(Found::Here(task)));
+        }
+        let away = tasks.away(id, &link.caller).await?;
+        Ok(away.map(Found::Away))
+    }
+
+    /// Who may know of a task. Another version of this server may run tools that this one has not.
+    fn policy_of<'a>(&'a self, task: &'a Found) -> Option<&'a Policy> {
+        match task {
+            Found::Here(task) => Some(&task.bound.policy),
+            Found::Away(task) => self.tools.switched(&task.tool).map(|(_, policy)| policy),
+        }
     }
 
     /// Refuses a client that did not declare the extension with this request.
@@ -213,6 +304,16 @@ fn ending(reply: &Reply) -> Ending {
         Some(result) => Ending::Completed(result),
         None => Ending::Failed(within("error").unwrap_or_else(|| "{}".to_owned())),
     }
+}
+
+/// The store, or the instance that runs a task, does not answer.
+pub(crate) fn unavailable(id: &Id<'_>) -> Reply {
+    Reply::error(
+        id,
+        503,
+        code::UNAVAILABLE,
+        "The task cannot be reached at the moment: try again later",
+    )
 }
 
 /// One text for all of them: what was never there, is no longer, or is somebody else's.

@@ -110,6 +110,10 @@ mod switches;
 mod metrics;
 #[cfg(feature = "testing")]
 mod traces;
+#[cfg(feature = "testing")]
+mod instances;
+#[cfg(feature = "testing")]
+mod tasks_away;
 
 use jiff::Timestamp;
 use mcp_runtime::Clock;

@@ -141,7 +141,7 @@ pub(crate) fn get(revision: &str, session: &str) -> Ask {
         .within(session)
 }
 
-fn texts(events: &[Event]) -> Vec<String> {
+pub(crate) fn texts(events: &[Event]) -> Vec<String> {
     let text = |event: &Event| {
         let message = event.message();
         let data = message["params"]["data"].as_str();

@@ -19,14 +19,14 @@ const ANSWERS: &str = "every call of these tests ends";
 
 /// What the tools of these tests do to the world.
 #[derive(Default)]
-struct World {
-    begun: AtomicUsize,
-    dropped: AtomicUsize,
-    go: Notify,
+pub(crate) struct World {
+    pub(crate) begun: AtomicUsize,
+    pub(crate) dropped: AtomicUsize,
+    pub(crate) go: Notify,
 }
 
 #[derive(Lend)]
-struct App {
+pub(crate) struct App {
     world: Arc<World>,
 }
 
@@ -213,7 +213,7 @@ fn set() -> ToolSet<App> {
     .with(echo)
 }
 
-fn app() -> (Server<App>, Arc<World>) {
+pub(crate) fn app() -> (Server<App>, Arc<World>) {
     let world = Arc::new(World::default());
     let state = App {
         world: Arc::clone(&world),
@@ -227,34 +227,34 @@ fn server() -> (TestServer, Arc<World>) {
 }
 
 /// A client that knows tasks, and can be asked anything.
-fn knows(server: &TestServer, user: &str) -> TestClient {
+pub(crate) fn knows(server: &TestServer, user: &str) -> TestClient {
     let capabilities =
         json!({ "elicitation": { "form": {}, "url": {} }, "sampling": {}, "roots": {} });
     server.as_user(user).declares(capabilities).declares_tasks()
 }
 
-async fn get(client: &TestClient, created: &TestReply) -> TestReply {
+pub(crate) async fn get(client: &TestClient, created: &TestReply) -> TestReply {
     client
         .request("tasks/get", json!({ "taskId": created.task_id() }))
         .await
 }
 
-async fn cancel(client: &TestClient, created: &TestReply) -> TestReply {
+pub(crate) async fn cancel(client: &TestClient, created: &TestReply) -> TestReply {
     client
         .request("tasks/cancel", json!({ "taskId": created.task_id() }))
         .await
 }
 
-async fn update(client: &TestClient, created: &TestReply, answers: Value) -> TestReply {
+pub(crate) async fn update(client: &TestClient, created: &TestReply, answers: Value) -> TestReply {
     let params = json!({ "taskId": created.task_id(), "inputResponses": answers });
     client.request("tasks/update", params).await
 }
 
-fn named(name: &str) -> Value {
+pub(crate) fn named(name: &str) -> Value {
     json!({ "action": "accept", "content": { "name": name } })
 }
 
-fn asked(reply: &TestReply) -> Vec<String> {
+pub(crate) fn asked(reply: &TestReply) -> Vec<String> {
     let asked = reply.result()["inputRequests"].as_object();
     asked
         .map(|asked| asked.keys().cloned().collect())
@@ -273,13 +273,13 @@ async fn until(what: &str, is: impl Fn() -> bool) {
 }
 
 /// What was said, apart from the id of the request.
-fn said(reply: &TestReply) -> (u16, Value) {
+pub(crate) fn said(reply: &TestReply) -> (u16, Value) {
     let mut body = reply.body.clone();
     body["id"] = json!(0);
     (reply.status, body)
 }
 
-fn is_ack(reply: &TestReply) -> bool {
+pub(crate) fn is_ack(reply: &TestReply) -> bool {
     let result = reply.result().as_object().expect(ANSWERS);
     result["resultType"] == "complete"
         && result
