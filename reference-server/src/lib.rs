@@ -18,6 +18,7 @@ pub mod config;
 pub mod commands;
 mod app;
 mod data;
+mod database;
 mod random;
 mod secret;
 
