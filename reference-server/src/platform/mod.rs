@@ -48,10 +48,10 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use mcp_runtime::{BootError, Clock};
 use mcp_runtime::confirm::Confirm;
 use mcp_runtime::idempotency::Idempotency;
 use mcp_runtime::tenant_signature::VerifyTenant;
+use mcp_runtime::{BootError, Clock};
 use serde_json::json;
 
 use self::answer::Problem;

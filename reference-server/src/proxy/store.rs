@@ -172,7 +172,13 @@ impl Store {
         .bind(filter.severity)
         .bind(filter.owner.clone().unwrap_or_else(|| "*".to_owned()))
         // PostgreSQL has no texts with this character, and no host has it.
-        .bind(filter.hostname.as_deref().unwrap_or_default().replace('\0', "\u{fffd}"))
+        .bind(
+            filter
+                .hostname
+                .as_deref()
+                .unwrap_or_default()
+                .replace('\0', "\u{fffd}"),
+        )
         .bind(filter.status.map_or(0, i64::from))
         .bind(i64::from(filter.lines) + 1)
         .fetch_all(self.pool())
