@@ -20,6 +20,7 @@ mod metrics;
 mod traces;
 mod app;
 mod data;
+mod database;
 mod random;
 mod secret;
 

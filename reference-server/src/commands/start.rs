@@ -7,7 +7,7 @@ use reqwest::Url;
 use crate::backend::{Backend, is_loopback};
 use crate::config::{Config, Mode, SharedStore, Transports};
 use crate::identity::TokenFile;
-use crate::platform::{OpenError, Platform, counted};
+use crate::platform::{Platform, counted};
 use crate::proxy::{self, Proxy};
 use crate::school::{self, OnlyAdmins, School};
 use crate::{App, copilot, data, metrics, toolsets};
@@ -99,7 +99,9 @@ async fn school(config: &Config, clock: &Clock) -> Result<Option<School>> {
         return Ok(None);
     }
     let school = School::open_with(config.school_settings()?, clock.clone()).await;
-    school.map(Some).map_err(|error| told("the school", &error))
+    school
+        .map(Some)
+        .map_err(|error| error.told("the school does not start"))
 }
 
 fn introduced(server: Server<App>, wanted: &[String]) -> Server<App> {
@@ -172,16 +174,5 @@ pub(super) async fn platform(config: &Config, clock: &Clock) -> Result<Platform>
     let shared = shared.and_then(SharedStore::lasting);
     Platform::open_sharing(settings, clock.clone(), shared)
         .await
-        .map_err(|error| told("the platform", &error))
-}
-
-/// An error with what lies beneath it.
-fn told(what: &str, error: &OpenError) -> BootError {
-    let mut text = format!("{what} does not start: {error}");
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    BootError::new(text)
+        .map_err(|error| error.told("the platform does not start"))
 }

@@ -52,7 +52,7 @@ impl Stdio {
             None => Identity::named(&self.name)?.caller(&[])?,
         };
         if let Some(database) = self.host.database_url.filter(|_| for_school) {
-            config.school.database = Some(database);
+            config.school.database = Some(database.into());
         }
         start::server(&config, &Clock::system())
             .await?

@@ -129,7 +129,7 @@ pub struct Timeouts {
 #[serde(default, deny_unknown_fields)]
 pub struct Platform {
     pub listen: String,
-    pub database: Option<String>,
+    pub database: Option<Secret>,
     pub demo_data: bool,
     pub confirm_keys: Vec<Secret>,
     pub service_account: String,
@@ -301,7 +301,7 @@ impl Config {
         data::create(&self.data)?;
         let database = match &chosen.database {
             Some(database) => database.clone(),
-            None => format!("sqlite://{}", self.data.join("platform.db").display()),
+            None => format!("sqlite://{}", self.data.join("platform.db").display()).into(),
         };
         let mut confirm_keys = chosen.confirm_keys.clone();
         if confirm_keys.is_empty() {

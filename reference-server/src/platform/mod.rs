@@ -20,6 +20,7 @@
 //! Below `/v1` is another system, the records API: `records`.
 
 mod alive;
+mod alive_session;
 mod answer;
 mod audit;
 mod auth;
@@ -48,11 +49,11 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use mcp_runtime::Clock;
 use mcp_runtime::confirm::Confirm;
 use mcp_runtime::idempotency::Idempotency;
 use mcp_runtime::store::Store;
 use mcp_runtime::tenant_signature::VerifyTenant;
+use mcp_runtime::{BootError, Clock};
 use serde_json::json;
 
 use self::answer::Problem;
@@ -110,6 +111,19 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// With what lies beneath it.
+    pub(crate) fn told(&self, what: &str) -> BootError {
+        let mut text = format!("{what}: {self}");
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        BootError::new(text)
+    }
+}
+
 impl Platform {
     /// Opens the database, brings its schema up to date, fills an empty one with demo data when
     /// asked to, and finishes invite sends that a crash interrupted. Other processes may have the
@@ -129,7 +143,7 @@ impl Platform {
         settings.check()?;
         let keys = settings.keys()?;
         let mailer = Mailer::new(&settings.mail)?;
-        let db = Db::open(&settings.database).await?;
+        let db = Db::open(settings.database.reveal()).await?;
         if settings.demo_data {
             demo::fill_if_empty(&db, &clock).await?;
             if settings.record_signatures.is_some() {

@@ -70,7 +70,7 @@ impl Proxy {
         let targets = Targets::new(&settings.private_targets, settings.connect, settings.answer)?;
         let commands = Commands::new(&settings.commands, settings.empty_folder)?;
         let certificates = Arc::new(Certificates::open(settings.certificates, clock.clone())?);
-        let store = Store::open(&settings.database, settings.log_limit).await?;
+        let store = Store::open(settings.database.reveal(), settings.log_limit).await?;
         let rows = store.targets().await;
         let rows = rows.map_err(|error| BootError::new(format!("proxy.database: {error}")))?;
         let inner = Arc::new(Inner {
@@ -201,7 +201,11 @@ impl Inner {
             if route.enable_https {
                 inner.certify(&route.hostname).await?;
             }
-            inner.store.insert(&route).await.map_err(taken_or_stored)?;
+            let room = (MOST, MOST_OF_ONE);
+            let inserted = inner.store.insert(&route, room).await;
+            if !inserted.map_err(taken_or_stored)? {
+                return Err(too_many());
+            }
             tracing::info!(
                 hostname = route.hostname,
                 by = route.created_by,
@@ -250,10 +254,7 @@ impl Inner {
         let full =
             self.routes.count(None) >= MOST || self.routes.count(Some(&route.owner)) >= MOST_OF_ONE;
         match full {
-            true => Err(
-                ToolError::new("There are too many hosts. Delete one first.")
-                    .code("too_many_hosts"),
-            ),
+            true => Err(too_many()),
             false => Ok(()),
         }
     }
@@ -317,6 +318,10 @@ pub(super) fn no_such_host() -> ToolError {
 
 pub(super) fn unavailable(text: &'static str) -> ToolError {
     ToolError::new(text).code("unavailable")
+}
+
+fn too_many() -> ToolError {
+    ToolError::new("There are too many hosts. Delete one first.").code("too_many_hosts")
 }
 
 fn taken() -> ToolError {
