@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::caller::Caller;
 use crate::http::legacy_sse::Stream;
 use crate::outbox::{Outbox, Reader};
 use crate::session::Session;
@@ -99,13 +100,21 @@ impl Seat {
         }
     }
 
-    /// The stream of what belongs to no request, until the session or the server ends.
-    pub(crate) fn of_feed(engine: &Arc<Engine>, session: &Arc<Session>, reader: Reader) -> Self {
+    /// The stream of what belongs to no request, until the session, the server or the token of
+    /// the caller ends.
+    pub(crate) fn of_feed(
+        engine: &Arc<Engine>,
+        session: &Arc<Session>,
+        reader: Reader,
+        caller: &Arc<Caller>,
+    ) -> Self {
         let (of_end, of_session) = (Arc::clone(engine), Arc::clone(session));
+        let caller = Arc::clone(caller);
         let over = async move {
             tokio::select! {
                 () = of_end.changes.closed() => {}
                 () = of_end.sessions.over(&of_session) => {}
+                () = caller.over(&of_end.clock) => {}
             }
         };
         let mut seat = Self::of_call(engine, session, reader);

@@ -15,23 +15,23 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// The limits of a server, where it has any.
+    pub(crate) fn limits(limits: &Limits, problems: &mut Vec<String>) -> Option<Arc<Shared>> {
+        if limits.is_none() {
+            return None;
+        }
+        let built = limits.build().map(Arc::new);
+        built.map_err(|found| problems.extend(found)).ok()
+    }
+
     /// Puts a gate and an audit where there is something to limit and to record. Functions that
     /// nobody watches have neither, and are as fast as before.
     pub(crate) fn over(
         offers: &mut Offers,
-        limits: &Limits,
+        limits: Option<Arc<Shared>>,
         audit: Option<AuditLog>,
         problems: &mut Vec<String>,
     ) -> Self {
-        let limits = if limits.is_none() {
-            None
-        } else {
-            limits
-                .build()
-                .map(Arc::new)
-                .map_err(|found| problems.extend(found))
-                .ok()
-        };
         let all = offers
             .tools
             .offered()

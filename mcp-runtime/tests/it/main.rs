@@ -36,6 +36,8 @@ mod limits;
 #[cfg(feature = "testing")]
 mod listener;
 #[cfg(feature = "testing")]
+mod lists;
+#[cfg(feature = "testing")]
 mod offers;
 #[cfg(feature = "testing")]
 mod policy;
@@ -63,6 +65,8 @@ mod wire;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod allowlist;
 #[cfg(all(feature = "auth", feature = "testing"))]
+mod membership;
+#[cfg(all(feature = "auth", feature = "testing"))]
 mod users;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod identity_provider;
@@ -72,6 +76,8 @@ mod introspection;
 mod jwt;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod oauth_facade;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod oauth_outbound;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod oauth_relay;
 
@@ -96,6 +102,8 @@ mod confirm_tool;
 mod keys;
 #[cfg(feature = "testing")]
 mod events;
+#[cfg(all(feature = "testing", feature = "websocket"))]
+mod expiry;
 #[cfg(feature = "testing")]
 mod live;
 #[cfg(feature = "testing")]
