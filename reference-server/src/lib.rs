@@ -17,6 +17,7 @@ pub mod identity;
 pub mod config;
 pub mod commands;
 mod app;
+mod introduction;
 mod data;
 mod random;
 mod secret;

@@ -1,35 +1,100 @@
 //! From a configuration to a server.
 
 use mcp_runtime::tenant_signature::Signer;
-use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Result, Server};
+use mcp_runtime::{
+    AuditLog, AuthMode, Authenticate, BootError, Clock, Keys, Result, Server, Service,
+};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
 use crate::config::{Config, Mode, Transports};
 use crate::identity::TokenFile;
+use crate::introduction::introduced;
 use crate::platform::{OpenError, Platform};
 use crate::proxy::{self, Proxy};
 use crate::school::{self, OnlyAdmins, School};
-use crate::{App, copilot, data, toolsets};
+use crate::{App, data, toolsets};
 
-/// The server that `config` describes. Everything that can be wrong is found before it listens.
+/// The server that `config` describes, with all that is served anywhere. Everything that can be
+/// wrong is found before it listens.
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
-    // Before anything is created for a server that is not to be.
-    toolsets::tools(&config.toolsets)?;
-    data::create(&config.data)?;
-    let tls = config.tls.tls()?;
-    let school = school(config, clock).await?;
-    let app = App {
-        backend: backend(config, clock).await?,
-        proxy: proxy(config, clock).await?,
-        school: school.clone().unwrap_or_default(),
+    let mut config = config.clone();
+    config.endpoints()?;
+    config.toolsets = config.all_toolsets();
+    config.mount = Vec::new();
+    let systems = Systems::open(&config, clock).await?;
+    endpoint(&config, clock, &systems)
+}
+
+/// The services that `config` describes, on one listener: one unless there are mounts.
+pub(super) async fn service(config: &Config, clock: &Clock) -> Result<Service> {
+    let endpoints = config.endpoints()?;
+    let systems = Systems::open(config, clock).await?;
+    let mut endpoints = endpoints.iter();
+    let Some(first) = endpoints.next() else {
+        return Err(BootError::new("there is no endpoint to serve"));
     };
-    let mut server = introduced(toolsets::server(app, &config.toolsets)?, &config.toolsets)
-        .clock(clock.clone())
-        .keys(config.server_keys()?);
-    if let Some(url) = &config.public_url {
-        server = server.public_url(url);
+    let mut server = endpoint(first, clock, &systems)?;
+    if let Some(tls) = config.tls.tls()? {
+        server = server.tls(tls);
     }
+    if let Some(school) = &systems.school {
+        server = server.routes(school::links::routes(school));
+    }
+    let mut service = server.build()?;
+    for other in endpoints {
+        let server = endpoint(other, clock, &systems)?.limits_of(&service);
+        service = service.beside(server.build()?)?;
+    }
+    Ok(service)
+}
+
+/// What the endpoints of a process share.
+struct Systems {
+    app: App,
+    school: Option<School>,
+    keys: Keys,
+    audit: Option<AuditLog>,
+}
+
+impl Systems {
+    async fn open(config: &Config, clock: &Clock) -> Result<Self> {
+        let wanted = config.all_toolsets();
+        // Before anything is created for a server that is not to be.
+        toolsets::tools(&wanted)?;
+        data::create(&config.data)?;
+        config.tls.tls()?;
+        let school = school(config, &wanted, clock).await?;
+        Ok(Self {
+            app: App {
+                backend: backend(config, clock).await?,
+                proxy: proxy(config, &wanted, clock).await?,
+                school: school.clone().unwrap_or_default(),
+            },
+            school,
+            keys: config.server_keys()?,
+            audit: config.audit_log().await?,
+        })
+    }
+}
+
+/// One endpoint.
+fn endpoint(config: &Config, clock: &Clock, systems: &Systems) -> Result<Server<App>> {
+    let server = toolsets::server(systems.app.clone(), &config.toolsets)?;
+    let mut server = introduced(server, &config.toolsets)?.clock(clock.clone());
+    server = match config.mount.first() {
+        // What was made at one endpoint is good at no other.
+        Some(mount) => server
+            .keys(systems.keys.of_part(&mount.path))
+            .sessions(mount.sessions.into())
+            .replies(mount.replies.into()),
+        None => server.keys(systems.keys.clone()),
+    };
+    server = match (&config.public_url, config.mount.first()) {
+        (Some(url), _) => server.public_url(url),
+        (None, Some(mount)) => server.path(&mount.path),
+        (None, None) => server,
+    };
     for host in &config.allowed_hosts {
         server = server.allow_host(host);
     }
@@ -37,13 +102,8 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
         server = server.allow_origin(origin);
     }
     server = ways_in(server, config.transports);
-    if let Some(tls) = tls {
-        server = server.tls(tls);
-    }
-    if let Some(school) = &school {
-        server = server
-            .tenant_header(TENANT_HEADER)
-            .routes(school::links::routes(school));
+    if toolsets::serves(&config.toolsets, "school")? {
+        server = server.tenant_header(TENANT_HEADER);
     }
     let own = TokenFile::new(&config.data, clock.clone());
     let own: Option<Box<dyn Authenticate>> = match config.identity.demo {
@@ -57,7 +117,7 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     } else {
         config.guarded(server, own, |way| way)?
     };
-    config.watched(server).await
+    config.watched(server, systems.audit.as_ref())
 }
 
 fn ways_in(mut server: Server<App>, chosen: Transports) -> Server<App> {
@@ -85,30 +145,17 @@ fn only_school(wanted: &[String]) -> bool {
 }
 
 /// The school, where its tools are served.
-async fn school(config: &Config, clock: &Clock) -> Result<Option<School>> {
-    if !toolsets::serves(&config.toolsets, "school")? {
+async fn school(config: &Config, wanted: &[String], clock: &Clock) -> Result<Option<School>> {
+    if !toolsets::serves(wanted, "school")? {
         return Ok(None);
     }
     let school = School::open_with(config.school_settings()?, clock.clone()).await;
     school.map(Some).map_err(|error| told("the school", &error))
 }
 
-fn introduced(server: Server<App>, wanted: &[String]) -> Server<App> {
-    if only_school(wanted) {
-        return server
-            .identity(school::NAME, env!("CARGO_PKG_VERSION"))
-            .title(school::TITLE)
-            .instructions(school::INSTRUCTIONS);
-    }
-    server
-        .identity(copilot::TITLE, env!("CARGO_PKG_VERSION"))
-        .title(copilot::TITLE)
-        .instructions(copilot::INSTRUCTIONS)
-}
-
 /// The reverse proxy, if its tools are served.
-async fn proxy(config: &Config, clock: &Clock) -> Result<Proxy> {
-    if !toolsets::serves(&config.toolsets, proxy::NAME)? {
+async fn proxy(config: &Config, wanted: &[String], clock: &Clock) -> Result<Proxy> {
+    if !toolsets::serves(wanted, proxy::NAME)? {
         return Ok(Proxy::default());
     }
     Proxy::open(config.proxy_settings(clock)?, clock.clone()).await

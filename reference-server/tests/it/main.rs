@@ -8,4 +8,5 @@ mod proxy;
 mod backend;
 mod binary;
 mod config;
+mod dependencies;
 mod school;
