@@ -38,6 +38,7 @@ pages! {
     "src/serving.md" => serving,
     "src/transports.md" => transports,
     "src/tls.md" => tls,
+    "src/mounts.md" => mounts,
     "src/testing.md" => testing,
     "src/records.md" => records,
     "src/proxy.md" => proxy,
