@@ -41,6 +41,7 @@ pages! {
     "src/stores.md" => stores,
     "src/transports.md" => transports,
     "src/tls.md" => tls,
+    "src/mounts.md" => mounts,
     "src/testing.md" => testing,
     "src/records.md" => records,
     "src/proxy.md" => proxy,

@@ -31,7 +31,7 @@ use serde::Serialize;
 use crate::caller::Caller;
 use crate::error::Refusal;
 use crate::http::app::AuthMode;
-use crate::policy::{self, Policy, Variables};
+use crate::policy::{self, Lists, Policy, Variables};
 use crate::resource_set::{PromptSet, ResourceSet};
 use crate::server::Service;
 use crate::tool_set::ToolSet;
@@ -75,6 +75,8 @@ pub struct Access {
     pub operation: Operation,
     /// Whether it is.
     pub decision: Decision,
+    /// Whether the caller finds it in a list.
+    pub listed: bool,
     /// Why it is not, a sentence for each thing that is missing; empty when it is.
     pub reasons: Vec<String>,
 }
@@ -110,7 +112,11 @@ impl Service {
     /// What this caller gets when it tries this over HTTP, and why. Names the reason for what is
     /// hidden, which is never to be told the caller.
     pub fn explain(&self, caller: &Caller, operation: &Operation) -> Access {
-        decide(self.app().mode, caller, operation, self.found(operation))
+        let rules = Rules {
+            mode: self.app().mode,
+            lists: self.app().engine.modes.lists,
+        };
+        rules.decide(caller, operation, self.found(operation))
     }
 
     fn found<'a>(&'a self, operation: &Operation) -> Option<Found<'a>> {
@@ -161,8 +167,15 @@ impl Service {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
-    mode: AuthMode,
+    rules: Rules,
     all: Vec<(Operation, Policy, Option<UriTemplate>)>,
+}
+
+/// What holds for all operations of a server.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rules {
+    mode: AuthMode,
+    lists: Lists,
 }
 
 impl Policies {
@@ -188,7 +201,7 @@ impl Policies {
             (Operation::prompt(prompt.name()), policy, None)
         });
         Self {
-            mode: AuthMode::default(),
+            rules: Rules::default(),
             all: tools.chain(resources).chain(prompts).collect(),
         }
     }
@@ -196,7 +209,14 @@ impl Policies {
     /// What requests without a token may do; as [`Server::auth_mode`](crate::Server::auth_mode).
     #[must_use]
     pub fn mode(mut self, mode: AuthMode) -> Self {
-        self.mode = mode;
+        self.rules.mode = mode;
+        self
+    }
+
+    /// What lists hold; as [`Server::lists`](crate::Server::lists).
+    #[must_use]
+    pub fn lists(mut self, lists: Lists) -> Self {
+        self.rules.lists = lists;
         self
     }
 
@@ -230,41 +250,44 @@ impl Policies {
                 })
             })
         });
-        decide(self.mode, caller, operation, found)
+        self.rules.decide(caller, operation, found)
     }
 }
 
-fn decide(
-    mode: AuthMode,
-    caller: &Caller,
-    operation: &Operation,
-    found: Option<Found<'_>>,
-) -> Access {
-    let access = |decision, reasons| Access {
-        operation: operation.clone(),
-        decision,
-        reasons,
-    };
-    if caller.is_anonymous() && mode == AuthMode::Required {
-        let reason = "nothing is answered without a token (the mode is `required`)".to_owned();
-        let scopes = Vec::new();
-        return access(Decision::Authenticate { scopes }, vec![reason]);
-    }
-    if !caller.is_anonymous() && mode == AuthMode::Open {
-        let reason = "no token is taken (the mode is `open`)".to_owned();
-        let scopes = Vec::new();
-        return access(Decision::Authenticate { scopes }, vec![reason]);
-    }
-    let Some(found) = found else {
-        return access(Decision::Hide, vec!["there is no such thing".to_owned()]);
-    };
-    if !found.on {
-        return access(Decision::Hide, vec!["it is switched off".to_owned()]);
-    }
-    let of_scope: Variables<'_> = &|name| found.variable(name);
-    match policy::authorize(found.policy, caller, of_scope) {
-        Ok(_) => access(Decision::Allow, Vec::new()),
-        Err(refusal) => access(Decision::of(refusal), found.policy.lacks(caller, of_scope)),
+impl Rules {
+    fn decide(self, caller: &Caller, operation: &Operation, found: Option<Found<'_>>) -> Access {
+        let access = |decision, listed, reasons| Access {
+            operation: operation.clone(),
+            decision,
+            listed,
+            reasons,
+        };
+        let hidden = |reason: &str| access(Decision::Hide, false, vec![reason.to_owned()]);
+        if caller.is_anonymous() && self.mode == AuthMode::Required {
+            let reason = "nothing is answered without a token (the mode is `required`)".to_owned();
+            let scopes = Vec::new();
+            return access(Decision::Authenticate { scopes }, false, vec![reason]);
+        }
+        if !caller.is_anonymous() && self.mode == AuthMode::Open {
+            let reason = "no token is taken (the mode is `open`)".to_owned();
+            let scopes = Vec::new();
+            return access(Decision::Authenticate { scopes }, false, vec![reason]);
+        }
+        let Some(found) = found else {
+            return hidden("there is no such thing");
+        };
+        if !found.on {
+            return hidden("it is switched off");
+        }
+        let of_scope: Variables<'_> = &|name| found.variable(name);
+        match policy::authorize(found.policy, caller, of_scope) {
+            Ok(_) => access(Decision::Allow, true, Vec::new()),
+            Err(refusal) => {
+                let listed = found.policy.lists_for(caller, self.lists);
+                let reasons = found.policy.lacks(caller, of_scope);
+                access(Decision::of(refusal), listed, reasons)
+            }
+        }
     }
 }
 

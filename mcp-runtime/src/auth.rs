@@ -7,6 +7,7 @@
 //! * [`Introspection`]: opaque tokens, which their authorization server is asked about;
 //! * [`StaticTokens`]: tokens written down in a file or the environment;
 //! * [`Allowlist`]: around any of them, only people whose e-mail address is listed;
+//! * [`Membership`]: around any of them, only callers that still belong to their tenant;
 //! * [`any_of`]: several of them, one after the other;
 //! * [`OAuthProxy`]: this server in the place of the authorization server of its clients.
 //!
@@ -31,6 +32,8 @@ mod jwks;
 #[cfg(feature = "auth")]
 mod jwt;
 #[cfg(feature = "auth")]
+mod membership;
+#[cfg(feature = "auth")]
 pub(crate) mod oauth_proxy;
 
 use std::future::Future;
@@ -52,6 +55,8 @@ pub use self::egress::Egress;
 pub use self::introspection::Introspection;
 #[cfg(feature = "auth")]
 pub use self::jwt::{Algorithm, Jwt};
+#[cfg(feature = "auth")]
+pub use self::membership::Membership;
 #[cfg(feature = "auth")]
 pub use self::oauth_proxy::OAuthProxy;
 pub use self::static_tokens::StaticTokens;

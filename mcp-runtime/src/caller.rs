@@ -3,12 +3,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::clock::Clock;
 use crate::digest::hex;
 use crate::tenant::Tenant;
+
+/// How far the clocks of issuers and servers may lie apart.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
 
 /// Who makes a call: nobody in particular, or a [`Principal`] that authentication vouches for.
 ///
@@ -149,6 +154,15 @@ impl Caller {
         self.principal().map(Principal::owner_digest)
     }
 
+    /// Ready when the token is over that this was learned from, and the leeway that clocks are
+    /// given; never for one that does not end.
+    pub(crate) async fn over(&self, clock: &Clock) {
+        match self.principal().and_then(Principal::expires) {
+            Some(end) => clock.reached(end.checked_add(LEEWAY).unwrap_or(end)).await,
+            None => std::future::pending().await,
+        }
+    }
+
     // An anonymous caller stays one: scopes without somebody who holds them mean nothing.
     fn with(mut self, change: impl FnOnce(&mut Principal)) -> Self {
         if let Some(principal) = &mut self.0 {
@@ -200,6 +214,13 @@ impl Principal {
     }
 
     fn owner_digest(&self) -> [u8; 16] {
+        let mut owner = [0; 16];
+        owner.copy_from_slice(&self.owner_key()[..16]);
+        owner
+    }
+
+    /// What is remembered of (issuer, subject, tenant) goes by this.
+    pub(crate) fn owner_key(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         // Lengths keep ("ab", "c") and ("a", "bc") apart.
         for part in [&*self.issuer, &self.subject, self.tenant().unwrap_or("")] {
@@ -207,9 +228,7 @@ impl Principal {
             hash.update(part);
         }
         hash.update([u8::from(self.tenant.is_some())]);
-        let mut owner = [0; 16];
-        owner.copy_from_slice(&hash.finalize()[..16]);
-        owner
+        hash.finalize().into()
     }
 }
 

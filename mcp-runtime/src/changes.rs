@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::caller::Caller;
 use crate::instances::{List, Said, Voice};
 use crate::outbox::Outbox;
-use crate::policy::Policy;
+use crate::policy::{Lists, Policy};
 use crate::resource_set::{Prompts, Resources};
 use crate::tenant::Tenant;
 use crate::tool_set::Tools;
@@ -44,6 +44,7 @@ pub(crate) struct Offered {
     pub(crate) tools: Arc<Tools>,
     pub(crate) resources: Arc<Resources>,
     pub(crate) prompts: Arc<Prompts>,
+    pub(crate) lists: Lists,
 }
 
 /// What one listener wants to hear, and who it is: nobody hears of what they may not see.
@@ -175,22 +176,30 @@ impl Changes {
     /// A tool with this policy has come or gone.
     pub(crate) fn tools_for(&self, policy: &Policy) {
         self.announce(TOOLS, Map::new(), |filter| {
-            filter.tools && policy.visible_to(&filter.caller)
+            filter.tools && self.lists(policy, &filter.caller)
         });
     }
 
     /// A prompt with this policy has come or gone.
     pub(crate) fn prompts_for(&self, policy: &Policy) {
         self.announce(PROMPTS, Map::new(), |filter| {
-            filter.prompts && policy.visible_to(&filter.caller)
+            filter.prompts && self.lists(policy, &filter.caller)
         });
     }
 
     /// A resource with this policy has come or gone.
     pub(crate) fn resources_for(&self, policy: &Policy) {
         self.announce(RESOURCES, Map::new(), |filter| {
-            filter.resources && policy.visible_to(&filter.caller)
+            filter.resources && self.lists(policy, &filter.caller)
         });
+    }
+
+    /// Whether a list of this caller has changed with what has this policy.
+    fn lists(&self, policy: &Policy, caller: &Caller) -> bool {
+        let lists = self
+            .offered()
+            .map_or_else(Lists::default, |offered| offered.lists);
+        policy.lists_for(caller, lists)
     }
 
     /// Learns what the server offers. Called once, when it is built.

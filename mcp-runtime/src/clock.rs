@@ -4,6 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
+
+/// How far a sleep may lie beside the clock of the machine, which people set.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// Where a server reads the time of day. Tools borrow it as `&Clock`, tests set it by hand.
 ///
@@ -14,7 +18,13 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Manual(Arc<Mutex<Timestamp>>),
+    Manual(Arc<Manual>),
+}
+
+#[derive(Debug)]
+struct Manual {
+    now: Mutex<Timestamp>,
+    moved: Notify,
 }
 
 impl Clock {
@@ -26,7 +36,10 @@ impl Clock {
     /// A clock that stands still until [`set`](Self::set) or [`advance`](Self::advance) moves it.
     /// Clones share their time.
     pub fn manual(now: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(Mutex::new(now))))
+        Self(Source::Manual(Arc::new(Manual {
+            now: Mutex::new(now),
+            moved: Notify::new(),
+        })))
     }
 
     /// The current instant, in UTC.
@@ -34,20 +47,44 @@ impl Clock {
         match &self.0 {
             #[expect(clippy::disallowed_methods, reason = "this is the door")]
             Source::System => Timestamp::now(),
-            Source::Manual(now) => *now.lock().unwrap_or_else(PoisonError::into_inner),
+            Source::Manual(manual) => *manual.now.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
     /// Moves a manual clock to `now`; a system clock is left alone.
     pub fn set(&self, now: Timestamp) {
-        if let Source::Manual(time) = &self.0 {
-            *time.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        if let Source::Manual(manual) = &self.0 {
+            *manual.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            manual.moved.notify_waiters();
         }
     }
 
     /// Moves a manual clock forward by `by`; a system clock is left alone.
     pub fn advance(&self, by: Duration) {
         self.set(self.now() + by);
+    }
+
+    /// Ready when this instant is past, at most a few seconds late where the clock was set.
+    pub(crate) async fn reached(&self, at: Timestamp) {
+        loop {
+            let moved = match &self.0 {
+                Source::System => None,
+                Source::Manual(manual) => {
+                    let mut moved = Box::pin(manual.moved.notified());
+                    // From here on no move is missed.
+                    moved.as_mut().enable();
+                    Some(moved)
+                }
+            };
+            let Ok(left) = Duration::try_from(at.duration_since(self.now())) else {
+                return;
+            };
+            match moved {
+                _ if left.is_zero() => return,
+                Some(moved) => moved.await,
+                None => tokio::time::sleep(left.min(LOOK)).await,
+            }
+        }
     }
 }
 

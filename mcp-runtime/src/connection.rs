@@ -126,6 +126,11 @@ impl Connection {
         self.session.ended().await;
     }
 
+    /// Ready when the token is over with which the connection was opened.
+    pub(crate) async fn expired(&self) {
+        self.caller.over(&self.engine.clock).await;
+    }
+
     /// Ready when the server stops.
     pub(crate) async fn stopping(&self) {
         self.engine.changes.closed().await;

@@ -121,6 +121,17 @@ impl Keys {
             .map_err(told)
     }
 
+    /// The keys of a part of a server, by its name: what is made with those of one part is nothing
+    /// to another, nor to the whole.
+    #[must_use]
+    pub fn of_part(&self, name: &str) -> Self {
+        let label = format!("mcp part of a server 1: {name}");
+        let roots = self.roots.iter();
+        Self {
+            roots: roots.map(|root| derive(root, &label).to_vec()).collect(),
+        }
+    }
+
     /// The keys for one purpose, each with an id that tells it from the others and nothing more.
     pub(crate) fn derive(&self, purpose: Purpose) -> Vec<(String, [u8; 32])> {
         self.roots

@@ -116,7 +116,7 @@ pub use crate::keys::Keys;
 pub use crate::limits::{Limits, Rate};
 pub use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 pub use crate::output::{Blob, Content, Reply};
-pub use crate::policy::Policy;
+pub use crate::policy::{Lists, Policy};
 pub use crate::prompt::{Messages, Prompt};
 pub use crate::resource::Resource;
 pub use crate::resource_set::{PromptSet, ResourceSet};

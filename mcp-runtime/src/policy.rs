@@ -36,12 +36,72 @@ impl Audience {
     }
 }
 
+/// What lists hold for a caller. Hidden things are never in them; what a caller tries all the same
+/// is answered alike in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lists {
+    /// What the caller may use, and what a token with more scopes would let it use: it finds out
+    /// what to ask for.
+    #[default]
+    Acquirable,
+    /// Only what the caller may use with the token that it has.
+    Allowed,
+}
+
+/// Who finds a thing in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Viewers {
+    audience: Audience,
+    access: Access,
+}
+
+impl Viewers {
+    pub(crate) fn are_everybody(&self) -> bool {
+        self.audience.is_everybody() && self.access == Access::Public
+    }
+
+    pub(crate) fn include(&self, caller: &Caller) -> bool {
+        self.audience.includes(caller) && self.access.is_met_by(caller)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Access {
     Public,
     Authenticated,
     /// All of them.
     Scopes(Vec<Cow<'static, str>>),
+}
+
+impl Access {
+    /// Whether a caller may use a thing right now. A scope with a variable is one for each value,
+    /// and whoever holds any of them may use some of it.
+    fn is_met_by(&self, caller: &Caller) -> bool {
+        match self {
+            Self::Public => true,
+            Self::Authenticated => !caller.is_anonymous(),
+            Self::Scopes(needed) => caller.principal().is_some_and(|principal| {
+                needed.iter().all(|scope| match scope.contains('{') {
+                    false => caller.has_scope(scope),
+                    true => principal.scopes().any(|held| is_of_shape(held, scope)),
+                })
+            }),
+        }
+    }
+}
+
+/// Whether a scope is what another with variables may stand for.
+fn is_of_shape(scope: &str, pattern: &str) -> bool {
+    let Some((before, rest)) = pattern.split_once('{') else {
+        return scope == pattern;
+    };
+    let after = rest.split_once('}').map_or("", |(_, after)| after);
+    let Some(rest) = scope.strip_prefix(before) else {
+        return false;
+    };
+    // A value is never empty.
+    let ends = rest.char_indices().map(|(at, c)| at + c.len_utf8());
+    ends.into_iter().any(|end| is_of_shape(&rest[end..], after))
 }
 
 impl Policy {
@@ -130,8 +190,19 @@ impl Policy {
         self.audience.tenant
     }
 
-    pub(crate) fn audience(&self) -> &Audience {
-        &self.audience
+    pub(crate) fn viewers(&self, lists: Lists) -> Viewers {
+        Viewers {
+            audience: self.audience.clone(),
+            access: match lists {
+                Lists::Acquirable => Access::Public,
+                Lists::Allowed => self.access.clone(),
+            },
+        }
+    }
+
+    /// Whether a caller finds it in a list. What is not hidden need not be listed.
+    pub(crate) fn lists_for(&self, caller: &Caller, lists: Lists) -> bool {
+        self.visible_to(caller) && (lists == Lists::Acquirable || self.access.is_met_by(caller))
     }
 
     /// Whether a caller without a token may call.

@@ -18,7 +18,7 @@ use crate::skills::BoundSkills;
 use crate::switches::On;
 use crate::ui::{self, Ui};
 use crate::uri_template::UriTemplate;
-use crate::wire::list::{Listed, Listing, Pages, write_entry};
+use crate::wire::list::{Cut, Listed, Listing, Pages, write_entry};
 
 /// Resources in the order in which they are listed, for a server with state `S`.
 /// `resources![a, b]` makes one.
@@ -148,7 +148,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
     pub(crate) fn bind(
         self,
         state: &Arc<S>,
-        page_size: usize,
+        cut: Cut,
         skills: (&BoundSkills, Vec<Listed>),
         problems: &mut Vec<String>,
     ) -> Resources {
@@ -223,7 +223,7 @@ impl<S: Send + Sync + 'static> ResourceSet<S> {
         }
         fixed.extend(skills.1);
         let mut list = |field, items| {
-            Listing::new(field, items, page_size).unwrap_or_else(|problem| {
+            Listing::new(field, items, cut).unwrap_or_else(|problem| {
                 problems.push(problem);
                 Listing::default()
             })
@@ -301,7 +301,7 @@ fn list_resource(resource: &Resource, bound: &Bound, on: On) -> Listed {
     Listed {
         name: resource.uri.to_string(),
         on,
-        audience: resource.policy_ref().audience().clone(),
+        policy: resource.policy_ref().clone(),
         legacy: entry.clone(),
         modern: entry,
     }
@@ -416,12 +416,7 @@ impl Resources {
 }
 
 impl<S: Send + Sync + 'static> PromptSet<S> {
-    pub(crate) fn bind(
-        self,
-        state: &Arc<S>,
-        page_size: usize,
-        problems: &mut Vec<String>,
-    ) -> Prompts {
+    pub(crate) fn bind(self, state: &Arc<S>, cut: Cut, problems: &mut Vec<String>) -> Prompts {
         let mut all: Vec<BoundPrompt> = Vec::new();
         let mut listed = Vec::new();
         let mut index: HashMap<Box<str>, usize> = HashMap::new();
@@ -456,7 +451,7 @@ impl<S: Send + Sync + 'static> PromptSet<S> {
                 }
             }
         }
-        let listing = Listing::new("prompts", listed, page_size).unwrap_or_else(|problem| {
+        let listing = Listing::new("prompts", listed, cut).unwrap_or_else(|problem| {
             problems.push(problem);
             Listing::default()
         });
@@ -497,7 +492,7 @@ fn list_prompt(prompt: &Prompt, published: &Published, on: On) -> Listed {
     Listed {
         name: prompt.name.to_string(),
         on,
-        audience: prompt.policy_ref().audience().clone(),
+        policy: prompt.policy_ref().clone(),
         legacy: entry.clone(),
         modern: entry,
     }

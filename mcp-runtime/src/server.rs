@@ -27,6 +27,7 @@ use crate::error::{BootError, Result};
 use crate::http::accept::Replies;
 use crate::http::app::{App, AuthMode};
 use crate::http::challenge::{Challenges, StepUp};
+use crate::http::front::Front;
 use crate::http::guard::Guard;
 use crate::http::legacy_sse::Streams;
 use crate::http::listener::{self, Limits};
@@ -40,9 +41,9 @@ use crate::http::ways::Ways;
 use crate::icon::{self, Icons};
 use crate::instances::Instances;
 use crate::keys::Keys;
-use crate::limits;
+use crate::limits::{self, Tally};
 use crate::metrics::Metrics;
-use crate::policy::Policy;
+use crate::policy::{Lists, Policy};
 use crate::prompt::Prompt;
 use crate::resource::Resource;
 use crate::resource_set::{PromptSet, ResourceSet};
@@ -57,6 +58,7 @@ use crate::tool::Tool;
 use crate::tool_set::ToolSet;
 use crate::ui;
 use crate::wire::engine::{Engine, Identity, Modes, Offers, SessionMode, Settings, Watch};
+use crate::wire::list::Cut;
 
 /// The largest message, unless said otherwise.
 const MAX_BODY: usize = 1 << 20;
@@ -92,6 +94,9 @@ pub struct Server<S = ()> {
     identity: Identity,
     public_url: Option<String>,
     auth: Option<Box<dyn Authenticate>>,
+    auth_within: Option<Wrap>,
+    path: Option<String>,
+    shares_limits: Option<Arc<limits::Shared>>,
     #[cfg(feature = "auth")]
     oauth: Option<OAuthProxy>,
     auth_mode: AuthMode,
@@ -124,6 +129,9 @@ pub struct Server<S = ()> {
     metrics: Option<Metrics>,
 }
 
+/// Puts something around whoever turns tokens into callers.
+type Wrap = Box<dyn FnOnce(Box<dyn Authenticate>) -> Box<dyn Authenticate> + Send>;
+
 impl Server<()> {
     /// A server whose tools borrow nothing from a state.
     pub fn new(tools: ToolSet) -> Self {
@@ -153,6 +161,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             identity,
             public_url: None,
             auth: None,
+            auth_within: None,
+            path: None,
+            shares_limits: None,
             #[cfg(feature = "auth")]
             oauth: None,
             auth_mode: AuthMode::default(),
@@ -384,11 +395,34 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Where messages are posted, for a server without a [`public_url`](Self::public_url), which
+    /// has a path of its own; `/mcp` unless said otherwise.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
     /// Who turns bearer tokens into callers. Without it every token is refused, and only public
     /// tools can be called over HTTP.
     #[must_use]
     pub fn auth(mut self, auth: impl Authenticate) -> Self {
         self.auth = Some(Box::new(auth));
+        self
+    }
+
+    /// Puts something around whoever turns tokens into callers, those of an
+    /// [`oauth_proxy`](Self::oauth_proxy) among them: a check that holds for every token, like
+    /// [`Membership`](crate::auth::Membership). What was put there before lies inside.
+    #[must_use]
+    pub fn auth_within(
+        mut self,
+        wrap: impl FnOnce(Box<dyn Authenticate>) -> Box<dyn Authenticate> + Send + 'static,
+    ) -> Self {
+        self.auth_within = Some(match self.auth_within.take() {
+            Some(inner) => Box::new(move |auth| wrap(inner(auth))),
+            None => Box::new(wrap),
+        });
         self
     }
 
@@ -467,6 +501,15 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// What lists hold, of tools, resources, templates, prompts and skills: also what a caller
+    /// would need more scopes for, unless said otherwise. What is not listed for this reason is
+    /// still answered with 401 or 403 and the scopes to ask for.
+    #[must_use]
+    pub fn lists(mut self, lists: Lists) -> Self {
+        self.modes.lists = lists;
+        self
+    }
+
     /// How clients learn that their token lacks a scope: with HTTP 403, unless they are known to
     /// take that the wrong way.
     #[must_use]
@@ -507,6 +550,15 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn shared_limits(mut self, store: Arc<dyn Store>) -> Self {
         self.shared_limits = Some(store);
+        self
+    }
+
+    /// Counts with another server: what a caller asks of both comes out of one allowance, that of
+    /// the other, and [`limits`](Self::limits) is not looked at. For services
+    /// [beside](Service::beside) each other.
+    #[must_use]
+    pub fn limits_of(mut self, other: &Service) -> Self {
+        self.shares_limits.clone_from(&other.app.engine.limits);
         self
     }
 
@@ -669,6 +721,9 @@ impl<S: Send + Sync + 'static> Server<S> {
         // A proxy that issues tokens is the one who checks them.
         #[cfg(feature = "auth")]
         let oauth = self.bind_oauth(&mut problems);
+        if let Some(wrap) = self.auth_within.take() {
+            self.auth = self.auth.take().map(wrap);
+        }
         problems.extend(self.setting_problems());
         let scopes = self.advertised_scopes();
         let authorization_servers = self
@@ -703,25 +758,29 @@ impl<S: Send + Sync + 'static> Server<S> {
             self.confirm_life,
         ));
         let apps = ui::is_used(&self.tools, &self.resources);
-        let (skills, skill_files) = skills::bind(self.skills, self.page_size, &mut problems);
+        let cut = Cut {
+            page_size: self.page_size,
+            lists: self.modes.lists,
+        };
+        let (skills, skill_files) = skills::bind(self.skills, cut, &mut problems);
         let mut offers = Offers {
-            tools: self
-                .tools
-                .bind(&state, self.page_size, &desk, &mut problems),
-            resources: self.resources.bind(
-                &state,
-                self.page_size,
-                (&skills, skill_files),
-                &mut problems,
-            ),
-            prompts: self.prompts.bind(&state, self.page_size, &mut problems),
+            tools: self.tools.bind(&state, cut, &desk, &mut problems),
+            resources: self
+                .resources
+                .bind(&state, cut, (&skills, skill_files), &mut problems),
+            prompts: self.prompts.bind(&state, cut, &mut problems),
             skills,
             apps,
         };
+        let tally = self.shared_limits.map(Tally::new);
+        let limits = match self.shares_limits {
+            Some(shared) => Some(shared),
+            None => Watch::limits(&self.call_limits, tally.as_ref(), &mut problems),
+        };
         let watch = Watch::over(
             &mut offers,
-            &self.call_limits,
-            self.shared_limits,
+            limits,
+            tally.as_ref(),
             self.audit,
             self.metrics.as_ref(),
             &mut problems,
@@ -734,6 +793,7 @@ impl<S: Send + Sync + 'static> Server<S> {
         );
         let (guard, path) = reached_as(
             self.public_url.as_deref(),
+            self.path.as_deref(),
             &self.hosts,
             &self.origins,
             &mut problems,
@@ -802,6 +862,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
             metrics: self.metrics,
+            others: Vec::new(),
             limits: self.limits,
             #[cfg(feature = "tls")]
             tls,
@@ -880,6 +941,7 @@ impl<S: Send + Sync + 'static> Server<S> {
 /// The names that the server answers to, and the path of its endpoint.
 fn reached_as(
     public_url: Option<&str>,
+    own_path: Option<&str>,
     hosts: &[String],
     origins: &[String],
     problems: &mut Vec<String>,
@@ -896,6 +958,18 @@ fn reached_as(
         Some(Err(problem)) => problems.push(problem),
         None => {}
     }
+    match own_path {
+        Some(_) if public_url.is_some() => problems.push(
+            "the server has a `path` and a `public_url`, which has its own: say one of them"
+                .to_owned(),
+        ),
+        Some(own) if is_path(own) => path = own.to_owned(),
+        Some(own) => problems.push(format!(
+            "`{}` is not a path: write it like `/mcp`",
+            own.escape_debug()
+        )),
+        None => {}
+    }
     problems.extend(hosts.iter().filter_map(|host| guard.allow_host(host).err()));
     problems.extend(
         origins
@@ -903,6 +977,19 @@ fn reached_as(
             .filter_map(|origin| guard.allow_origin(origin).err()),
     );
     (guard, path)
+}
+
+/// Whether this is a path as it stands in requests: plain segments, no slash at its end.
+fn is_path(path: &str) -> bool {
+    let plain = |segment: &str| {
+        !segment.is_empty()
+            && !matches!(segment, "." | "..")
+            && segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
+    };
+    path.strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(plain))
 }
 
 /// Whether OAuth can carry this as a scope.
@@ -936,6 +1023,8 @@ fn public(url: &str) -> std::result::Result<(String, String), String> {
 #[derive(Clone)]
 pub struct Service {
     app: Arc<App>,
+    /// Services at other paths of the same listener.
+    others: Vec<Arc<App>>,
     limits: Limits,
     #[cfg(feature = "tls")]
     tls: Option<tls::Loaded>,
@@ -945,6 +1034,53 @@ pub struct Service {
 }
 
 impl Service {
+    /// Serves another service on the same listener, at its own path: with its own tools, modes
+    /// and way to check tokens. What concerns the listener (TLS, deadlines, health, further
+    /// routes) is this service's, and so is the resource metadata at the root; each has its own
+    /// below its path.
+    ///
+    /// ```
+    /// use mcp_runtime::prelude::*;
+    ///
+    /// /// Add two numbers.
+    /// #[mcp_tool(public, read_only)]
+    /// fn add(a: i64, b: i64) -> i64 {
+    ///     a + b
+    /// }
+    ///
+    /// /// Say hello.
+    /// #[mcp_tool(public, read_only)]
+    /// fn hello() -> &'static str {
+    ///     "hello"
+    /// }
+    ///
+    /// # fn main() -> mcp_runtime::Result {
+    /// let sums = Server::new(tools![add]).path("/sums").build()?;
+    /// let greetings = Server::new(tools![hello]).path("/greetings").build()?;
+    /// let both = sums.beside(greetings)?;
+    /// # let again = Server::new(tools![hello]).path("/sums").build()?;
+    /// # assert!(both.beside(again).unwrap_err().to_string().contains("/sums"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When two services answer at one path.
+    pub fn beside(mut self, other: Service) -> Result<Self> {
+        for app in std::iter::once(other.app).chain(other.others) {
+            let front = self.front();
+            if let Some(problem) = front.all().find_map(|known| known.collision(&app)) {
+                return Err(BootError::new(problem));
+            }
+            self.others.push(app);
+        }
+        Ok(self)
+    }
+
+    fn front(&self) -> Front {
+        Front::new(Arc::clone(&self.app), &self.others)
+    }
+
     /// Listens on `address` and serves until the process is told to stop (SIGTERM, Ctrl-C); calls
     /// in flight may finish.
     ///
@@ -968,12 +1104,20 @@ impl Service {
             )));
         }
         tracing::info!(target: "mcp::http", event = "mcp_server_started", status = "serving", %address, url = self.url(address), tools_count = self.tools().count(), "serving");
-        let engine = Arc::clone(&self.app.engine);
-        engine.join().await;
+        for other in &self.others {
+            let tools_count = other.engine.tools.names().count();
+            tracing::info!(target: "mcp::http", path = other.path, tools_count, "serving beside");
+        }
+        let front = self.front();
+        for app in front.all() {
+            app.engine.join().await;
+        }
         self.serve_behind_door(listener, stop).await?;
         // Calls that go on without their clients do not outlive the server.
-        engine.sessions.stop();
-        engine.leave().await;
+        front.all().for_each(|app| app.engine.sessions.stop());
+        for app in front.all() {
+            app.engine.leave().await;
+        }
         tracing::info!(target: "mcp::http", event = "mcp_server_stopped", status = "stopped", "stopped");
         Ok(())
     }
@@ -983,13 +1127,14 @@ impl Service {
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> std::io::Result<()> {
+        let front = self.front();
         #[cfg(feature = "tls")]
         if let Some(loaded) = self.tls {
             let door = TlsDoor::open(loaded, self.limits.head);
             let _closes_with_us = door.closes_on_drop();
-            return listener::serve(listener, door, self.app, self.limits, stop).await;
+            return listener::serve(listener, door, front, self.limits, stop).await;
         }
-        listener::serve(listener, listener::Plain, self.app, self.limits, stop).await
+        listener::serve(listener, listener::Plain, front, self.limits, stop).await
     }
 
     /// Serves on standard input and output until the input ends or the process is told to stop.
@@ -1033,24 +1178,16 @@ impl Service {
     /// `into_make_service_with_connect_info::<SocketAddr>()`: without their addresses, such
     /// callers cannot be told apart.
     pub fn router(&self) -> Router {
-        let app = Arc::clone(&self.app);
+        let front = self.front();
+        let paths: BTreeSet<String> = front.all().flat_map(|app| app.paths()).collect();
         let answer = any(move |request: Request| {
-            let app = Arc::clone(&app);
-            async move { app.answer(request).await.map(axum::body::Body::new) }
+            let front = front.clone();
+            async move { front.answer(request).await.map(axum::body::Body::new) }
         });
-        let path = &self.app.path;
-        #[cfg_attr(
-            not(feature = "auth"),
-            expect(unused_mut, reason = "one way adds to it")
-        )]
-        let mut ways = self.app.ways.paths(path);
-        #[cfg(feature = "auth")]
-        ways.extend(self.app.oauth.iter().flat_map(|oauth| oauth.paths()));
         let other = self.app.routes.clone().unwrap_or_default();
-        ways.iter()
-            .fold(other, |router, way| router.route(way, answer.clone()))
-            .route(path, answer.clone())
-            .route(&format!("{path}/"), answer.clone())
+        paths
+            .iter()
+            .fold(other, |router, path| router.route(path, answer.clone()))
             .route("/api/v1/health", answer.clone())
             .route("/api/v1/ready", answer)
     }

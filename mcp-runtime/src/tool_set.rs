@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::switches::On;
 use crate::tool::{DynamicTool, Handler, Tool};
 use crate::ui;
-use crate::wire::list::{Listed, Listing, Pages, write_entry};
+use crate::wire::list::{Cut, Listed, Listing, Pages, write_entry};
 use crate::wire::param_headers::ParamHeaders;
 
 /// Names longer than this do not fit the clients that put their own prefix in front of them.
@@ -154,7 +154,7 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
     pub(crate) fn bind(
         self,
         state: &Arc<S>,
-        page_size: usize,
+        cut: Cut,
         desk: &Arc<Desk>,
         problems: &mut Vec<String>,
     ) -> Tools {
@@ -202,7 +202,7 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
             }
             problems.extend(found.into_iter().map(|problem| format!("{at}: {problem}")));
         }
-        let listing = Listing::new("tools", listed, page_size).unwrap_or_else(|problem| {
+        let listing = Listing::new("tools", listed, cut).unwrap_or_else(|problem| {
             problems.push(problem);
             Listing::default()
         });
@@ -310,7 +310,7 @@ fn list_entry(tool: &Tool, published: &Published, on: On) -> Listed {
     Listed {
         name: tool.name.to_string(),
         on,
-        audience: tool.policy_ref().audience().clone(),
+        policy: tool.policy_ref().clone(),
         legacy: write(object),
         modern: write(output),
     }

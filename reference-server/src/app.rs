@@ -5,7 +5,7 @@ use crate::proxy::Proxy;
 use crate::school::School;
 
 /// What the tools borrow from.
-#[derive(Lend)]
+#[derive(Clone, Lend)]
 pub struct App {
     /// The marketplace, for the copilot.
     pub backend: Backend,

@@ -19,6 +19,7 @@ pub mod commands;
 mod metrics;
 mod traces;
 mod app;
+mod introduction;
 mod data;
 mod database;
 mod random;

@@ -103,6 +103,19 @@ pub fn policies<T: AsRef<str>>(wanted: &[T]) -> Result<Policies> {
     Ok(Policies::of(&tools(wanted)?, &resources, &prompts))
 }
 
+/// The names of the toolsets that are served.
+///
+/// # Errors
+/// As [`server`].
+pub fn served<T: AsRef<str>>(wanted: &[T]) -> Result<impl Iterator<Item = &'static str>> {
+    Ok(chosen(wanted)?.map(|set| set.name))
+}
+
+/// The names of those that are served when none is named.
+pub fn by_default() -> impl Iterator<Item = &'static str> {
+    ALL.iter().filter(|set| set.by_default).map(|set| set.name)
+}
+
 /// Whether this toolset is served.
 ///
 /// # Errors

@@ -58,6 +58,16 @@ fn an_error_points_at_the_mistake() {
     }
 }
 
+/// TM-15 wants 401 where nobody said who may call. Here it does not even compile: of tools, and of
+/// resources.
+#[test]
+fn tm_15_what_does_not_say_who_may_call_does_not_compile() {
+    for fixture in ["fail/policy/missing.rs", "fail/resource/no_access.rs"] {
+        let said = said(&Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture));
+        assert!(said.contains("who may"), "{fixture}: {said}");
+    }
+}
+
 #[test]
 fn an_error_is_short() {
     let mut lengths: Vec<_> = fixtures()

@@ -45,6 +45,7 @@ pub struct Egress(Arc<Inner>);
 
 struct Inner {
     reach: Allowed,
+    names: Names,
     client: OnceLock<Client>,
     slots: Semaphore,
 }
@@ -58,26 +59,36 @@ struct Allowed {
 impl Egress {
     /// The public internet, by `https`.
     pub fn new() -> Self {
-        Self::with(Allowed::default())
+        Self::with(Allowed::default(), Names::OfTheSystem)
     }
 
     /// Also this machine, there by `http` as well. For development.
     #[must_use]
     pub fn allow_loopback(self) -> Self {
-        Self::with(Allowed {
+        let reach = Allowed {
             loopback: true,
             ..self.0.reach
-        })
+        };
+        Self::with(reach, self.0.names.clone())
     }
 
     /// Also private networks, by `https`; never the addresses at which clouds hand out
     /// credentials.
     #[must_use]
     pub fn allow_private(self) -> Self {
-        Self::with(Allowed {
+        let reach = Allowed {
             private: true,
             ..self.0.reach
-        })
+        };
+        Self::with(reach, self.0.names.clone())
+    }
+
+    /// Looks names up with this function, and nowhere else: for tests of what a name server may
+    /// answer. The addresses are checked like any.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn names(self, look_up: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
+        Self::with(self.0.reach, Names::Given(Arc::new(look_up)))
     }
 
     /// Whether a connection to this address is allowed: for programs with a client of their own,
@@ -86,9 +97,10 @@ impl Egress {
         self.0.reach.allows(address)
     }
 
-    fn with(reach: Allowed) -> Self {
+    fn with(reach: Allowed, names: Names) -> Self {
         Self(Arc::new(Inner {
             reach,
+            names,
             client: OnceLock::new(),
             slots: Semaphore::new(AT_ONCE),
         }))
@@ -100,7 +112,7 @@ impl Egress {
             return Ok(());
         }
         let client = Client::builder()
-            .dns_resolver(Arc::new(Checked(self.0.reach)))
+            .dns_resolver(Arc::new(Checked(self.0.reach, self.0.names.clone())))
             .redirect(redirect::Policy::none())
             .referer(false)
             .no_proxy()
@@ -373,13 +385,34 @@ impl Allowed {
 
 /// Resolves names to addresses that may be connected to. The connection is made to one of these,
 /// so what was checked is what is used.
-struct Checked(Allowed);
+struct Checked(Allowed, Names);
+
+/// Who knows the addresses of a name.
+#[derive(Clone)]
+enum Names {
+    OfTheSystem,
+    #[cfg(feature = "testing")]
+    Given(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+}
+
+impl Names {
+    async fn look_up(&self, name: &str) -> std::io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::OfTheSystem => Ok(tokio::net::lookup_host((name, 0)).await?.collect()),
+            #[cfg(feature = "testing")]
+            Self::Given(look_up) => {
+                let found = look_up(name).into_iter();
+                Ok(found.map(|address| (address, 0).into()).collect())
+            }
+        }
+    }
+}
 
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = self.0;
+        let (allowed, names) = (self.0, self.1.clone());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found = names.look_up(name.as_str()).await?.into_iter();
             // `http` is let through for `localhost` alone: it has to mean this machine.
             let local = name.as_str() == "localhost";
             let checked: Vec<SocketAddr> = found

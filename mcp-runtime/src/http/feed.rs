@@ -122,7 +122,7 @@ impl App {
             Arc::clone(&outbox),
             Arc::clone(caller),
         );
-        let seat = Seat::of_feed(&self.engine, session, outbox.read());
+        let seat = Seat::of_feed(&self.engine, session, outbox.read(), caller);
         in_session(
             session,
             Events::of_session(seat, primes(version), EndEvent::None, self.tally()),
@@ -160,7 +160,7 @@ impl App {
                 Arc::clone(&reader.outbox),
                 Arc::clone(caller),
             );
-            Seat::of_feed(&self.engine, &session, reader)
+            Seat::of_feed(&self.engine, &session, reader, caller)
         } else {
             Seat::of_call(&self.engine, &session, reader)
         };

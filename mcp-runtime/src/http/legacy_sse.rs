@@ -164,6 +164,7 @@ async fn attend(registered: Registered, connection: Arc<Connection>, _seat: Seat
         () = connection.unread() => Duration::ZERO,
         () = connection.over() => GRACE,
         () = connection.stopping() => GRACE,
+        () = connection.expired() => GRACE,
     };
     drop(registered);
     connection.finish(grace).await;

@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
-use crate::http::app::App;
+use crate::http::front::Front;
 use crate::http::stream::AnswerBody;
 use crate::metrics::Figures;
 
@@ -91,7 +91,7 @@ impl Door for Plain {
 pub(crate) async fn serve(
     listener: TcpListener,
     door: impl Door,
-    app: Arc<App>,
+    front: Front,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -108,7 +108,7 @@ pub(crate) async fn serve(
             () = &mut stop => break,
             stream = accept(&listener) => stream,
         };
-        let connection = Connection::new(Arc::clone(&app), Arc::clone(&open), limits);
+        let connection = Connection::new(front.clone(), Arc::clone(&open), limits);
         let door = door.clone();
         let counted = Counted::enter(app.engine.figures.as_ref());
         connections.spawn(async move {
@@ -118,24 +118,22 @@ pub(crate) async fn serve(
             drop((slot, counted));
         });
     }
-    app.stopping.store(true, Ordering::Relaxed);
-    app.engine.close();
+    front.stop();
     drop(listener);
     door.close();
     open.enter_stage(Stage::Draining);
     connections.close();
-    let peers = &app.peers;
     let ended = async {
         connections.wait().await;
-        peers.gone().await;
+        front.gone().await;
     };
     if tokio::time::timeout(limits.drain, ended).await.is_err() {
-        let open_yet = connections.len() + peers.len();
+        let open_yet = connections.len() + front.peers();
         tracing::warn!(target: "mcp::http", open = open_yet, "connections cut off after the drain deadline");
         open.enter_stage(Stage::CutOff);
-        peers.cut_off();
+        front.cut_off();
         connections.wait().await;
-        peers.gone().await;
+        front.gone().await;
     }
     Ok(())
 }
@@ -268,21 +266,21 @@ impl Progress {
 }
 
 struct Connection {
-    app: Arc<App>,
+    front: Front,
     open: Arc<Open>,
     limits: Limits,
     progress: Arc<Progress>,
 }
 
 impl Connection {
-    fn new(app: Arc<App>, open: Arc<Open>, limits: Limits) -> Self {
+    fn new(front: Front, open: Arc<Open>, limits: Limits) -> Self {
         let progress = Arc::new(Progress {
             start: Instant::now(),
             phase: AtomicU8::new(Phase::Idle as u8),
             since_ms: AtomicU64::new(0),
         });
         Self {
-            app,
+            front,
             open,
             limits,
             progress,
@@ -295,7 +293,7 @@ impl Connection {
         peer: SocketAddr,
     ) {
         let Self {
-            app,
+            front,
             open,
             limits,
             progress,
@@ -306,11 +304,11 @@ impl Connection {
         });
         let of_service = Arc::clone(&progress);
         let service = service_fn(move |mut request: Request<Incoming>| {
-            if app.proxies.is_some() {
+            if front.wants_addresses() {
                 request.extensions_mut().insert(ConnectInfo(peer));
             }
-            let (app, progress) = (Arc::clone(&app), Arc::clone(&of_service));
-            async move { Ok::<_, std::convert::Infallible>(answer(&app, &progress, request).await) }
+            let (front, progress) = (front.clone(), Arc::clone(&of_service));
+            async move { Ok::<_, std::convert::Infallible>(answer(&front, &progress, request).await) }
         });
         let mut server = http1::Builder::new();
         server
@@ -372,13 +370,13 @@ fn overdue(
 }
 
 async fn answer(
-    app: &App,
+    front: &Front,
     progress: &Arc<Progress>,
     request: Request<Incoming>,
 ) -> hyper::Response<WatchedAnswer> {
     progress.enter(Phase::Body);
     let request = request.map(|body| WatchedBody { body, progress });
-    let answer = app.answer(request).await;
+    let answer = front.answer(request).await;
     progress.enter(match answer.body() {
         AnswerBody::Whole(_) => Phase::Idle,
         AnswerBody::Events(_) | AnswerBody::Legacy(_) => Phase::Stream,

@@ -5,6 +5,7 @@ pub(crate) mod app;
 mod body;
 pub(crate) mod challenge;
 mod feed;
+pub(crate) mod front;
 pub(crate) mod guard;
 pub(crate) mod legacy_sse;
 pub(crate) mod listener;

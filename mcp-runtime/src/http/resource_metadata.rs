@@ -52,6 +52,11 @@ impl ResourceMetadata {
         let path = path.strip_suffix('/').unwrap_or(path);
         path == WELL_KNOWN || path == self.suffixed
     }
+
+    /// Whether this path is of this document alone: not the one at the root.
+    pub(crate) fn is_suffixed(&self, path: &str) -> bool {
+        path != WELL_KNOWN && self.is_at(path) && path.trim_end_matches('/') != WELL_KNOWN
+    }
 }
 
 /// A URL as tokens name it: scheme and host in small letters, no slash at its end.

@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+use crate::caller::Caller;
 use crate::http::legacy_sse::Stream;
 use crate::http::tally::Tally;
 use crate::metrics::StreamEnd;
@@ -137,13 +138,21 @@ impl Seat {
         }
     }
 
-    /// The stream of what belongs to no request, until the session or the server ends.
-    pub(crate) fn of_feed(engine: &Arc<Engine>, session: &Arc<Session>, reader: Reader) -> Self {
+    /// The stream of what belongs to no request, until the session, the server or the token of
+    /// the caller ends.
+    pub(crate) fn of_feed(
+        engine: &Arc<Engine>,
+        session: &Arc<Session>,
+        reader: Reader,
+        caller: &Arc<Caller>,
+    ) -> Self {
         let (of_end, of_session) = (Arc::clone(engine), Arc::clone(session));
+        let caller = Arc::clone(caller);
         let over = async move {
             tokio::select! {
                 () = of_end.changes.closed() => StreamEnd::Shutdown,
                 () = of_end.sessions.over(&of_session) => StreamEnd::SessionExpired,
+                () = caller.over(&of_end.clock) => StreamEnd::TokenExpired,
             }
         };
         let mut seat = Self::of_call(engine, session, reader);

@@ -221,6 +221,9 @@ async fn read(stream: &mut SplitStream<Socket>, connection: &Connection) -> End 
             biased;
             () = connection.stopping() => return End::Close(CloseCode::Away, "the server stops"),
             () = connection.over() => return End::Close(CloseCode::Normal, ""),
+            () = connection.expired() => {
+                return End::Close(CloseCode::Policy, "the access token is over: connect with a new one");
+            }
             () = connection.unread() => return End::Gone,
             frame = stream.next() => frame,
             () = sleep_until(heard + SILENCE) => {

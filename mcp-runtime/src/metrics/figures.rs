@@ -139,16 +139,18 @@ pub(crate) enum StreamEnd {
     ClientClosed,
     Shutdown,
     SessionExpired,
+    TokenExpired,
     WriteTimeout,
     Error,
 }
 
 impl StreamEnd {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Completed,
         Self::ClientClosed,
         Self::Shutdown,
         Self::SessionExpired,
+        Self::TokenExpired,
         Self::WriteTimeout,
         Self::Error,
     ];
@@ -159,6 +161,7 @@ impl StreamEnd {
             Self::ClientClosed => "client_closed",
             Self::Shutdown => "server_shutdown",
             Self::SessionExpired => "session_expired",
+            Self::TokenExpired => "token_expired",
             Self::WriteTimeout => "write_timeout",
             Self::Error => "error",
         }

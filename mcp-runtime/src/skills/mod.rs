@@ -18,7 +18,7 @@ use crate::caller::Caller;
 use crate::error::Refusal;
 use crate::policy::{self, Policy};
 use crate::switches::On;
-use crate::wire::list::{Listed, Listing, Pages, write_entry};
+use crate::wire::list::{Cut, Listed, Listing, Pages, write_entry};
 
 /// The media type of a folder.
 const FOLDER: &str = "inode/directory";
@@ -93,18 +93,18 @@ struct Gathered {
     bound: BoundSkills,
     skills: Vec<Listed>,
     files: Vec<Listed>,
-    page_size: usize,
+    cut: Cut,
     problems: Vec<String>,
 }
 
 /// Reads all sets. The second is how their files appear in `resources/list`.
 pub(crate) fn bind(
     sets: Vec<Skills>,
-    page_size: usize,
+    cut: Cut,
     problems: &mut Vec<String>,
 ) -> (BoundSkills, Vec<Listed>) {
     let mut gathered = Gathered {
-        page_size,
+        cut,
         ..Gathered::default()
     };
     let mut budget = Budget::default();
@@ -201,14 +201,14 @@ impl Gathered {
         Listed {
             name: uri.to_owned(),
             on: On::default(),
-            audience: self.bound.policies[self.policy()].audience().clone(),
+            policy: self.bound.policies[self.policy()].clone(),
             legacy: entry.clone(),
             modern: entry,
         }
     }
 
     fn listing(&mut self, field: &'static str, items: Vec<Listed>, public: bool) -> Listing {
-        Listing::shared(field, items, self.page_size, public).unwrap_or_else(|problem| {
+        Listing::shared(field, items, self.cut, public).unwrap_or_else(|problem| {
             self.problems.push(problem);
             Listing::default()
         })

@@ -18,6 +18,7 @@ use crate::json::{Node, Object};
 use crate::limits::Shared;
 use crate::metrics::{Figures, InFlight};
 use crate::outbox::Outbox;
+use crate::policy::Lists;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
 use crate::session::{NoSession, Session, Sessions};
@@ -97,6 +98,8 @@ pub(crate) struct Modes {
     pub(crate) logging: bool,
     /// Whether `shutdown`, which is no method of MCP, ends a session.
     pub(crate) shutdown: bool,
+    /// What lists hold.
+    pub(crate) lists: Lists,
 }
 
 /// When a client of the earlier revisions gets a session.
@@ -263,6 +266,7 @@ impl Engine {
             tools: Arc::clone(&tools),
             resources: Arc::clone(&resources),
             prompts: Arc::clone(&prompts),
+            lists: modes.lists,
         });
         Self {
             tools,

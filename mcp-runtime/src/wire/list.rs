@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
 use crate::caller::Caller;
-use crate::policy::Audience;
+use crate::policy::{Lists, Policy, Viewers};
 use crate::switches::On;
 
 /// How long a client may keep a list, in milliseconds. Who listens hears at once when something in
@@ -23,25 +23,32 @@ pub(crate) struct Listed {
     pub(crate) name: String,
     /// Nobody sees what is off.
     pub(crate) on: On,
-    /// Who sees it.
-    pub(crate) audience: Audience,
+    /// Who may use it.
+    pub(crate) policy: Policy,
     /// Its entry for clients that initialize, and for those that do not.
     pub(crate) legacy: String,
     pub(crate) modern: String,
 }
 
+/// How lists are cut.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cut {
+    /// Things on one page.
+    pub(crate) page_size: usize,
+    pub(crate) lists: Lists,
+}
+
 /// Which things which callers see.
 ///
-/// Only roles and tenants hide, so callers fall into classes by the rules that they satisfy, and a
-/// list without such rules has one class. Finding the class costs one look per distinct rule, whatever
-/// the length of the list.
+/// Callers fall into classes by the rules that they satisfy, and a list without rules has one
+/// class. Finding the class costs one look per distinct rule, whatever the length of the list.
 #[derive(Default)]
 pub(crate) struct Listing {
     /// The member of the result that holds the list.
     field: &'static str,
     items: Vec<Listed>,
     /// The distinct rules, and for each item its rule.
-    rules: Vec<Audience>,
+    rules: Vec<Viewers>,
     rule_of: Vec<Option<usize>>,
     page_size: usize,
     /// Not even those who see the same may share it: somebody else may not ask for it.
@@ -54,8 +61,11 @@ pub(crate) struct Listing {
 #[derive(Default)]
 struct Made {
     everybody: OnceLock<Arc<Pages>>,
-    classes: RwLock<HashMap<u64, Arc<Pages>>>,
+    classes: RwLock<HashMap<Class, Arc<Pages>>>,
 }
+
+/// A bit for each rule that is satisfied.
+type Class = u128;
 
 /// The pages of one class.
 #[derive(Default)]
@@ -73,38 +83,34 @@ pub(crate) struct Page {
 }
 
 impl Listing {
-    pub(crate) fn new(
-        field: &'static str,
-        items: Vec<Listed>,
-        page_size: usize,
-    ) -> Result<Self, String> {
-        Self::shared(field, items, page_size, true)
+    pub(crate) fn new(field: &'static str, items: Vec<Listed>, cut: Cut) -> Result<Self, String> {
+        Self::shared(field, items, cut, true)
     }
 
     /// A list that caches may only share when everybody may ask for it.
     pub(crate) fn shared(
         field: &'static str,
         items: Vec<Listed>,
-        page_size: usize,
+        cut: Cut,
         public: bool,
     ) -> Result<Self, String> {
-        let mut rules: Vec<Audience> = Vec::new();
+        let mut rules: Vec<Viewers> = Vec::new();
         let mut rule_of = Vec::with_capacity(items.len());
         for item in &items {
-            rule_of.push((!item.audience.is_everybody()).then(|| {
-                rules
-                    .iter()
-                    .position(|rule| *rule == item.audience)
-                    .unwrap_or_else(|| {
-                        rules.push(item.audience.clone());
-                        rules.len() - 1
-                    })
+            let viewers = item.policy.viewers(cut.lists);
+            rule_of.push((!viewers.are_everybody()).then(|| {
+                let known = rules.iter().position(|rule| *rule == viewers);
+                known.unwrap_or_else(|| {
+                    rules.push(viewers);
+                    rules.len() - 1
+                })
             }));
         }
-        if rules.len() > 64 {
+        if rules.len() > Class::BITS as usize {
             return Err(format!(
-                "the {field} ask for {} different sets of roles; 64 is the limit",
-                rules.len()
+                "the {field} have {} different rules about who sees them (roles, tenants, and scopes where lists hold what is allowed); {} is the limit",
+                rules.len(),
+                Class::BITS
             ));
         }
         let listing = Self {
@@ -112,7 +118,7 @@ impl Listing {
             items,
             rules,
             rule_of,
-            page_size: page_size.max(1),
+            page_size: cut.page_size.max(1),
             private: !public,
             made: ArcSwap::default(),
         };
@@ -153,13 +159,13 @@ impl Listing {
     }
 
     /// A bit for each rule that the caller satisfies.
-    fn class(&self, caller: &Caller) -> u64 {
+    fn class(&self, caller: &Caller) -> Class {
         self.rules.iter().enumerate().fold(0, |class, (bit, rule)| {
-            class | u64::from(rule.includes(caller)) << bit
+            class | Class::from(rule.include(caller)) << bit
         })
     }
 
-    fn write(&self, class: u64) -> Pages {
+    fn write(&self, class: Class) -> Pages {
         let visible: Vec<&Listed> = self
             .items
             .iter()

@@ -18,7 +18,8 @@ const MAX_URIS: usize = 100;
 const MAX_TASKS: usize = 100;
 
 impl Engine {
-    /// Acknowledges what will be heard, then is heard until the client goes or the server stops.
+    /// Acknowledges what will be heard, then is heard until the client goes, its token is over or
+    /// the server stops.
     pub(crate) async fn listen(&self, request: &Request<'_>, link: &Link) -> Reply {
         let wanted = request
             .params
@@ -103,8 +104,12 @@ impl Engine {
             Some(session) => tokio::select! {
                 () = self.changes.closed() => {}
                 () = session.ended() => {}
+                () = link.caller.over(&self.clock) => {}
             },
-            None => self.changes.closed().await,
+            None => tokio::select! {
+                () = self.changes.closed() => {}
+                () = link.caller.over(&self.clock) => {}
+            },
         }
         Reply::result(
             &request.id,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::audit::{AuditLog, Audited};
 use crate::limits::{Gate, Limits, Shared, Tally, kind_of};
 use crate::metrics::{Figures, FunctionFigures, Metrics};
-use crate::store::Store;
 use crate::wire::engine::Offers;
 
 /// What of it concerns all of a server.
@@ -18,26 +17,29 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// The limits of a server, where it has any.
+    pub(crate) fn limits(
+        limits: &Limits,
+        tally: Option<&Tally>,
+        problems: &mut Vec<String>,
+    ) -> Option<Arc<Shared>> {
+        if limits.is_none() {
+            return None;
+        }
+        let built = limits.build(tally).map(Arc::new);
+        built.map_err(|found| problems.extend(found)).ok()
+    }
+
     /// Puts a gate and an audit where there is something to limit and to record. Functions that
     /// nobody watches have neither, and are as fast as before.
     pub(crate) fn over(
         offers: &mut Offers,
-        limits: &Limits,
-        shared_limits: Option<Arc<dyn Store>>,
+        limits: Option<Arc<Shared>>,
+        tally: Option<&Tally>,
         audit: Option<AuditLog>,
         metrics: Option<&Metrics>,
         problems: &mut Vec<String>,
     ) -> Self {
-        let tally = shared_limits.map(Tally::new);
-        let limits = if limits.is_none() {
-            None
-        } else {
-            limits
-                .build(tally.as_ref())
-                .map(Arc::new)
-                .map_err(|found| problems.extend(found))
-                .ok()
-        };
         let all = offers
             .tools
             .offered()
@@ -49,7 +51,7 @@ impl Watch {
             addresses |= offered.share.rate.is_some();
             let kind = kind_of(offered.kind, &bound.name);
             let (writes, all) = (!offered.read_only, limits.as_ref());
-            match Gate::new(offered.share, writes, all, &kind, tally.as_ref()) {
+            match Gate::new(offered.share, writes, all, &kind, tally) {
                 Ok(gate) => bound.gate = gate,
                 Err(problem) => problems.push(format!("{}: {problem}", offered.at)),
             }

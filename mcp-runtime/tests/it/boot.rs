@@ -57,7 +57,7 @@ fn twice() -> u8 {
 
 /// TM-01
 #[test]
-fn names() {
+fn tm_01_names() {
     one(
         Server::new(tools![twice, twice]),
         &["boot.rs:", "`twice`", "taken", "rename"],
@@ -118,7 +118,7 @@ fn what_a_tool_says_about_itself() {
 
 /// TM-09: nothing is ever fetched; what cannot be checked is not served.
 #[test]
-fn raw_schemas() {
+fn tm_09_raw_schemas() {
     let property =
         |schema: Value| with_schema(json!({ "type": "object", "properties": { "a": schema } }));
     one_tool(

@@ -429,7 +429,7 @@ async fn problems_say_how_to_mend_them() {
 
 /// TM-08: the value that is refused is never shown, whatever refuses it.
 #[tokio::test]
-async fn refused_values_are_not_echoed() {
+async fn tm_08_refused_values_are_not_echoed() {
     const CANARY: &str = "CNRY-VALUE-93f";
     let client = client();
     let rows = [
@@ -482,7 +482,7 @@ async fn refused_values_are_not_echoed() {
 
 /// TM-10, TM-08
 #[tokio::test]
-async fn large_and_hostile_values_cost_little() {
+async fn tm_07_08_10_large_and_hostile_values_cost_little() {
     let client = client();
     for (what, tool, arguments) in [
         (

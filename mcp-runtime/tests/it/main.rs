@@ -40,6 +40,8 @@ mod limits;
 #[cfg(feature = "testing")]
 mod listener;
 #[cfg(feature = "testing")]
+mod lists;
+#[cfg(feature = "testing")]
 mod offers;
 #[cfg(feature = "testing")]
 mod policy;
@@ -69,6 +71,8 @@ mod wire;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod allowlist;
 #[cfg(all(feature = "auth", feature = "testing"))]
+mod membership;
+#[cfg(all(feature = "auth", feature = "testing"))]
 mod users;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod identity_provider;
@@ -78,6 +82,8 @@ mod introspection;
 mod jwt;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod oauth_facade;
+#[cfg(all(feature = "auth", feature = "testing"))]
+mod oauth_outbound;
 #[cfg(all(feature = "auth", feature = "testing"))]
 mod oauth_relay;
 
@@ -102,6 +108,8 @@ mod confirm_tool;
 mod keys;
 #[cfg(feature = "testing")]
 mod events;
+#[cfg(all(feature = "testing", feature = "websocket"))]
+mod expiry;
 #[cfg(feature = "testing")]
 mod live;
 #[cfg(feature = "testing")]

@@ -122,7 +122,7 @@ impl Store for Seen {
     }
 }
 
-struct World {
+pub(crate) struct World {
     idp: IdentityProvider,
     clock: Clock,
     store: Arc<Seen>,
@@ -135,7 +135,7 @@ impl World {
         Self::with(|proxy| proxy).await
     }
 
-    async fn with(change: impl FnOnce(OAuthProxy) -> OAuthProxy) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(OAuthProxy) -> OAuthProxy) -> Self {
         let clock = clock();
         let idp = IdentityProvider::start(clock.clone(), RESOURCE)
             .await
@@ -218,7 +218,7 @@ impl World {
     }
 
     /// A request for authorization, with members changed or (with an empty value) left out.
-    async fn authorize(
+    pub(crate) async fn authorize(
         &self,
         client: &str,
         changed: &[(&str, &str)],

@@ -214,7 +214,7 @@ async fn hidden_is_unknown_to_the_last_byte() {
 
 /// TM-17: who may not call learns nothing about the arguments.
 #[tokio::test]
-async fn arguments_are_read_after_the_policy() {
+async fn tm_17_arguments_are_read_after_the_policy() {
     let server = server();
     let bad = json!({ "n": "nine", "nn": 1 });
     assert_eq!(server.call("both", bad.clone()).await.status, 401, "TM-17");
@@ -234,7 +234,7 @@ async fn arguments_are_read_after_the_policy() {
 
 /// TM-14: a name is its bytes.
 #[tokio::test]
-async fn names_that_only_look_right_are_unknown() {
+async fn tm_14_names_that_only_look_right_are_unknown() {
     let server = server();
     let reference = Ask::legacy("2025-06-18", "tools/call", json!({ "name": "nobody" }))
         .send(&server)

@@ -331,7 +331,7 @@ impl<'a> MakeWriter<'a> for Logged {
 
 /// TM-18, RE-22, protocol-4.1-6
 #[tokio::test]
-async fn panics_cost_one_call() {
+async fn tm_18_panics_cost_one_call() {
     let (logged, _guard) = Logged::listen();
     let server = server();
     for (tool, arguments) in [

@@ -342,7 +342,7 @@ async fn schemas_have_nothing_that_clients_stumble_over() {
 
 /// TM-04: the bytes are the same in every run and in every process.
 #[tokio::test]
-async fn schemas_are_stable() {
+async fn tm_04_schemas_are_stable() {
     let mut text = String::new();
     for tool in listed(&client()).await {
         text += &format!("{}\n", serde_json::to_string_pretty(&json!({

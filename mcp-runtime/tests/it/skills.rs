@@ -199,7 +199,7 @@ async fn folders_can_be_descended() {
 }
 
 #[tokio::test]
-async fn nothing_else_can_be_reached() {
+async fn tm_12_nothing_else_can_be_reached() {
     let folder = billing();
     let server = server(&folder);
     let client = server.anonymous();
@@ -507,7 +507,7 @@ fn one_place_is_served_once() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn links_stay_in_the_folder() {
+async fn tm_12_links_stay_in_the_folder() {
     use std::os::unix::fs::symlink;
 
     let outside = folder(&[("secret.txt", b"secret")]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
-use mcp_runtime::access::{Access as Decided, Operation, Policies};
+use mcp_runtime::access::{Access as Decided, Decision, Operation, Policies};
 use mcp_runtime::{BootError, Caller, Result};
 use serde_json::{Value, json};
 
@@ -105,8 +105,10 @@ impl Why {
 }
 
 fn policies(config: &Config) -> Result<Policies> {
-    let policies = toolsets::policies(&config.toolsets)?;
-    Ok(policies.mode(config.auth.mode.into()))
+    let policies = toolsets::policies(&config.all_toolsets())?;
+    Ok(policies
+        .mode(config.auth.mode.into())
+        .lists(config.auth.lists.into()))
 }
 
 /// What there are of callers: each lacks one thing, the last nothing. After them the demo
@@ -157,8 +159,10 @@ fn described(policies: &Policies, demo: bool) -> Value {
     let classes = classes(policies, demo);
     let row = |operation: &Operation| {
         let decisions = classes.iter().map(|(name, caller)| {
-            let decision = policies.explain(caller, operation).decision;
-            (name.clone(), json!(decision))
+            let access = policies.explain(caller, operation);
+            let mut cell = json!(access.decision);
+            cell["listed"] = json!(access.listed);
+            (name.clone(), cell)
         });
         json!({
             "kind": operation.kind(),
@@ -181,6 +185,10 @@ fn told(caller: &Caller, decided: &Decided) -> String {
     );
     for reason in &decided.reasons {
         text += &format!("\n  {reason}");
+    }
+    let hidden = decided.decision == Decision::Hide || decided.decision.is_allowed();
+    if !hidden && !decided.listed {
+        text += "\n  lists do not hold it for this caller";
     }
     text
 }

@@ -23,7 +23,9 @@ impl Platform {
             config.platform.listen = listen;
         }
         let _traces = traces::init(&config)?;
-        let platform = start::platform(&config, &Clock::system()).await?;
+        let clock = Clock::system();
+        let store = config.store.open(&clock).await?;
+        let platform = start::platform(&config, &clock, store.as_ref()).await?;
         let listener = serve::listen(&config.platform.listen, "platform.listen").await?;
         let address = listener.local_addr()?;
         tracing::info!(%address, url = format!("http://{address}"), "the platform's REST API is served");

@@ -40,20 +40,26 @@ impl Serve {
         let clock = Clock::system();
         let (service, listener, _provider) = match config.identity.provider {
             false => {
-                let service = start::server(&config, &clock).await?.build()?;
+                let service = start::service(&config, &clock).await?;
                 (service, listen(&config.listen, "listen").await?, None)
             }
             // Tokens are issued for the address, which has to be known first.
             true => {
                 config.refuse_provider()?;
+                config.endpoints()?;
                 let listener = listen(&config.listen, "listen").await?;
                 let address = listener.local_addr()?;
+                let path = config
+                    .mount
+                    .first()
+                    .map_or("/mcp", |mount| &mount.path)
+                    .to_owned();
                 let resource = config
                     .public_url
-                    .get_or_insert_with(|| format!("http://{address}/mcp"))
+                    .get_or_insert_with(|| format!("http://{address}{path}"))
                     .clone();
                 let provider = Provider::start(&mut config, &clock, &resource).await?;
-                let service = start::server(&config, &clock).await?.build()?;
+                let service = start::service(&config, &clock).await?;
                 (service, listener, Some(provider))
             }
         };
@@ -74,17 +80,33 @@ pub(super) async fn listen(address: &str, key: &str) -> Result<TcpListener> {
         .map_err(|error| BootError::new(format!("cannot listen on {address} ({key}): {error}")))
 }
 
+/// Where clients reach the endpoints.
+fn urls(config: &Config, address: SocketAddr) -> Vec<String> {
+    let scheme = if config.tls.cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    // What is wrong with them was found before.
+    let endpoints = config.endpoints().unwrap_or_default();
+    let url = |endpoint: Config| {
+        let path = endpoint.mount.first().map_or("/mcp", |mount| &mount.path);
+        let here = format!("{scheme}://{address}{path}");
+        endpoint.public_url.unwrap_or(here)
+    };
+    endpoints.into_iter().map(url).collect()
+}
+
 /// Tells people what to do next.
 fn greet(config: &Config, address: SocketAddr, tools: usize) {
-    let url = config.public_url.clone().unwrap_or_else(|| {
-        let scheme = if config.tls.cert.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        format!("{scheme}://{address}/mcp")
-    });
-    eprintln!("{tools} tools at {url}");
+    let urls = urls(config, address);
+    let Some(url) = urls.first() else {
+        return;
+    };
+    match urls.as_slice() {
+        [url] => eprintln!("{tools} tools at {url}"),
+        urls => eprintln!("Tools at {}", urls.join(", ")),
+    }
     if config.identity.provider {
         let names = DEMO.map(|identity| identity.name).join(", ");
         eprintln!(

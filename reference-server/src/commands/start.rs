@@ -1,42 +1,113 @@
 //! From a configuration to a server.
 
 use mcp_runtime::tenant_signature::Signer;
-use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Metrics, Result, Server};
+use mcp_runtime::{
+    AuditLog, AuthMode, Authenticate, BootError, Clock, Keys, Metrics, Result, Server, Service,
+};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
 use crate::config::{Config, Mode, SharedStore, Transports};
 use crate::identity::TokenFile;
+use crate::introduction::introduced;
 use crate::platform::{Platform, counted};
 use crate::proxy::{self, Proxy};
 use crate::school::{self, OnlyAdmins, School};
-use crate::{App, copilot, data, metrics, toolsets};
+use crate::{App, data, metrics, toolsets};
 
-/// The server that `config` describes. Everything that can be wrong is found before it listens.
+/// The server that `config` describes, with all that is served anywhere. Everything that can be
+/// wrong is found before it listens.
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
-    // Before anything is created for a server that is not to be.
-    toolsets::tools(&config.toolsets)?;
-    data::create(&config.data)?;
-    let tls = config.tls.tls()?;
-    let school = school(config, clock).await?;
-    let figures = metrics::of(config);
-    let app = App {
-        backend: backend(config, clock, figures.as_ref()).await?,
-        proxy: proxy(config, clock).await?,
-        school: school.clone().unwrap_or_default(),
+    let mut config = config.clone();
+    config.endpoints()?;
+    config.toolsets = config.all_toolsets();
+    config.mount = Vec::new();
+    let systems = Systems::open(&config, clock).await?;
+    endpoint(&config, clock, &systems)
+}
+
+/// The services that `config` describes, on one listener: one unless there are mounts.
+pub(super) async fn service(config: &Config, clock: &Clock) -> Result<Service> {
+    let endpoints = config.endpoints()?;
+    let systems = Systems::open(config, clock).await?;
+    let mut endpoints = endpoints.iter();
+    let Some(first) = endpoints.next() else {
+        return Err(BootError::new("there is no endpoint to serve"));
     };
-    if let Some(figures) = &figures {
-        app.proxy.count_in(figures);
-        metrics::count_process(figures);
+    let mut server = endpoint(first, clock, &systems)?;
+    if let Some(tls) = config.tls.tls()? {
+        server = server.tls(tls);
     }
-    let mut server = introduced(toolsets::server(app, &config.toolsets)?, &config.toolsets)
-        .clock(clock.clone())
-        .keys(config.server_keys()?);
-    if let Some(figures) = &figures {
+    if let Some(school) = &systems.school {
+        server = server.routes(school::links::routes(school));
+    }
+    let mut service = server.build()?;
+    for other in endpoints {
+        let server = endpoint(other, clock, &systems)?.limits_of(&service);
+        service = service.beside(server.build()?)?;
+    }
+    Ok(service)
+}
+
+/// What the endpoints of a process share.
+struct Systems {
+    app: App,
+    school: Option<School>,
+    keys: Keys,
+    store: Option<SharedStore>,
+    audit: Option<AuditLog>,
+    figures: Option<Metrics>,
+}
+
+impl Systems {
+    async fn open(config: &Config, clock: &Clock) -> Result<Self> {
+        let wanted = config.all_toolsets();
+        // Before anything is created for a server that is not to be.
+        toolsets::tools(&wanted)?;
+        data::create(&config.data)?;
+        config.tls.tls()?;
+        let store = config.store.open(clock).await?;
+        let school = school(config, &wanted, clock).await?;
+        let figures = metrics::of(config);
+        let app = App {
+            backend: backend(config, clock, store.as_ref(), figures.as_ref()).await?,
+            proxy: proxy(config, &wanted, clock).await?,
+            school: school.clone().unwrap_or_default(),
+        };
+        if let Some(figures) = &figures {
+            app.proxy.count_in(figures);
+            metrics::count_process(figures);
+        }
+        Ok(Self {
+            app,
+            school,
+            keys: config.server_keys()?,
+            store,
+            audit: config.audit_log().await?,
+            figures,
+        })
+    }
+}
+
+/// One endpoint.
+fn endpoint(config: &Config, clock: &Clock, systems: &Systems) -> Result<Server<App>> {
+    let server = toolsets::server(systems.app.clone(), &config.toolsets)?;
+    let mut server = introduced(server, &config.toolsets)?.clock(clock.clone());
+    server = match config.mount.first() {
+        // What was made at one endpoint is good at no other.
+        Some(mount) => server
+            .keys(systems.keys.of_part(&mount.path))
+            .sessions(mount.sessions.into())
+            .replies(mount.replies.into()),
+        None => server.keys(systems.keys.clone()),
+    };
+    server = match (&config.public_url, config.mount.first()) {
+        (Some(url), _) => server.public_url(url),
+        (None, Some(mount)) => server.path(&mount.path),
+        (None, None) => server,
+    };
+    if let Some(figures) = &systems.figures {
         server = server.metrics(figures);
-    }
-    if let Some(url) = &config.public_url {
-        server = server.public_url(url);
     }
     for host in &config.allowed_hosts {
         server = server.allow_host(host);
@@ -45,13 +116,8 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
         server = server.allow_origin(origin);
     }
     server = ways_in(server, config.transports);
-    if let Some(tls) = tls {
-        server = server.tls(tls);
-    }
-    if let Some(school) = &school {
-        server = server
-            .tenant_header(TENANT_HEADER)
-            .routes(school::links::routes(school));
+    if toolsets::serves(&config.toolsets, "school")? {
+        server = server.tenant_header(TENANT_HEADER);
     }
     let own = TokenFile::new(&config.data, clock.clone());
     let own: Option<Box<dyn Authenticate>> = match config.identity.demo {
@@ -65,8 +131,8 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     } else {
         config.guarded(server, own, |way| way)?
     };
-    let server = config.sharing(server, clock).await?;
-    config.watched(server).await
+    let server = config.sharing(server, systems.store.as_ref());
+    config.watched(server, systems.audit.as_ref())
 }
 
 fn ways_in(mut server: Server<App>, chosen: Transports) -> Server<App> {
@@ -94,8 +160,8 @@ fn only_school(wanted: &[String]) -> bool {
 }
 
 /// The school, where its tools are served.
-async fn school(config: &Config, clock: &Clock) -> Result<Option<School>> {
-    if !toolsets::serves(&config.toolsets, "school")? {
+async fn school(config: &Config, wanted: &[String], clock: &Clock) -> Result<Option<School>> {
+    if !toolsets::serves(wanted, "school")? {
         return Ok(None);
     }
     let school = School::open_with(config.school_settings()?, clock.clone()).await;
@@ -104,32 +170,24 @@ async fn school(config: &Config, clock: &Clock) -> Result<Option<School>> {
         .map_err(|error| error.told("the school does not start"))
 }
 
-fn introduced(server: Server<App>, wanted: &[String]) -> Server<App> {
-    if only_school(wanted) {
-        return server
-            .identity(school::NAME, env!("CARGO_PKG_VERSION"))
-            .title(school::TITLE)
-            .instructions(school::INSTRUCTIONS);
-    }
-    server
-        .identity(copilot::TITLE, env!("CARGO_PKG_VERSION"))
-        .title(copilot::TITLE)
-        .instructions(copilot::INSTRUCTIONS)
-}
-
 /// The reverse proxy, if its tools are served.
-async fn proxy(config: &Config, clock: &Clock) -> Result<Proxy> {
-    if !toolsets::serves(&config.toolsets, proxy::NAME)? {
+async fn proxy(config: &Config, wanted: &[String], clock: &Clock) -> Result<Proxy> {
+    if !toolsets::serves(wanted, proxy::NAME)? {
         return Ok(Proxy::default());
     }
     Proxy::open(config.proxy_settings(clock)?, clock.clone()).await
 }
 
-async fn backend(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> Result<Backend> {
+async fn backend(
+    config: &Config,
+    clock: &Clock,
+    store: Option<&SharedStore>,
+    figures: Option<&Metrics>,
+) -> Result<Backend> {
     let signer = config.auth.tenant_signature.signer(clock)?;
     let records = config.record_signatures()?;
     let records = Signer::new(records.key, clock.clone()).version(records.version);
-    let backend = unsigned(config, clock, figures)
+    let backend = unsigned(config, clock, store, figures)
         .await?
         .with_records(records);
     Ok(match signer {
@@ -138,14 +196,19 @@ async fn backend(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> R
     })
 }
 
-async fn unsigned(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> Result<Backend> {
+async fn unsigned(
+    config: &Config,
+    clock: &Clock,
+    store: Option<&SharedStore>,
+    figures: Option<&Metrics>,
+) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
         Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
             "backend.url is set: say backend.mode = \"url\" to use it",
         )),
         Mode::InProcess => {
-            let mut router = platform(config, clock).await?.router();
+            let mut router = platform(config, clock, store).await?.router();
             if let Some(figures) = figures {
                 router = counted(router, figures);
             }
@@ -168,10 +231,13 @@ async fn unsigned(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> 
 }
 
 /// The marketplace on the data of this machine.
-pub(super) async fn platform(config: &Config, clock: &Clock) -> Result<Platform> {
+pub(super) async fn platform(
+    config: &Config,
+    clock: &Clock,
+    store: Option<&SharedStore>,
+) -> Result<Platform> {
     let settings = config.platform_settings()?;
-    let shared = config.store.open(clock).await?;
-    let shared = shared.and_then(SharedStore::lasting);
+    let shared = store.and_then(SharedStore::lasting);
     Platform::open_sharing(settings, clock.clone(), shared)
         .await
         .map_err(|error| error.told("the platform does not start"))

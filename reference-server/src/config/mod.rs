@@ -5,6 +5,9 @@
 //! at start, wherever they stand: a misspelt limit that is silently ignored is no limit.
 
 mod keys;
+mod membership;
+mod mounts;
+mod oauth_proxy;
 mod observe;
 mod proxy;
 mod read;
@@ -24,12 +27,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::{known as known_keys, of_entries as keys_of_entries};
+pub use self::membership::Members;
+pub use self::mounts::{Form, Kept, Mount};
+pub use self::oauth_proxy::{Proxied, ProxyMode};
 pub use self::observe::{Metrics, Traces};
 pub use self::proxy::Proxy;
 pub use self::school::School;
 pub use self::security::{TenantSignature, TlsFiles};
 pub use self::store::{SharedStore, StoreSettings};
-pub use self::tokens::{Asked, Auth, Challenge, Issuer, StaticToken, Without};
+pub use self::tokens::{Asked, Auth, Challenge, Issuer, Listed, StaticToken, Without};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
 use crate::data;
@@ -46,6 +52,7 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
     pub toolsets: Vec<String>,
+    pub mount: Vec<Mount>,
     pub keys: Vec<Secret>,
     pub keys_file: Option<PathBuf>,
     pub store: StoreSettings,
@@ -165,7 +172,7 @@ pub struct MailSettings {
 }
 
 /// A length of time, written like `30s` or `1m 30s`.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
 pub struct Span(Duration);
@@ -191,6 +198,7 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             toolsets: Vec::new(),
+            mount: Vec::new(),
             keys: Vec::new(),
             keys_file: None,
             store: StoreSettings::default(),

@@ -56,8 +56,8 @@ enum Reach {
 
 impl SharedStore {
     /// The store, where it outlives this process.
-    pub fn lasting(self) -> Option<Arc<dyn Store>> {
-        (self.reach != Reach::Process).then_some(self.store)
+    pub fn lasting(&self) -> Option<Arc<dyn Store>> {
+        (self.reach != Reach::Process).then(|| Arc::clone(&self.store))
     }
 }
 
@@ -160,26 +160,23 @@ impl StoreSettings {
 
 impl Config {
     /// Puts the store that is configured on a server.
-    ///
-    /// # Errors
-    /// As [`StoreSettings::open`].
-    pub async fn sharing<S: Send + Sync + 'static>(
+    pub fn sharing<S: Send + Sync + 'static>(
         &self,
         server: Server<S>,
-        clock: &Clock,
-    ) -> Result<Server<S>> {
-        let Some(shared) = self.store.open(clock).await? else {
-            return Ok(server);
+        shared: Option<&SharedStore>,
+    ) -> Server<S> {
+        let Some(shared) = shared else {
+            return server;
         };
         if shared.reach == Reach::Network {
             self.warn_of_own_secrets();
         }
         let server = server.store(Arc::clone(&shared.store));
         // Alone there is nobody to count with, and addresses would crowd out what else is there.
-        Ok(match shared.lasting() {
+        match shared.lasting() {
             Some(store) => server.shared_limits(store),
             None => server,
-        })
+        }
     }
 
     /// Secrets of a data folder are those of one machine. That there is another one, nobody knows.

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mcp_runtime::auth::{Algorithm, Allowlist, Egress, Introspection, Jwt, any_of};
 use mcp_runtime::{
-    AuthMode, Authenticate, BootError, Caller, Result, Server, StaticTokens, StepUp,
+    AuthMode, Authenticate, BootError, Caller, Lists, Result, Server, StaticTokens, StepUp,
 };
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::membership::Members;
+use super::oauth_proxy::Proxied;
 use super::security::TenantSignature;
 use super::{Config, Span};
 use crate::backend::is_loopback;
@@ -26,10 +28,13 @@ pub struct Auth {
     pub baseline_scopes: Vec<String>,
     pub supported_scopes: Option<Vec<String>>,
     pub challenge: Challenge,
+    pub lists: Listed,
     pub cache_ttl: Span,
     pub issuer: Vec<Issuer>,
     pub static_token: Vec<StaticToken>,
     pub introspection: Asked,
+    pub oauth_proxy: Proxied,
+    pub membership: Members,
     pub tenant_signature: TenantSignature,
 }
 
@@ -51,6 +56,15 @@ pub enum Challenge {
     ToolError,
     #[default]
     Auto,
+}
+
+/// What lists hold for a caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Listed {
+    #[default]
+    Allowed,
+    Acquirable,
 }
 
 /// Somebody who signs tokens.
@@ -110,10 +124,13 @@ impl Default for Auth {
             baseline_scopes: Vec::new(),
             supported_scopes: None,
             challenge: Challenge::default(),
+            lists: Listed::default(),
             cache_ttl: Span(Duration::from_secs(55)),
             issuer: Vec::new(),
             static_token: Vec::new(),
             introspection: Asked::default(),
+            oauth_proxy: Proxied::default(),
+            membership: Members::default(),
             tenant_signature: TenantSignature::default(),
         }
     }
@@ -125,6 +142,15 @@ impl From<Without> for AuthMode {
             Without::Open => Self::Open,
             Without::Mixed => Self::Mixed,
             Without::Required => Self::Required,
+        }
+    }
+}
+
+impl From<Listed> for Lists {
+    fn from(lists: Listed) -> Self {
+        match lists {
+            Listed::Allowed => Self::Allowed,
+            Listed::Acquirable => Self::Acquirable,
         }
     }
 }
@@ -148,25 +174,34 @@ impl Config {
         &self,
         server: Server<S>,
         own: Option<Box<dyn Authenticate>>,
-        door: impl Fn(Box<dyn Authenticate>) -> Box<dyn Authenticate>,
+        door: impl FnOnce(Box<dyn Authenticate>) -> Box<dyn Authenticate> + Send + 'static,
     ) -> Result<Server<S>> {
         let auth = &self.auth;
-        let mut ways = own.into_iter().chain(auth.ways()?).map(door);
+        let proxy = self.oauth_proxy()?;
+        let mut ways = own.into_iter().chain(auth.ways(self.has_facade())?);
         let first = ways.next();
-        self.refuse_unguarded(first.is_some())?;
+        self.refuse_unguarded(first.is_some() || self.has_facade())?;
         let mut server = server
             .auth_mode(auth.mode.into())
             .baseline_scopes(auth.baseline_scopes.clone())
-            .step_up(auth.challenge.into());
+            .step_up(auth.challenge.into())
+            .lists(auth.lists.into());
         if let Some(scopes) = &auth.supported_scopes {
             server = server.supported_scopes(scopes.clone());
         }
-        Ok(match (first, ways.next()) {
+        if let Some(proxy) = proxy {
+            server = server.oauth_proxy(proxy);
+        }
+        let server = match (first, ways.next()) {
             (None, _) => server,
             (Some(only), None) => server.auth(only),
             (Some(first), Some(second)) => {
                 server.auth(ways.fold(any_of(first).or(second), |ways, way| ways.or(way)))
             }
+        };
+        Ok(match auth.membership.check()? {
+            None => server.auth_within(door),
+            Some(check) => server.auth_within(|way| door(check(way))),
         })
     }
 
@@ -219,7 +254,7 @@ impl Config {
 
 impl Auth {
     /// Every way to check a token, those first that cost nothing.
-    fn ways(&self) -> Result<Vec<Box<dyn Authenticate>>> {
+    fn ways(&self, has_facade: bool) -> Result<Vec<Box<dyn Authenticate>>> {
         let mut ways: Vec<Box<dyn Authenticate>> = Vec::new();
         if !self.static_token.is_empty() {
             ways.push(Box::new(self.static_tokens()?));
@@ -239,9 +274,10 @@ impl Auth {
             let egress = self.introspection.egress();
             ways.push(self.listed(asked, ".introspection", userinfo, egress)?);
         }
-        if self.allow_emails.is_some() && self.issuer.is_empty() && !self.introspection.is_used() {
+        let names_people = !self.issuer.is_empty() || self.introspection.is_used() || has_facade;
+        if self.allow_emails.is_some() && !names_people {
             return Err(wrong(
-                ".allow_emails is about people, and there is no [[auth.issuer]] and no [auth.introspection] to name them",
+                ".allow_emails is about people, and there is no [[auth.issuer]], [auth.introspection] or facade to name them",
             ));
         }
         Ok(ways)
@@ -390,7 +426,14 @@ impl Asked {
         let reach = self.egress();
         reach.checked(".introspection", "url", &url)?;
         let mut asked = Introspection::new(issuer, url)
-            .client(&client, &self.client_secret()?)
+            .client(
+                &client,
+                &client_secret(
+                    ".introspection",
+                    self.client_secret_env.as_deref(),
+                    self.client_secret_file.as_deref(),
+                )?,
+            )
             .egress(reach.egress())
             .remember(keep);
         if let Some(claim) = &self.role_claim {
@@ -410,33 +453,6 @@ impl Asked {
         Ok(Some(asked))
     }
 
-    fn client_secret(&self) -> Result<String> {
-        let secret = match (&self.client_secret_env, &self.client_secret_file) {
-            (Some(variable), None) => std::env::var(variable).map_err(|_| {
-                wrong(&format!(
-                    ".introspection: the environment variable {variable} is not set"
-                ))
-            }),
-            (None, Some(path)) => std::fs::read_to_string(path).map_err(|error| {
-                let at = path.display();
-                wrong(&format!(
-                    ".introspection: the file {at} cannot be read: {error}"
-                ))
-            }),
-            (Some(_), Some(_)) => Err(wrong(
-                ".introspection has both client_secret_env and client_secret_file: keep one",
-            )),
-            (None, None) => Err(wrong(
-                ".introspection has no secret: set client_secret_env or client_secret_file",
-            )),
-        }?;
-        let secret = secret.trim();
-        if secret.is_empty() {
-            return Err(wrong(".introspection: the secret of the client is empty"));
-        }
-        Ok(secret.to_owned())
-    }
-
     fn egress(&self) -> Reach {
         Reach {
             loopback: self.allow_loopback,
@@ -445,15 +461,41 @@ impl Asked {
     }
 }
 
+/// The secret of this server at somebody else's, from the environment or a file.
+pub(super) fn client_secret(key: &str, env: Option<&str>, file: Option<&Path>) -> Result<String> {
+    let secret = match (env, file) {
+        (Some(variable), None) => std::env::var(variable).map_err(|_| {
+            wrong(&format!(
+                "{key}: the environment variable {variable} is not set"
+            ))
+        }),
+        (None, Some(path)) => std::fs::read_to_string(path).map_err(|error| {
+            let at = path.display();
+            wrong(&format!("{key}: the file {at} cannot be read: {error}"))
+        }),
+        (Some(_), Some(_)) => Err(wrong(&format!(
+            "{key} names its secret both in the environment and in a file: keep one"
+        ))),
+        (None, None) => Err(wrong(&format!(
+            "{key} has no secret: set client_secret_env or client_secret_file"
+        ))),
+    }?;
+    let secret = secret.trim();
+    if secret.is_empty() {
+        return Err(wrong(&format!("{key}: its secret is empty")));
+    }
+    Ok(secret.to_owned())
+}
+
 /// Where somebody may be asked.
 #[derive(Clone, Copy)]
-struct Reach {
-    loopback: bool,
-    private: bool,
+pub(super) struct Reach {
+    pub(super) loopback: bool,
+    pub(super) private: bool,
 }
 
 impl Reach {
-    fn egress(self) -> Egress {
+    pub(super) fn egress(self) -> Egress {
         let egress = Egress::new();
         let egress = if self.loopback {
             egress.allow_loopback()
@@ -468,7 +510,7 @@ impl Reach {
     }
 
     /// What the library says about URLs is for programmers; this is for operators.
-    fn checked(self, key: &str, name: &str, text: &str) -> Result {
+    pub(super) fn checked(self, key: &str, name: &str, text: &str) -> Result {
         let problem = |why: &str| Err(wrong(&format!("{key}: {name} `{text}` {why}")));
         let Ok(url) = text.parse::<Url>() else {
             return problem("is not a URL");
@@ -489,6 +531,6 @@ impl Reach {
     }
 }
 
-fn wrong(problem: &str) -> BootError {
+pub(super) fn wrong(problem: &str) -> BootError {
     BootError::new(format!("auth{problem}"))
 }

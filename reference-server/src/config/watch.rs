@@ -85,13 +85,28 @@ impl Config {
     /// Puts limits and audit on a server.
     ///
     /// # Errors
-    /// When the audit log cannot be written: a server that should record does not start without.
-    pub async fn watched<S: Send + Sync + 'static>(&self, server: Server<S>) -> Result<Server<S>> {
+    /// When the limits make no sense.
+    pub fn watched<S: Send + Sync + 'static>(
+        &self,
+        server: Server<S>,
+        log: Option<&AuditLog>,
+    ) -> Result<Server<S>> {
         let server = server
             .limits(self.call_limits()?)
             .trusted_proxies(self.limits.trusted_proxies.clone());
+        Ok(match log {
+            Some(log) => server.audit(log.clone()),
+            None => server,
+        })
+    }
+
+    /// Where calls are recorded.
+    ///
+    /// # Errors
+    /// When the audit log cannot be written: a server that should record does not start without.
+    pub async fn audit_log(&self) -> Result<Option<AuditLog>> {
         if self.audit.mode == AuditMode::Off {
-            return Ok(server);
+            return Ok(None);
         }
         let log = match self.audit_place()? {
             AuditPlace::Database(_) if self.audit.synced => {
@@ -111,7 +126,7 @@ impl Config {
             }
         };
         let log = log.map_err(|error| BootError::new(format!("{error} (audit)")))?;
-        Ok(server.audit(log))
+        Ok(Some(log))
     }
 
     fn call_limits(&self) -> Result<Limits> {

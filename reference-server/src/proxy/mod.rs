@@ -52,6 +52,14 @@ use crate::App;
 /// The name of the toolset.
 pub const NAME: &str = "proxy";
 
+/// How clients show a server that has nothing else.
+pub const TITLE: &str = "Reverse Proxy Admin";
+
+/// What a model should know before it uses the tools.
+pub const INSTRUCTIONS: &str = "Admin tools of a reverse proxy. A host that create_proxy adds \
+    answers at once; list_proxies shows which there are and where they lead. delete_proxy asks \
+    first: show the user what will be deleted. get_logs has the latest requests.";
+
 /// The ten tools.
 pub fn tools() -> ToolSet<App> {
     tools_without_commands() + tools![run_command]

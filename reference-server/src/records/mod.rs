@@ -31,6 +31,15 @@ use self::tasks::{create_task, update_task};
 use self::uniform::*;
 use crate::App;
 
+/// How clients show a server that has nothing else.
+pub const TITLE: &str = "Records";
+
+/// What a model should know before it uses the tools.
+pub const INSTRUCTIONS: &str = "Notes, tasks, comments, chats and chat messages of the user who \
+    signed in. Ids come from tools; never invent one. To change a record without overwriting the \
+    work of others, send its version as if_match: version_mismatch then means to read it again. \
+    What was deleted is gone.";
+
 /// The forty tools.
 pub fn tools() -> ToolSet<App> {
     tools![

@@ -9,4 +9,5 @@ mod proxy;
 mod backend;
 mod binary;
 mod config;
+mod dependencies;
 mod school;

@@ -37,9 +37,12 @@ fn the_matrix_comes_in_three_forms_and_touches_no_data() {
         .expect("the send");
     assert_eq!(
         send["callers"]["reader"],
-        json!({"decision": "step_up", "scopes": ["copilot:write"]})
+        json!({"decision": "step_up", "scopes": ["copilot:write"], "listed": false})
     );
-    assert_eq!(send["callers"]["admin"], json!({"decision": "allow"}));
+    assert_eq!(
+        send["callers"]["admin"],
+        json!({"decision": "allow", "listed": true})
+    );
     let table = show("table");
     assert_eq!(table.lines().count(), rows.len() + 1, "{table}");
     assert!(!place.data().exists());

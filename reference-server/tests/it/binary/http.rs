@@ -88,6 +88,7 @@ async fn who_may_not_call_is_told_what_to_get() {
 async fn s0_046_055_every_revision_starts_also_with_json_alone() {
     let place = Place::new();
     let server = place.serve(&["--toolset", "copilot"]).await;
+    let admin = place.token(&["--as", "admin"]);
     for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
         for accept in ["application/json", "application/json, text/event-stream"] {
             let params = json!({"protocolVersion": version, "capabilities": {},
@@ -114,6 +115,7 @@ async fn s0_046_055_every_revision_starts_also_with_json_alone() {
         ("accept", "application/json"),
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-method", "tools/list"),
+        ("authorization", &format!("Bearer {admin}")),
     ];
     let reply = post(&server, "/mcp", &headers, &message).await;
     assert_eq!(
@@ -127,7 +129,7 @@ async fn s0_046_055_every_revision_starts_also_with_json_alone() {
 #[tokio::test]
 async fn s0_021_043_044_056_057_paths_are_what_they_are() {
     let place = Place::new();
-    let server = place.serve(&[]).await;
+    let server = place.serve(&["--toolset", "copilot"]).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     for (path, status) in [("/mcp", 200), ("/mcp/", 200), ("/mcp/mcp", 404), ("/", 404)] {
         assert_eq!(
