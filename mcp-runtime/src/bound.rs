@@ -13,6 +13,7 @@ use crate::json::{Node, Object};
 use crate::limits::{Gate, Share};
 use crate::output::{OutputType, Shape};
 use crate::policy::Policy;
+use crate::result_cache::Cached;
 use crate::schema::{self, Checker, InputSchema};
 
 /// What the engine needs to run a function, whatever it is the function of.
@@ -33,6 +34,8 @@ pub(crate) struct Bound {
     pub(crate) redaction: Redaction,
     pub(crate) gate: Option<Box<Gate>>,
     pub(crate) audited: Option<Box<Audited>>,
+    /// Of a tool whose answers are kept, or that makes kept ones old.
+    pub(crate) cached: Option<Box<Cached>>,
     pub(crate) run: Box<dyn Runnable>,
 }
 
@@ -43,6 +46,9 @@ pub(crate) struct Offered<'a> {
     pub(crate) at: String,
     pub(crate) share: Share,
     pub(crate) read_only: bool,
+    /// For how long answers are kept.
+    pub(crate) cache: Option<Duration>,
+    pub(crate) family: Option<Cow<'static, str>>,
     pub(crate) bound: &'a mut Bound,
 }
 
@@ -157,6 +163,7 @@ pub(crate) fn bind<A, S>(
         redaction: Redaction::of(&published.input),
         gate: None,
         audited: None,
+        cached: None,
         checker,
         shape,
         confirmation: None,

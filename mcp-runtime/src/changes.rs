@@ -111,6 +111,22 @@ impl Changes {
         });
     }
 
+    /// What this URI holds for one principal has changed, whose [`Caller::owner`] this is. Heard by
+    /// nobody else.
+    pub fn resource_of_owner(&self, owner: &str, uri: &str) {
+        let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
+        let may_read = |caller: &Caller| {
+            self.offered()
+                .is_some_and(|offered| offered.resources.may_read(uri, caller))
+        };
+        self.announce("notifications/resources/updated", params, |filter| {
+            filter.uris.contains(uri)
+                && !filter.caller.is_anonymous()
+                && filter.caller.owner() == owner
+                && may_read(&filter.caller)
+        });
+    }
+
     /// A tool with this policy has come or gone.
     pub(crate) fn tools_for(&self, policy: &Policy) {
         self.announce(TOOLS, Map::new(), |filter| {

@@ -44,6 +44,7 @@ use crate::policy::Policy;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
 use crate::resource_set::{PromptSet, ResourceSet};
+use crate::result_cache::{Hook, ResultCache, Room};
 use crate::rounds::Seal;
 use crate::session::{SessionLimits, Sessions};
 use crate::skills::{self, Skills};
@@ -116,6 +117,9 @@ pub struct Server<S = ()> {
     call_limits: limits::Limits,
     proxies: Vec<String>,
     audit: Option<AuditLog>,
+    changes: Changes,
+    result_cache: Room,
+    announce_drops: Option<Hook>,
     tenant_header: Option<http::HeaderName>,
     routes: Option<Router>,
 }
@@ -175,6 +179,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             call_limits: limits::Limits::none(),
             proxies: Vec::new(),
             audit: None,
+            changes: Changes::default(),
+            result_cache: Room::default(),
+            announce_drops: None,
             tenant_header: None,
             routes: None,
         }
@@ -511,6 +518,32 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Announces changes through this, which can be made before the server and handed to what its
+    /// state consists of. It serves one server.
+    #[must_use]
+    pub fn changes(mut self, changes: Changes) -> Self {
+        self.changes = changes;
+        self
+    }
+
+    /// How many answers of tools with `cache` are kept, and how many bytes of them: 1,024 and 16 MiB
+    /// unless said otherwise. The oldest make room. An answer of more than an eighth of all bytes is
+    /// not kept.
+    #[must_use]
+    pub fn result_cache(mut self, entries: usize, bytes: usize) -> Self {
+        self.result_cache = Room { entries, bytes };
+        self
+    }
+
+    /// Hears which family of kept answers a call has dropped; an empty one stands for all. For
+    /// instances beside this one, which are told with [`Service::drop_family`]. It is called while
+    /// the caller waits, so it only passes the word on.
+    #[must_use]
+    pub fn announce_drops(mut self, hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.announce_drops = Some(Box::new(hear));
+        self
+    }
+
     /// Where the time of day is read.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -689,7 +722,13 @@ impl<S: Send + Sync + 'static> Server<S> {
             skills,
             apps,
         };
-        let watch = Watch::over(&mut offers, &self.call_limits, self.audit, &mut problems);
+        let watch = Watch::over(
+            &mut offers,
+            &self.call_limits,
+            self.audit,
+            ResultCache::new(self.clock.clone(), self.result_cache, self.announce_drops),
+            &mut problems,
+        );
         let mut proxies = Proxies::default();
         problems.extend(
             self.proxies
@@ -751,6 +790,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             tasks: self.tasks,
             watch,
             seal,
+            changes: self.changes,
         };
         let engine = Engine::new(offers, self.clock, &self.identity, settings);
         Ok(Service {
@@ -1005,6 +1045,15 @@ impl Service {
     /// Where changes are announced to whoever listens.
     pub fn changes(&self) -> &Changes {
         &self.app.engine.changes
+    }
+
+    /// Drops the kept answers of tools of this family, and of those without one, for all callers;
+    /// all answers where the family is empty or unknown. For changes that were made elsewhere. Does
+    /// not reach [`Server::announce_drops`].
+    pub fn drop_family(&self, family: &str) {
+        if let Some(cache) = &self.app.engine.result_cache {
+            cache.drop_family(family);
+        }
     }
 
     /// Where tools, resources and prompts are switched on and off.

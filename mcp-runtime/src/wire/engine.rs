@@ -17,6 +17,7 @@ use crate::json::{Node, Object};
 use crate::limits::Shared;
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
+use crate::result_cache::ResultCache;
 use crate::rounds::Seal;
 use crate::session::{NoSession, Session, Sessions};
 use crate::skills::BoundSkills;
@@ -55,6 +56,8 @@ pub(crate) struct Engine {
     pub(crate) modes: Modes,
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
+    /// There when answers of a tool are kept.
+    pub(crate) result_cache: Option<Arc<ResultCache>>,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
     discover: Vec<u8>,
@@ -79,6 +82,7 @@ pub(crate) struct Settings {
     pub(crate) tasks: TaskLimits,
     pub(crate) watch: Watch,
     pub(crate) seal: Seal,
+    pub(crate) changes: Changes,
 }
 
 /// How a server treats the earlier revisions.
@@ -157,8 +161,8 @@ impl Engine {
             tasks: task_limits,
             watch,
             seal,
+            changes,
         } = settings;
-        let changes = Changes::default();
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
         if let Some(title) = &identity.title {
@@ -260,6 +264,7 @@ impl Engine {
             modes,
             limits: watch.limits,
             audit: watch.audit,
+            result_cache: watch.cache,
             initialize_tail: format!(
                 "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
             ),

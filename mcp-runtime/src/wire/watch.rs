@@ -1,15 +1,18 @@
-//! Who watches what is asked of a server: its limits and its audit.
+//! Who watches what is asked of a server: its limits, its audit, and the answers it keeps.
 
 use std::sync::Arc;
 
 use crate::audit::{AuditLog, Audited};
 use crate::limits::{Gate, Limits, Shared};
+use crate::result_cache::{Cached, ResultCache};
 use crate::wire::engine::Offers;
 
 /// What of it concerns all of a server.
 pub(crate) struct Watch {
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
+    /// There when answers of a tool are kept.
+    pub(crate) cache: Option<Arc<ResultCache>>,
     /// Whether it matters where a request comes from.
     pub(crate) addresses: bool,
 }
@@ -21,6 +24,7 @@ impl Watch {
         offers: &mut Offers,
         limits: &Limits,
         audit: Option<AuditLog>,
+        cache: ResultCache,
         problems: &mut Vec<String>,
     ) -> Self {
         let limits = if limits.is_none() {
@@ -32,6 +36,11 @@ impl Watch {
                 .map_err(|found| problems.extend(found))
                 .ok()
         };
+        let cache = offers
+            .tools
+            .iter()
+            .any(|tool| tool.keeps_answers())
+            .then(|| Arc::new(cache));
         let all = offers
             .tools
             .offered()
@@ -45,6 +54,13 @@ impl Watch {
                 Ok(gate) => bound.gate = gate,
                 Err(problem) => problems.push(format!("{}: {problem}", offered.at)),
             }
+            bound.cached = cache
+                .as_ref()
+                .filter(|_| !offered.read_only || offered.cache.is_some())
+                .map(|cache| {
+                    let keeps = offered.cache.filter(|_| offered.read_only);
+                    Box::new(Cached::new(cache, offered.family.as_deref(), keeps))
+                });
             bound.audited = audit.as_ref().map(|log| {
                 let read_only = offered.read_only;
                 Box::new(Audited::new(log, offered.kind, &bound.policy, read_only))
@@ -53,6 +69,7 @@ impl Watch {
         Self {
             limits,
             audit,
+            cache,
             addresses,
         }
     }
