@@ -15,7 +15,7 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 6] = [
+const ALL: [Toolset; 7] = [
     Toolset {
         name: "copilot",
         tools: copilot::tools,
@@ -26,7 +26,7 @@ const ALL: [Toolset; 6] = [
     Toolset {
         name: "records",
         tools: records::tools,
-        resources: ResourceSet::new,
+        resources: records::resources,
         prompts: PromptSet::new,
         by_default: true,
     },
@@ -47,6 +47,13 @@ const ALL: [Toolset; 6] = [
     Toolset {
         name: "copilot-extended",
         tools: copilot::extended_tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: false,
+    },
+    Toolset {
+        name: proxy::EXTENDED,
+        tools: proxy::extended_tools,
         resources: ResourceSet::new,
         prompts: PromptSet::new,
         by_default: false,

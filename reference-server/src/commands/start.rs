@@ -1,7 +1,7 @@
 //! From a configuration to a server.
 
 use mcp_runtime::tenant_signature::Signer;
-use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Result, Server};
+use mcp_runtime::{AuthMode, Authenticate, BootError, Changes, Clock, Result, Server};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
@@ -10,7 +10,7 @@ use crate::identity::TokenFile;
 use crate::platform::{OpenError, Platform};
 use crate::proxy::{self, Proxy};
 use crate::school::{self, OnlyAdmins, School};
-use crate::{App, copilot, data, toolsets};
+use crate::{App, copilot, data, records, toolsets};
 
 /// The server that `config` describes. Everything that can be wrong is found before it listens.
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
@@ -19,13 +19,15 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     data::create(&config.data)?;
     let tls = config.tls.tls()?;
     let school = school(config, clock).await?;
+    let changes = Changes::default();
     let app = App {
-        backend: backend(config, clock).await?,
+        backend: backend(config, clock, &changes).await?,
         proxy: proxy(config, clock).await?,
         school: school.clone().unwrap_or_default(),
     };
     let mut server = introduced(toolsets::server(app, &config.toolsets)?, &config.toolsets)
         .clock(clock.clone())
+        .changes(changes)
         .keys(config.server_keys()?);
     if let Some(url) = &config.public_url {
         server = server.public_url(url);
@@ -108,32 +110,39 @@ fn introduced(server: Server<App>, wanted: &[String]) -> Server<App> {
 
 /// The reverse proxy, if its tools are served.
 async fn proxy(config: &Config, clock: &Clock) -> Result<Proxy> {
-    if !toolsets::serves(&config.toolsets, proxy::NAME)? {
+    let serves = |name| toolsets::serves(&config.toolsets, name);
+    if !serves(proxy::NAME)? && !serves(proxy::EXTENDED)? {
         return Ok(Proxy::default());
     }
     Proxy::open(config.proxy_settings(clock)?, clock.clone()).await
 }
 
-async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
+async fn backend(config: &Config, clock: &Clock, changes: &Changes) -> Result<Backend> {
     let signer = config.auth.tenant_signature.signer(clock)?;
     let records = config.record_signatures()?;
     let records = Signer::new(records.key, clock.clone()).version(records.version);
-    let backend = unsigned(config, clock).await?.with_records(records);
+    let backend = unsigned(config, clock, changes)
+        .await?
+        .with_records(records);
     Ok(match signer {
         Some(signer) => backend.signed_by(signer),
         None => backend,
     })
 }
 
-async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
+async fn unsigned(config: &Config, clock: &Clock, changes: &Changes) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
         Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
             "backend.url is set: say backend.mode = \"url\" to use it",
         )),
         Mode::InProcess => {
-            let router = platform(config, clock).await?.router();
-            Backend::in_process(router, &config.service_token()?, limits)
+            let platform = platform(config, clock).await?;
+            let changes = changes.clone();
+            platform.on_record_change(move |_, owner| {
+                changes.resource_of_owner(owner, records::changes::URI);
+            });
+            Backend::in_process(platform.router(), &config.service_token()?, limits)
         }
         Mode::Url => {
             let url = config.backend.url.as_deref();
@@ -146,7 +155,12 @@ async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
                     "set backend.service_token for the API at backend.url",
                 ));
             }
-            Backend::remote(url, &config.service_token()?, limits)
+            let backend = Backend::remote(url, &config.service_token()?, limits)?;
+            // What others change over there, nobody tells us.
+            let changes = changes.clone();
+            Ok(backend.on_record_change(move |owner| {
+                changes.resource_of_owner(owner, records::changes::URI);
+            }))
         }
     }
 }

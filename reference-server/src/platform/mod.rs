@@ -86,6 +86,7 @@ struct Inner {
     record_tenants: Option<VerifyTenant>,
     record_sessions: records::Sessions,
     record_limits: records::Often,
+    record_changes: records::Ear,
     #[cfg(debug_assertions)]
     crash: crash::CrashPoint,
 }
@@ -138,6 +139,7 @@ impl Platform {
                 .map(|signatures| signatures.layer(&clock, &store, records::MAX_BODY)),
             record_sessions: records::Sessions::default(),
             record_limits: records::Often::default(),
+            record_changes: records::Ear::default(),
             limits: Limits::new(settings.rate_limits),
             confirm: Confirm::new(keys, clock.clone(), store.clone()),
             idempotency: db

@@ -3,6 +3,8 @@
 //! Requests are written by one task, many at a time, so that traffic never waits for the disk.
 //! When it cannot keep up, entries are dropped and counted, not piled up.
 
+mod replace;
+
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -119,23 +121,7 @@ impl Store {
     }
 
     pub(super) async fn insert(&self, route: &Route) -> sqlx::Result<()> {
-        sqlx::query(
-            "INSERT INTO proxy_targets (hostname, target_url, owner, tenant, created_by,
-                created_at, enable_http, enable_https, auth_enabled)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(route.hostname.clone())
-        .bind(route.target_url.clone())
-        .bind(route.owner.clone())
-        .bind(route.tenant.clone())
-        .bind(route.created_by.clone())
-        .bind(route.created_at.as_millisecond())
-        .bind(i64::from(route.enable_http))
-        .bind(i64::from(route.enable_https))
-        .bind(i64::from(route.auth_enabled))
-        .execute(&self.pool)
-        .await
-        .map(drop)
+        self.replace(&[], std::slice::from_ref(route)).await
     }
 
     pub(super) async fn delete(&self, hostname: &str) -> sqlx::Result<()> {

@@ -136,7 +136,9 @@ async fn a_cancellation_happens_once_and_a_replay_tells_the_same() {
         detail["admin_notes"][0]["note"],
         "ADMIN_DISCRETION: Asked by phone"
     );
-    assert_eq!(detail["traces"][0]["action"], "bookings.force_cancel");
+    // Preview and execution at one instant: in any order.
+    let traces = detail["traces"].to_string();
+    assert!(traces.contains("\"bookings.force_cancel\""), "{traces}");
     let after = market.cancel_preview(&booking, json!({})).await;
     assert_eq!(after["eligible"], false);
     assert_eq!(after["confirm_token"], Value::Null);
