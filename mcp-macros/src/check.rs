@@ -66,6 +66,8 @@ pub(crate) fn offer(
         visibility_is_known,
         apps_look_like_apps,
         icon_can_be_shown,
+        what_is_kept_only_reads,
+        family_has_a_name,
         question_names_inputs,
         question_has_a_use,
         token_is_ours,

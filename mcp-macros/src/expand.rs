@@ -229,6 +229,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
     let effects = &offer.effects;
     let timeout = offer.timeout.iter().map(|timeout| timeout.milliseconds);
     let confirm = offer.confirm.iter();
+    let cache = offer.cache.iter().map(|cache| cache.milliseconds);
+    let family = offer.family.iter();
     let task = offer.task.as_ref().map(|task| task_method(task.when));
     let task = task.iter();
     let rate = offer.rate.as_ref().map(|rate| {
@@ -250,6 +252,8 @@ fn descriptor(offer: &Checked) -> TokenStream {
                 #(.#effects())*
                 #(.timeout_ms(#timeout))*
                 #(.confirm(#confirm))*
+                #(.cache_ms(#cache))*
+                #(.family(#family))*
                 #(.#task())*
                 #rate
                 #(.concurrency(#concurrency))*

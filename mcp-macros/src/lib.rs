@@ -78,6 +78,10 @@ use crate::model::Kind;
 /// * `confirm = "Delete {hostname}?"`: what a person is asked before the body runs, with inputs in
 ///   it. Who can be asked is asked; a client that cannot gets the question and a `confirm_token`,
 ///   with which the same call runs, once. `{{` and `}}` are braces.
+/// * `cache = "5s"`: for how long an answer is kept, for the same caller and the same arguments. Only
+///   of a `read_only` tool; policy, limits and audit see every call all the same.
+/// * `family = "orders"`: what it reads or changes, in a word. A tool that is not `read_only` drops
+///   the kept answers of its family, for all callers; without a family, all answers.
 /// * `timeout = "60s"`: in `ms`, `s`, `m` or `h`; 30 seconds unless said otherwise.
 /// * `task`: for a client that knows tasks, a call is answered at once and goes on by itself, for as
 ///   long as `timeout` says, or for an hour; all other clients wait. `task = "required"` refuses

@@ -51,6 +51,9 @@ pub(crate) struct Offer {
     pub(crate) timeout: Option<Timeout>,
     /// What a person is asked before the body runs.
     pub(crate) confirm: Option<LitStr>,
+    pub(crate) cache: Option<Cache>,
+    /// What is read or changed, in a word.
+    pub(crate) family: Option<LitStr>,
     pub(crate) rate: Option<Rate>,
     pub(crate) concurrency: Option<u32>,
     pub(crate) blocking: Option<Ident>,
@@ -79,6 +82,12 @@ pub(crate) struct Roles {
 
 pub(crate) struct Timeout {
     pub(crate) milliseconds: u64,
+}
+
+/// For how long answers are kept.
+pub(crate) struct Cache {
+    pub(crate) milliseconds: u64,
+    pub(crate) written: LitStr,
 }
 
 /// When a call becomes a task.
@@ -185,6 +194,10 @@ const HOW: &[Shape] = &[
 ];
 
 const CONFIRM: &[Shape] = &[("confirm", "confirm = \"Delete {hostname}?\"")];
+const CACHE: &[Shape] = &[
+    ("cache", "cache = \"5s\""),
+    ("family", "family = \"orders\""),
+];
 const TASK: &[Shape] = &[("task", "task")];
 
 const MIME: &[Shape] = &[("mime", "mime = \"text/markdown\"")];
@@ -209,6 +222,7 @@ const TOOL_KEYS: Keys = Keys {
         EFFECTS,
         CONFIRM,
         HOW,
+        CACHE,
         TASK,
         ICON,
         APP_OF_TOOL,
@@ -310,6 +324,8 @@ impl Offer {
             effects: Vec::new(),
             timeout: None,
             confirm: None,
+            cache: None,
+            family: None,
             rate: None,
             concurrency: None,
             blocking: None,
@@ -361,6 +377,10 @@ impl Offer {
                     .and_then(|text| Timeout::new(&text, errors))
             }
             "confirm" => self.confirm = said.text(errors),
+            "cache" => {
+                self.cache = said.text(errors).and_then(|text| Cache::new(text, errors));
+            }
+            "family" => self.family = said.text(errors),
             "rate" => {
                 self.rate = said.text(errors).and_then(|text| Rate::new(&text, errors));
             }
@@ -550,14 +570,30 @@ impl Bounds {
 
 impl Timeout {
     fn new(text: &LitStr, errors: &mut Errors) -> Option<Self> {
-        match milliseconds(&text.value()) {
-            Ok(milliseconds) => Some(Self { milliseconds }),
-            Err(why) => {
-                errors.at(text, why);
-                None
-            }
-        }
+        let zero = "a timeout of zero ends every call: give it time, like `60s`";
+        let milliseconds = duration(text, zero, errors)?;
+        Some(Self { milliseconds })
     }
+}
+
+impl Cache {
+    fn new(text: LitStr, errors: &mut Errors) -> Option<Self> {
+        let zero = "what is kept for no time is not kept: say how long, like `5s`, or leave it out";
+        let milliseconds = duration(&text, zero, errors)?;
+        Some(Self {
+            milliseconds,
+            written: text,
+        })
+    }
+}
+
+fn duration(text: &LitStr, zero: &str, errors: &mut Errors) -> Option<u64> {
+    match milliseconds(&text.value()) {
+        Ok(0) => errors.at(text, zero),
+        Ok(milliseconds) => return Some(milliseconds),
+        Err(why) => errors.at(text, why),
+    }
+    None
 }
 
 impl When {
@@ -586,13 +622,9 @@ fn milliseconds(text: &str) -> Result<u64, String> {
         return Err(shape());
     }
     let milliseconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-    match milliseconds {
-        Some(0) => Err("a timeout of zero ends every call: give it time, like `60s`".into()),
-        Some(milliseconds) => Ok(milliseconds),
-        None => Err(format!(
-            "`{text}` is longer than a computer lives: write something like `1h`"
-        )),
-    }
+    milliseconds.ok_or_else(|| {
+        format!("`{text}` is longer than a computer lives: write something like `1h`")
+    })
 }
 
 impl Rate {
@@ -919,7 +951,7 @@ mod tests {
             ("60s", Some(60_000)),
             ("2m", Some(120_000)),
             ("1h", Some(3_600_000)),
-            ("0s", None),
+            ("0s", Some(0)),
             ("60", None),
             ("s", None),
             ("", None),

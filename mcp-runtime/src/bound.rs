@@ -14,6 +14,7 @@ use crate::limits::{Gate, Share};
 use crate::metrics::FunctionFigures;
 use crate::output::{OutputType, Shape};
 use crate::policy::Policy;
+use crate::result_cache::Cached;
 use crate::schema::{self, Checker, InputSchema};
 
 /// What the engine needs to run a function, whatever it is the function of.
@@ -35,6 +36,8 @@ pub(crate) struct Bound {
     pub(crate) gate: Option<Box<Gate>>,
     pub(crate) audited: Option<Box<Audited>>,
     pub(crate) figures: Option<Box<FunctionFigures>>,
+    /// Of a tool whose answers are kept, or that makes kept ones old.
+    pub(crate) cached: Option<Box<Cached>>,
     pub(crate) run: Box<dyn Runnable>,
 }
 
@@ -45,6 +48,9 @@ pub(crate) struct Offered<'a> {
     pub(crate) at: String,
     pub(crate) share: Share,
     pub(crate) read_only: bool,
+    /// For how long answers are kept.
+    pub(crate) cache: Option<Duration>,
+    pub(crate) family: Option<Cow<'static, str>>,
     pub(crate) bound: &'a mut Bound,
 }
 
@@ -160,6 +166,7 @@ pub(crate) fn bind<A, S>(
         gate: None,
         audited: None,
         figures: None,
+        cached: None,
         checker,
         shape,
         confirmation: None,

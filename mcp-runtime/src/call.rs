@@ -30,6 +30,7 @@ use crate::metrics::Metered;
 use crate::outbox::Outbox;
 use crate::output::Outcome;
 use crate::policy::{self, Allowed, Variables};
+use crate::result_cache::{self, Look, Origin};
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::switches::Switches;
@@ -57,12 +58,13 @@ pub(crate) async fn answer(
         }
     };
     let log = Log::begin(bound, call);
-    let outcome = match start(bound, allowed, arguments, call) {
-        Ok(running) => match ticket.open().await {
-            Ok(()) => supervise(running, bound.timeout, call, log.span()).await,
-            Err(refusal) => Outcome::Refused(refusal),
-        },
-        Err(refusal) => Outcome::Refused(refusal),
+    let outcome = match result_cache::look(bound, call, &arguments) {
+        Look::Hit(outcome) => outcome,
+        Look::Run(watch) => {
+            let outcome = run(bound, allowed, arguments, call, &mut ticket, &log).await;
+            watch.end(&outcome);
+            outcome
+        }
     };
     log.end(&outcome);
     metered.ended(&outcome);
@@ -82,6 +84,24 @@ async fn enter<'call>(
     };
     let slot = gate.admit(call.caller(), call.0.reach.address).await?;
     Ok((allowed, Some(slot)))
+}
+
+/// Runs the function, once its record is open.
+async fn run<'call>(
+    bound: &'call Bound,
+    allowed: Allowed<'call>,
+    arguments: Object<'_>,
+    call: &'call Call,
+    ticket: &mut Ticket<'_>,
+    log: &Log<'_>,
+) -> Outcome {
+    match start(bound, allowed, arguments, call) {
+        Ok(running) => match ticket.open().await {
+            Ok(()) => supervise(running, bound.timeout, call, log.span()).await,
+            Err(refusal) => Outcome::Refused(refusal),
+        },
+        Err(refusal) => Outcome::Refused(refusal),
+    }
 }
 
 /// Checks and reads the arguments; every problem at once.
@@ -207,6 +227,8 @@ pub(crate) struct Inner {
     switches: Switches,
     /// Set for a tool that asks before it runs.
     pub(crate) confirmation: OnceLock<Box<Pending>>,
+    /// Set for a tool whose answers are kept.
+    pub(crate) origin: OnceLock<Origin>,
     /// Questions that were not named, so far.
     pub(crate) questions: AtomicU32,
     /// Answers that did not fit, so far.
@@ -242,6 +264,7 @@ impl Call {
             back,
             switches: Switches(changes),
             confirmation: OnceLock::new(),
+            origin: OnceLock::new(),
             questions: AtomicU32::new(0),
             asked_again: AtomicU32::new(0),
             asking: AtomicU32::new(0),

@@ -29,8 +29,8 @@ struct Hub {
     /// What is there to change, once the server is built.
     offered: OnceLock<Offered>,
     closing: CancellationToken,
-    /// Where other instances have listeners, too.
-    voice: Option<Voice>,
+    /// Where other instances have listeners, too, once the server is built.
+    voice: OnceLock<Voice>,
 }
 
 #[derive(Default)]
@@ -74,11 +74,11 @@ pub(crate) struct Listening {
 
 impl Changes {
     /// Changes of an instance that is not alone.
-    pub(crate) fn shared(voice: Option<Voice>) -> Self {
-        Self(Arc::new(Hub {
-            voice,
-            ..Hub::default()
-        }))
+    /// Has other instances hear of changes, too. Called once, when the server is built.
+    pub(crate) fn share(&self, voice: Option<&Voice>) {
+        if let Some(voice) = voice {
+            let _ = self.0.voice.set(voice.clone());
+        }
     }
 
     /// The list of tools has changed.
@@ -122,6 +122,16 @@ impl Changes {
         });
     }
 
+    /// What this URI holds for one principal has changed, whose [`Caller::owner`] this is. Heard by
+    /// nobody else.
+    pub fn resource_of_owner(&self, owner: &str, uri: &str) {
+        self.updated_of(owner, uri);
+        self.tell(|| Said::UpdatedOf {
+            uri: uri.to_owned(),
+            owner: owner.to_owned(),
+        });
+    }
+
     /// A list has changed, for those who listen here.
     pub(crate) fn changed(&self, list: List) {
         match list {
@@ -138,6 +148,17 @@ impl Changes {
         self.announce(UPDATED, params, |filter| {
             filter.uris.contains(uri)
                 && tenant.is_none_or(|tenant| filter.caller.acts_for() == Some(tenant))
+                && self.may_read(uri, &filter.caller)
+        });
+    }
+
+    /// What a URI holds for one principal has changed, for those who listen here.
+    pub(crate) fn updated_of(&self, owner: &str, uri: &str) {
+        let params = Map::from_iter([("uri".to_owned(), json!(uri))]);
+        self.announce(UPDATED, params, |filter| {
+            filter.uris.contains(uri)
+                && !filter.caller.is_anonymous()
+                && filter.caller.owner() == owner
                 && self.may_read(uri, &filter.caller)
         });
     }
@@ -163,14 +184,14 @@ impl Changes {
     }
 
     fn tell(&self, said: impl FnOnce() -> Said) {
-        if let Some(voice) = &self.0.voice {
+        if let Some(voice) = self.voice() {
             voice.tell(said());
         }
     }
 
     /// By which the other instances hear of a switch.
     pub(crate) fn voice(&self) -> Option<&Voice> {
-        self.0.voice.as_ref()
+        self.0.voice.get()
     }
 
     /// A tool with this policy has come or gone.

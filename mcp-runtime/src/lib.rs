@@ -41,6 +41,7 @@ mod ui;
 mod icon;
 mod bound;
 mod call;
+mod result_cache;
 mod ask;
 mod confirmation;
 mod caller;

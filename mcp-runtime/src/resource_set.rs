@@ -389,6 +389,8 @@ impl Resources {
             at: each.resource.at(),
             share: each.resource.share,
             read_only: true,
+            cache: None,
+            family: None,
             bound: &mut each.bound,
         })
     }
@@ -505,6 +507,8 @@ impl Prompts {
             at: each.prompt.at(),
             share: each.prompt.share,
             read_only: true,
+            cache: None,
+            family: None,
             bound: &mut each.bound,
         })
     }

@@ -47,6 +47,7 @@ use crate::policy::{Lists, Policy};
 use crate::prompt::Prompt;
 use crate::resource::Resource;
 use crate::resource_set::{PromptSet, ResourceSet};
+use crate::result_cache::{ResultCache, Room};
 use crate::rounds::Seal;
 use crate::session::{SessionLimits, Sessions};
 use crate::skills::{self, Skills};
@@ -124,6 +125,8 @@ pub struct Server<S = ()> {
     shared_limits: Option<Arc<dyn Store>>,
     proxies: Vec<String>,
     audit: Option<AuditLog>,
+    changes: Changes,
+    result_cache: Room,
     tenant_header: Option<http::HeaderName>,
     routes: Option<Router>,
     metrics: Option<Metrics>,
@@ -191,6 +194,8 @@ impl<S: Send + Sync + 'static> Server<S> {
             shared_limits: None,
             proxies: Vec::new(),
             audit: None,
+            changes: Changes::default(),
+            result_cache: Room::default(),
             tenant_header: None,
             routes: None,
             metrics: None,
@@ -589,6 +594,23 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Announces changes through this, which can be made before the server and handed to what its
+    /// state consists of. It serves one server.
+    #[must_use]
+    pub fn changes(mut self, changes: Changes) -> Self {
+        self.changes = changes;
+        self
+    }
+
+    /// How many answers of tools with `cache` are kept, and how many bytes of them: 1,024 and 16 MiB
+    /// unless said otherwise. The oldest make room. An answer of more than an eighth of all bytes is
+    /// not kept.
+    #[must_use]
+    pub fn result_cache(mut self, entries: usize, bytes: usize) -> Self {
+        self.result_cache = Room { entries, bytes };
+        self
+    }
+
     /// Where the time of day is read.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -777,12 +799,20 @@ impl<S: Send + Sync + 'static> Server<S> {
             Some(shared) => Some(shared),
             None => Watch::limits(&self.call_limits, tally.as_ref(), &mut problems),
         };
+        // Several servers may share one store: theirs is what has the same name and place.
+        let server = format!("{} {path}", self.identity.name);
+        let instances = Instances::new(shared.map(|store| (store, server.as_str())), &self.clock);
         let watch = Watch::over(
             &mut offers,
             limits,
             tally.as_ref(),
             self.audit,
             self.metrics.as_ref(),
+            ResultCache::new(
+                self.clock.clone(),
+                self.result_cache,
+                instances.voice().cloned(),
+            ),
             &mut problems,
         );
         let mut proxies = Proxies::default();
@@ -841,9 +871,6 @@ impl<S: Send + Sync + 'static> Server<S> {
         let addresses = watch.addresses;
         let proxies = addresses.then_some(proxies);
         let seal = self.keys.as_ref().map_or_else(Seal::random, Seal::of);
-        // Several servers may share one store: theirs is what has the same name and place.
-        let server = format!("{} {path}", self.identity.name);
-        let instances = Instances::new(shared.map(|store| (store, server.as_str())), &self.clock);
         let settings = Settings {
             modes: self.modes,
             sessions: Sessions::new(
@@ -856,6 +883,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             tasks: self.tasks,
             watch,
             seal,
+            changes: self.changes,
         };
         let engine = Engine::new(offers, self.clock, &self.identity, settings);
         Ok(Service {
@@ -1195,6 +1223,16 @@ impl Service {
     /// Where changes are announced to whoever listens.
     pub fn changes(&self) -> &Changes {
         &self.app.engine.changes
+    }
+
+    /// Drops the kept answers of tools of this family, and of those without one, for all callers;
+    /// all answers where the family is empty or unknown. For changes that were made by something
+    /// else than a tool. Instances that share a [store](Server::store) tell each other what their
+    /// tools drop; this is for each of them.
+    pub fn drop_family(&self, family: &str) {
+        if let Some(cache) = &self.app.engine.result_cache {
+            cache.drop_family(family);
+        }
     }
 
     /// Where tools, resources and prompts are switched on and off.

@@ -40,6 +40,10 @@ pub struct Tool {
     pub(crate) ui: Option<Cow<'static, str>>,
     pub(crate) ui_visibility: Option<Visibility>,
     pub(crate) confirm: Option<Cow<'static, str>>,
+    /// For how long answers are kept.
+    pub(crate) cache: Option<Duration>,
+    /// What it reads or changes.
+    pub(crate) family: Option<Cow<'static, str>>,
     pub(crate) at: (&'static str, u32),
 }
 
@@ -80,6 +84,8 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         ui: None,
         ui_visibility: None,
         confirm: None,
+        cache: None,
+        family: None,
         at: (file, line),
     }
 }
@@ -233,6 +239,23 @@ impl Tool {
         self
     }
 
+    /// For how long an answer is kept, in milliseconds, for the same caller and the same arguments.
+    /// The tool has to be read-only. Limits and audit see every call all the same.
+    #[must_use]
+    pub fn cache_ms(mut self, milliseconds: u64) -> Self {
+        self.cache = Some(Duration::from_millis(milliseconds));
+        self
+    }
+
+    /// What the tool reads or changes, in a word. A tool that is not read-only drops the kept
+    /// answers of its family, for all callers; one without a family drops all, and answers without
+    /// a family are dropped by every such tool.
+    #[must_use]
+    pub fn family(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.family = Some(name.into());
+        self
+    }
+
     /// How often one caller may call.
     #[must_use]
     pub fn rate(mut self, rate: Rate) -> Self {
@@ -270,6 +293,10 @@ impl Tool {
     /// Who may call.
     pub fn policy_ref(&self) -> &Policy {
         self.policy.as_ref().unwrap_or_else(|| Policy::nobody())
+    }
+
+    pub(crate) fn keeps_answers(&self) -> bool {
+        self.cache.is_some()
     }
 
     pub(crate) fn at(&self) -> String {

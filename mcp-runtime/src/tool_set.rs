@@ -266,6 +266,7 @@ fn said_problems(tool: &Tool) -> Vec<String> {
     if tool.effects.read_only && tool.effects.destructive {
         problems.push("it cannot be both read-only and destructive".into());
     }
+    problems.extend(cache_problems(tool));
     problems.extend(icon::problems(&tool.icons));
     if tool
         .policy_ref()
@@ -276,6 +277,25 @@ fn said_problems(tool: &Tool) -> Vec<String> {
         problems.push(
             "its scope has a `{`, which stands for a variable of a URI, and it has none".into(),
         );
+    }
+    problems
+}
+
+/// What is wrong with keeping its answers. One that is made in front of a person, or later, is not
+/// to be had again.
+fn cache_problems(tool: &Tool) -> Vec<String> {
+    let mut problems = Vec::new();
+    if tool.cache.is_some() && !tool.effects.read_only {
+        problems.push("its answers are kept, but it is not read-only".to_owned());
+    }
+    if tool.cache.is_some() && tool.task.is_some() {
+        problems.push("its answers are kept, but a call may become a task".to_owned());
+    }
+    if tool.cache.is_some_and(|ttl| ttl.is_zero()) {
+        problems.push("its answers are kept for no time".to_owned());
+    }
+    if tool.family.as_ref().is_some_and(|family| family.is_empty()) {
+        problems.push("its family has no name".to_owned());
     }
     problems
 }
@@ -385,6 +405,8 @@ impl Tools {
             at: each.tool.at(),
             share: each.tool.share,
             read_only: each.tool.effects.read_only,
+            cache: each.tool.cache,
+            family: each.tool.family.clone(),
             bound: Arc::get_mut(&mut each.bound).expect("nobody calls before the server is built"),
         })
     }

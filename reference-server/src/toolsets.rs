@@ -15,7 +15,7 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 5] = [
+const ALL: [Toolset; 7] = [
     Toolset {
         name: "copilot",
         tools: copilot::tools,
@@ -26,7 +26,7 @@ const ALL: [Toolset; 5] = [
     Toolset {
         name: "records",
         tools: records::tools,
-        resources: ResourceSet::new,
+        resources: records::resources,
         prompts: PromptSet::new,
         by_default: true,
     },
@@ -43,6 +43,20 @@ const ALL: [Toolset; 5] = [
         resources: school::resources,
         prompts: school::prompts,
         by_default: true,
+    },
+    Toolset {
+        name: "copilot-extended",
+        tools: copilot::extended_tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: false,
+    },
+    Toolset {
+        name: proxy::EXTENDED,
+        tools: proxy::extended_tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: false,
     },
     Toolset {
         name: "records-extended",

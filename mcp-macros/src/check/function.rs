@@ -187,6 +187,34 @@ pub(super) fn effects_agree(offer: &Offer, errors: &mut Errors) {
     }
 }
 
+/// What is kept is an answer of before: it says nothing of what was changed or asked since.
+pub(super) fn what_is_kept_only_reads(offer: &Offer, errors: &mut Errors) {
+    let Some(cache) = &offer.cache else {
+        return;
+    };
+    let why = if !offer.effects.iter().any(|effect| effect == "read_only") {
+        "only the answer of a `read_only` tool can be kept: add `read_only`, or remove `cache`"
+    } else if offer.guard.is_some() {
+        "an answer that is kept would get past the `guard`: remove `cache`, or the guard"
+    } else if offer.task.is_some() {
+        "the answer of a task is for one call: remove `cache`, or `task`"
+    } else {
+        return;
+    };
+    errors.at(&cache.written, why);
+}
+
+pub(super) fn family_has_a_name(offer: &Offer, errors: &mut Errors) {
+    if let Some(family) = &offer.family
+        && family.value().trim().is_empty()
+    {
+        errors.at(
+            family,
+            "a family has a name, like `\"orders\"`: write one, or leave `family` out",
+        );
+    }
+}
+
 pub(super) fn blocking_is_sync(offer: &Offer, errors: &mut Errors) {
     if let (Some(blocking), Some(_)) = (&offer.blocking, &offer.function.sig.asyncness) {
         errors.at(

@@ -13,6 +13,10 @@ pub(crate) enum Said {
     Changed { list: List },
     /// What a resource holds has changed, perhaps for one tenant alone.
     Updated { uri: String, tenant: Option<String> },
+    /// What a resource holds for one principal has changed.
+    UpdatedOf { uri: String, owner: String },
+    /// Answers that are kept of a family are old.
+    Dropped { family: String },
     /// Something has been switched: the store says what.
     Switched,
     /// A request of a session is cancelled, by the digest of its id.

@@ -20,6 +20,7 @@ use crate::metrics::{Figures, InFlight};
 use crate::outbox::Outbox;
 use crate::policy::Lists;
 use crate::resource_set::{Prompts, Resources};
+use crate::result_cache::ResultCache;
 use crate::rounds::Seal;
 use crate::session::{NoSession, Session, Sessions};
 use crate::skills::BoundSkills;
@@ -63,6 +64,8 @@ pub(crate) struct Engine {
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) figures: Option<Arc<Figures>>,
+    /// There when answers of a tool are kept.
+    pub(crate) result_cache: Option<Arc<ResultCache>>,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
     discover: Vec<u8>,
@@ -88,6 +91,7 @@ pub(crate) struct Settings {
     pub(crate) tasks: TaskLimits,
     pub(crate) watch: Watch,
     pub(crate) seal: Seal,
+    pub(crate) changes: Changes,
 }
 
 /// How a server treats the earlier revisions.
@@ -175,8 +179,9 @@ impl Engine {
             tasks: task_limits,
             watch,
             seal,
+            changes,
         } = settings;
-        let changes = Changes::shared(instances.voice().cloned());
+        changes.share(instances.voice());
         let mut info = Map::new();
         info.insert("name".into(), json!(identity.name));
         if let Some(title) = &identity.title {
@@ -283,6 +288,7 @@ impl Engine {
             limits: watch.limits,
             audit: watch.audit,
             figures: watch.figures,
+            result_cache: watch.cache,
             initialize_tail: format!(
                 "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
             ),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::instances::{Answer, Ear, Said};
+use crate::result_cache;
 use crate::switches::Switches;
 use crate::tenant::Tenant;
 use crate::wire::engine::Engine;
@@ -38,6 +39,12 @@ impl Ear for Engine {
                 // What is no tenant here is nobody's.
                 Some(Err(_)) => {}
             },
+            Said::UpdatedOf { uri, owner } => self.changes.updated_of(&owner, &uri),
+            Said::Dropped { family } => {
+                if let Some(cache) = &self.result_cache {
+                    cache.drop_family(&family);
+                }
+            }
             Said::Task { task } => {
                 if let Some(tasks) = &self.tasks
                     && let Err(error) = tasks.has_changed(&task).await
@@ -76,6 +83,9 @@ impl Ear for Engine {
     async fn missed(self: Arc<Self>) {
         tracing::info!(target: "mcp::instances", "messages were missed: everything is looked at again");
         self.changes.anything();
+        if let Some(cache) = &self.result_cache {
+            cache.drop_family(result_cache::ALL);
+        }
         if let Some(tasks) = &self.tasks {
             tasks.missed().await;
         }

@@ -12,6 +12,9 @@ use crate::output::{Outcome, Shape};
 use crate::resource_set::{self, BoundResource};
 use crate::wire::message::Id;
 
+/// What `_meta` tells of an answer that may have been kept: `{"hit": true, "ageMs": 1200}`.
+const RESULT_CACHE: &str = "mcp-runtime/resultCache";
+
 /// Error codes of JSON-RPC and MCP.
 pub(crate) mod code {
     pub(crate) const PARSE_ERROR: i32 = -32700;
@@ -475,12 +478,31 @@ impl Results<'_> {
         } else {
             b",\"isError\":false"
         });
-        if self.modern {
-            body.push(b',');
-            body.extend_from_slice(self.meta);
-        }
+        self.push_meta(&mut body);
         body.extend_from_slice(b"}}");
         Reply::new(200, body)
+    }
+
+    /// Who answers, and where the answer comes from, if it may have been kept.
+    fn push_meta(&self, body: &mut Vec<u8>) {
+        let Some(origin) = self.call.inner().origin.get() else {
+            if self.modern {
+                body.push(b',');
+                body.extend_from_slice(self.meta);
+            }
+            return;
+        };
+        let (hit, age) = (origin.hit, origin.age_ms);
+        let origin = format!("\"{RESULT_CACHE}\":{{\"hit\":{hit},\"ageMs\":{age}}}}}");
+        match self.meta.strip_suffix(b"}").filter(|_| self.modern) {
+            Some(open) => {
+                body.push(b',');
+                body.extend_from_slice(open);
+                body.push(b',');
+            }
+            None => body.extend_from_slice(b",\"_meta\":{"),
+        }
+        body.extend_from_slice(origin.as_bytes());
     }
 
     /// An error that the model is to read: text, and the same in structured form.

@@ -1,10 +1,11 @@
-//! Who watches what is asked of a server: its limits, its audit and its figures.
+//! Who watches what is asked of a server: its limits, its audit, its figures, and the answers it keeps.
 
 use std::sync::Arc;
 
 use crate::audit::{AuditLog, Audited};
 use crate::limits::{Gate, Limits, Shared, Tally, kind_of};
 use crate::metrics::{Figures, FunctionFigures, Metrics};
+use crate::result_cache::{Cached, ResultCache};
 use crate::wire::engine::Offers;
 
 /// What of it concerns all of a server.
@@ -12,6 +13,8 @@ pub(crate) struct Watch {
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) figures: Option<Arc<Figures>>,
+    /// There when answers of a tool are kept.
+    pub(crate) cache: Option<Arc<ResultCache>>,
     /// Whether it matters where a request comes from.
     pub(crate) addresses: bool,
 }
@@ -38,8 +41,14 @@ impl Watch {
         tally: Option<&Tally>,
         audit: Option<AuditLog>,
         metrics: Option<&Metrics>,
+        cache: ResultCache,
         problems: &mut Vec<String>,
     ) -> Self {
+        let cache = offers
+            .tools
+            .iter()
+            .any(|tool| tool.keeps_answers())
+            .then(|| Arc::new(cache));
         let all = offers
             .tools
             .offered()
@@ -58,6 +67,13 @@ impl Watch {
             bound.figures = metrics
                 .map(|metrics| FunctionFigures::new(metrics, offered.kind, &bound.name))
                 .map(Box::new);
+            bound.cached = cache
+                .as_ref()
+                .filter(|_| !offered.read_only || offered.cache.is_some())
+                .map(|cache| {
+                    let keeps = offered.cache.filter(|_| offered.read_only);
+                    Box::new(Cached::new(cache, offered.family.as_deref(), keeps))
+                });
             bound.audited = audit.as_ref().map(|log| {
                 let read_only = offered.read_only;
                 Box::new(Audited::new(log, offered.kind, &bound.policy, read_only))
@@ -67,6 +83,7 @@ impl Watch {
             limits,
             audit,
             figures: metrics.map(Figures::new).map(Arc::new),
+            cache,
             addresses,
         }
     }

@@ -92,6 +92,8 @@ mod legacy_sse;
 #[cfg(feature = "testing")]
 mod routes;
 #[cfg(feature = "testing")]
+mod result_cache;
+#[cfg(feature = "testing")]
 mod rows;
 #[cfg(feature = "testing")]
 mod ways;

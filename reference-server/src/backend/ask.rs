@@ -25,6 +25,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// what was slow.
 const HEAD_START: Duration = Duration::from_millis(250);
 
+/// What the records API is told by POST or DELETE, and changes no record.
+const ONLY_ASKS: [&str; 4] = [
+    "/v1/search",
+    "/v1/aggregate",
+    "/v1/sync/sessions",
+    "/v1/sync/sessions/{id}",
+];
+
 /// A request in the making; [`answer`](Self::answer) sends it.
 pub struct Ask<'a> {
     backend: &'a Backend,
@@ -36,6 +44,8 @@ pub struct Ask<'a> {
     misplaced: bool,
     tenant: Option<Tenant>,
     signer: Option<&'a Signer>,
+    /// Of a change of records: whose.
+    changes_of: Option<String>,
     headers: HeaderMap,
     body: Bytes,
     limit: Duration,
@@ -60,6 +70,7 @@ impl<'a> Ask<'a> {
             misplaced: false,
             tenant: caller.acts_for().cloned(),
             signer: backend.0.signer.as_ref(),
+            changes_of: None,
             headers,
             body: Bytes::new(),
             limit: limits.call,
@@ -99,6 +110,8 @@ impl<'a> Ask<'a> {
         ask.method = method;
         ask.tenant = Some(tenant.clone());
         ask.signer = Some(signer);
+        let changes = ask.method != Method::GET && !ONLY_ASKS.contains(&endpoint);
+        ask.changes_of = changes.then(|| caller.owner());
         Ok(ask)
     }
 
@@ -165,7 +178,13 @@ impl<'a> Ask<'a> {
         if self.misplaced {
             return Err(refusal::nothing_there(self.endpoint));
         }
-        self.patiently().await
+        let answer = self.patiently().await?;
+        if let (Some(owner), Some(hear)) = (&self.changes_of, &self.backend.0.record_ear)
+            && answer.status().is_success()
+        {
+            hear(owner);
+        }
+        Ok(answer)
     }
 
     /// The error for an answer that reads well and says nothing.
@@ -195,7 +214,14 @@ impl<'a> Ask<'a> {
                     patience -= wait;
                     sleep(wait).await;
                 }
-                _ => return Err(refusal::rate_limited(wait)),
+                _ => {
+                    return Err(refusal::too_busy(
+                        self.endpoint,
+                        &answer,
+                        self.request_id(),
+                        wait,
+                    ));
+                }
             }
         }
     }

@@ -44,7 +44,12 @@ struct Inner {
     signer: Option<Signer>,
     /// The same for the records API, which is never asked without.
     record_signer: Option<Signer>,
+    /// Hears whose records were changed from here.
+    record_ear: Option<RecordEar>,
 }
+
+/// Takes the owner of records, as [`Caller::owner`] names them.
+type RecordEar = Arc<dyn Fn(&str) + Send + Sync>;
 
 #[derive(Clone)]
 enum Way {
@@ -116,6 +121,7 @@ impl Backend {
             limits,
             signer: None,
             record_signer: None,
+            record_ear: None,
         })))
     }
 
@@ -132,6 +138,15 @@ impl Backend {
     pub fn with_records(self, signer: Signer) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.0);
         inner.record_signer = Some(signer);
+        Self(Arc::new(inner))
+    }
+
+    /// Has `hear` called with the owner of records after each change that is made from here. For an
+    /// API that does not tell by itself, because it is elsewhere.
+    #[must_use]
+    pub fn on_record_change(self, hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.record_ear = Some(Arc::new(hear));
         Self(Arc::new(inner))
     }
 

@@ -1,8 +1,11 @@
 //! From a configuration to a server.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use mcp_runtime::tenant_signature::Signer;
 use mcp_runtime::{
-    AuditLog, AuthMode, Authenticate, BootError, Clock, Keys, Metrics, Result, Server, Service,
+    AuditLog, AuthMode, Authenticate, BootError, Changes, Clock, Keys, Metrics, Result, Server,
+    Service,
 };
 use reqwest::Url;
 
@@ -13,7 +16,7 @@ use crate::introduction::introduced;
 use crate::platform::{Platform, counted};
 use crate::proxy::{self, Proxy};
 use crate::school::{self, OnlyAdmins, School};
-use crate::{App, data, metrics, toolsets};
+use crate::{App, data, metrics, records, toolsets};
 
 /// The server that `config` describes, with all that is served anywhere. Everything that can be
 /// wrong is found before it listens.
@@ -57,6 +60,29 @@ struct Systems {
     store: Option<SharedStore>,
     audit: Option<AuditLog>,
     figures: Option<Metrics>,
+    listeners: Listeners,
+}
+
+/// The endpoints whose clients are to hear when a record changes.
+#[derive(Clone, Default)]
+struct Listeners(Arc<Mutex<Vec<Changes>>>);
+
+impl Listeners {
+    fn join(&self) -> Changes {
+        let changes = Changes::default();
+        self.lock().push(changes.clone());
+        changes
+    }
+
+    fn tell(&self, owner: &str) {
+        for changes in self.lock().iter() {
+            changes.resource_of_owner(owner, records::changes::URI);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Changes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Systems {
@@ -69,8 +95,14 @@ impl Systems {
         let store = config.store.open(clock).await?;
         let school = school(config, &wanted, clock).await?;
         let figures = metrics::of(config);
+        let listeners = Listeners::default();
+        let beneath = Beneath {
+            store: store.as_ref(),
+            figures: figures.as_ref(),
+            listeners: &listeners,
+        };
         let app = App {
-            backend: backend(config, clock, store.as_ref(), figures.as_ref()).await?,
+            backend: backend(config, clock, beneath).await?,
             proxy: proxy(config, &wanted, clock).await?,
             school: school.clone().unwrap_or_default(),
         };
@@ -85,6 +117,7 @@ impl Systems {
             store,
             audit: config.audit_log().await?,
             figures,
+            listeners,
         })
     }
 }
@@ -92,7 +125,9 @@ impl Systems {
 /// One endpoint.
 fn endpoint(config: &Config, clock: &Clock, systems: &Systems) -> Result<Server<App>> {
     let server = toolsets::server(systems.app.clone(), &config.toolsets)?;
-    let mut server = introduced(server, &config.toolsets)?.clock(clock.clone());
+    let mut server = introduced(server, &config.toolsets)?
+        .clock(clock.clone())
+        .changes(systems.listeners.join());
     server = match config.mount.first() {
         // What was made at one endpoint is good at no other.
         Some(mount) => server
@@ -172,22 +207,26 @@ async fn school(config: &Config, wanted: &[String], clock: &Clock) -> Result<Opt
 
 /// The reverse proxy, if its tools are served.
 async fn proxy(config: &Config, wanted: &[String], clock: &Clock) -> Result<Proxy> {
-    if !toolsets::serves(wanted, proxy::NAME)? {
+    let serves = |name| toolsets::serves(wanted, name);
+    if !serves(proxy::NAME)? && !serves(proxy::EXTENDED)? {
         return Ok(Proxy::default());
     }
     Proxy::open(config.proxy_settings(clock)?, clock.clone()).await
 }
 
-async fn backend(
-    config: &Config,
-    clock: &Clock,
-    store: Option<&SharedStore>,
-    figures: Option<&Metrics>,
-) -> Result<Backend> {
+/// What the marketplace in this process stands on, and who watches it.
+#[derive(Clone, Copy)]
+struct Beneath<'a> {
+    store: Option<&'a SharedStore>,
+    figures: Option<&'a Metrics>,
+    listeners: &'a Listeners,
+}
+
+async fn backend(config: &Config, clock: &Clock, beneath: Beneath<'_>) -> Result<Backend> {
     let signer = config.auth.tenant_signature.signer(clock)?;
     let records = config.record_signatures()?;
     let records = Signer::new(records.key, clock.clone()).version(records.version);
-    let backend = unsigned(config, clock, store, figures)
+    let backend = unsigned(config, clock, beneath)
         .await?
         .with_records(records);
     Ok(match signer {
@@ -196,20 +235,18 @@ async fn backend(
     })
 }
 
-async fn unsigned(
-    config: &Config,
-    clock: &Clock,
-    store: Option<&SharedStore>,
-    figures: Option<&Metrics>,
-) -> Result<Backend> {
+async fn unsigned(config: &Config, clock: &Clock, beneath: Beneath<'_>) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
         Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
             "backend.url is set: say backend.mode = \"url\" to use it",
         )),
         Mode::InProcess => {
-            let mut router = platform(config, clock, store).await?.router();
-            if let Some(figures) = figures {
+            let platform = platform(config, clock, beneath.store).await?;
+            let listeners = beneath.listeners.clone();
+            platform.on_record_change(move |_, owner| listeners.tell(owner));
+            let mut router = platform.router();
+            if let Some(figures) = beneath.figures {
                 router = counted(router, figures);
             }
             Backend::in_process(router, &config.service_token()?, limits)
@@ -225,7 +262,12 @@ async fn unsigned(
                     "set backend.service_token for the API at backend.url",
                 ));
             }
-            Backend::remote(url, &config.service_token()?, limits)
+            let backend = Backend::remote(url, &config.service_token()?, limits)?;
+            // What others change over there, nobody tells us.
+            let changes = changes.clone();
+            Ok(backend.on_record_change(move |owner| {
+                changes.resource_of_owner(owner, records::changes::URI);
+            }))
         }
     }
 }

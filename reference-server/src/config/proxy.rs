@@ -24,6 +24,7 @@ pub struct Proxy {
     pub tls_listen: String,
     pub database: Option<Secret>,
     pub certificates: Option<PathBuf>,
+    pub exports: Option<PathBuf>,
     pub private_targets: Vec<String>,
     pub docker_socket: Option<PathBuf>,
     pub log_limit: u32,
@@ -54,6 +55,7 @@ impl Default for Proxy {
             tls_listen: "127.0.0.1:0".to_owned(),
             database: None,
             certificates: None,
+            exports: None,
             private_targets: Vec::new(),
             docker_socket: None,
             log_limit: Settings::new("", "").log_limit,
@@ -102,6 +104,9 @@ impl Config {
         settings.tls_listen = socket(&chosen.tls_listen);
         if let Some(folder) = &chosen.certificates {
             settings.certificates.clone_from(folder);
+        }
+        if let Some(folder) = &chosen.exports {
+            settings.exports.clone_from(folder);
         }
         settings.reserved = self.own_names();
         settings.private_targets.clone_from(&chosen.private_targets);

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::exchange::Pem;
 use crate::{data, random};
 
 /// More files are not looked at, nor are larger ones.
@@ -113,6 +114,39 @@ impl Certificates {
         }
         self.issue(hostname, &ours)?;
         self.refresh()
+    }
+
+    /// Those that can be used, with their keys. Works on files, too.
+    pub(super) fn pems(&self) -> Vec<Pem> {
+        let text = |name: &str, ending: &str| {
+            let bytes = file(&self.folder.join(format!("{name}.{ending}"))).ok()?;
+            String::from_utf8(bytes).ok()
+        };
+        let pem = |certificate: Arc<Certificate>| {
+            Some(Pem {
+                certificate: text(&certificate.name, "crt")?,
+                key: text(&certificate.name, "key")?,
+                name: certificate.name.clone(),
+            })
+        };
+        self.all().into_iter().filter_map(pem).collect()
+    }
+
+    /// Puts those into the folder of which there is none of the same name, and tells how many they
+    /// were. Works on files, too.
+    pub(super) fn restore(&self, pems: &[Pem]) -> io::Result<usize> {
+        let missing = |pem: &&Pem| {
+            let there = |ending: &str| self.folder.join(format!("{}.{ending}", pem.name));
+            is_name(&pem.name) && !there("crt").exists() && !there("key").exists()
+        };
+        let missing: Vec<&Pem> = pems.iter().filter(missing).collect();
+        for pem in &missing {
+            // The key first: a certificate without its key would be complained about.
+            self.put(&format!("{}.key", pem.name), &pem.key)?;
+            self.put(&format!("{}.crt", pem.name), &pem.certificate)?;
+        }
+        self.refresh()?;
+        Ok(missing.len())
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Certificate>> {

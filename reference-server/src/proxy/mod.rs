@@ -9,6 +9,8 @@
 //! [`commands`] run what a `grammar` of the configuration allows, and without one the tool
 //! `run_command` does not exist. [`docker`] lists containers, where a socket is configured.
 //!
+//! Beyond the ten, the configuration can be saved to a file and loaded (`exchange`).
+//!
 //! To add a tool: write the function in `tools/`, add it to the list below, and give it a row in
 //! `tests/it/proxy/contract.rs`.
 
@@ -29,6 +31,7 @@ mod store;
 pub mod docker;
 pub mod commands;
 mod grammar;
+mod exchange;
 
 use mcp_runtime::{PromptSet, ResourceSet, ToolSet, prompts, resources, tools};
 
@@ -42,6 +45,7 @@ use self::system::Inner;
 pub use self::system::Proxy;
 use self::tools::certificates::list_certificates;
 use self::tools::commands::run_command;
+use self::tools::exchange::{config_load, config_save};
 use self::tools::health::{echo, health_check};
 use self::tools::hosts::{create_proxy, delete_proxy, list_proxies};
 use self::tools::logs::get_logs;
@@ -51,6 +55,8 @@ use crate::App;
 
 /// The name of the toolset.
 pub const NAME: &str = "proxy";
+/// The name of the toolset beyond the ten.
+pub const EXTENDED: &str = "proxy-extended";
 
 /// How clients show a server that has nothing else.
 pub const TITLE: &str = "Reverse Proxy Admin";
@@ -78,6 +84,11 @@ pub fn tools_without_commands() -> ToolSet<App> {
         list_services,
         get_logs,
     ]
+}
+
+/// What goes beyond the ten: the configuration in files.
+pub fn extended_tools() -> ToolSet<App> {
+    tools![config_save, config_load]
 }
 
 /// The same to read, for hosts that show resources.

@@ -31,6 +31,8 @@ pub struct Settings {
     /// Between two pieces of what a target answers.
     pub answer: Duration,
     pub commands: CommandSettings,
+    /// Above the folders of saved configurations, one for everybody who saves any.
+    pub exports: PathBuf,
     /// The tokens that are listed, and that hosts with `auth_enabled` ask for.
     pub tokens: Option<Arc<TokenFile>>,
 }
@@ -63,6 +65,7 @@ impl Settings {
             connect: Duration::from_secs(5),
             answer: Duration::from_secs(30),
             commands: CommandSettings::default(),
+            exports: folder.join("exports"),
             tokens: None,
         }
     }

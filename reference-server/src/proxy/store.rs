@@ -3,6 +3,8 @@
 //! Requests are written by one task, many at a time, so that traffic never waits for the disk.
 //! When it cannot keep up, entries are dropped and counted, not piled up.
 
+mod replace;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

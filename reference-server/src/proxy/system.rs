@@ -1,6 +1,6 @@
 //! The parts of a running proxy, put together.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::random;
 pub(super) const ADMIN: &str = "proxy:admin";
 
 /// How many hosts there may be, and how many of one owner.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 const MOST_OF_ONE: usize = 500;
 /// How often the certificate folder is looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) commands: Commands,
     pub(super) docker_socket: Option<PathBuf>,
     pub(super) tokens: Option<Arc<TokenFile>>,
+    /// Above the folders of saved configurations.
+    pub(super) exports: PathBuf,
     /// How this proxy signs what it has handed on.
     pub(super) pseudonym: String,
     /// Signs cursors.
@@ -82,6 +84,7 @@ impl Proxy {
             commands,
             docker_socket: settings.docker_socket,
             tokens: settings.tokens,
+            exports: settings.exports,
             pseudonym: format!("proxy-{}", &random::uuid4()[..8]),
             cursor_key: random::bytes(),
             reserved: settings.reserved,
@@ -220,6 +223,72 @@ impl Inner {
         .await
     }
 
+    /// Takes up many routes, all or nothing. Those that are there are replaced with `force`, and are
+    /// a reason to refuse without; which ones were is returned.
+    pub(super) async fn replace(
+        self: &Arc<Self>,
+        routes: Vec<Route>,
+        force: bool,
+        caller: &Caller,
+    ) -> ToolResult<BTreeSet<String>> {
+        let (inner, owner) = (Arc::clone(self), whose(caller));
+        let by = caller.to_string();
+        whole(async move {
+            let _changing = inner.changing.lock().await;
+            let there = inner.there(&routes, owner.as_deref())?;
+            if !force && !there.is_empty() {
+                return Err(already_there(&there));
+            }
+            inner.room_for(&routes, &there)?;
+            for route in routes.iter().filter(|route| route.enable_https) {
+                inner.certify(&route.hostname).await?;
+            }
+            let gone: Vec<String> = there.iter().cloned().collect();
+            let stored = inner.store.replace(&gone, &routes).await;
+            stored.map_err(taken_or_stored)?;
+            tracing::info!(hosts = routes.len(), by, "proxy_configuration_loaded");
+            routes.into_iter().for_each(|route| inner.revive(route));
+            Ok(there)
+        })
+        .await
+    }
+
+    /// Which of these hosts there are. One of somebody else is taken, and that is all one hears.
+    fn there(&self, routes: &[Route], owner: Option<&str>) -> ToolResult<BTreeSet<String>> {
+        let mut there = BTreeSet::new();
+        for route in routes {
+            let name = &route.hostname;
+            if self.reserved.iter().any(|reserved| reserved == name) {
+                return Err(reserved());
+            }
+            match self.routes.find(name) {
+                Some(live) if !live.is_of(owner) => return Err(taken()),
+                Some(_) => {
+                    there.insert(name.clone());
+                }
+                None => {}
+            }
+        }
+        Ok(there)
+    }
+
+    /// Whether there is room for all of them, where these were.
+    fn room_for(&self, routes: &[Route], there: &BTreeSet<String>) -> ToolResult<()> {
+        let new = routes
+            .iter()
+            .filter(|route| !there.contains(&route.hostname));
+        let new: Vec<&Route> = new.collect();
+        let of_one = |owner: &str| {
+            let more = new.iter().filter(|route| route.owner == owner).count();
+            self.routes.count(Some(owner)) + more > MOST_OF_ONE
+        };
+        let full = self.routes.count(None) + new.len() > MOST;
+        match full || new.iter().any(|route| of_one(&route.owner)) {
+            true => Err(too_many()),
+            false => Ok(()),
+        }
+    }
+
     /// Ends a route; from here on it is not answered.
     pub(super) async fn delete(
         self: &Arc<Self>,
@@ -246,7 +315,7 @@ impl Inner {
     fn room(&self, route: &Route) -> ToolResult<()> {
         let hostname = &route.hostname;
         if self.reserved.iter().any(|name| name == hostname) {
-            return Err(ToolError::new("This host name is the server's own.").code("reserved"));
+            return Err(reserved());
         }
         if self.routes.find(hostname).is_some() {
             return Err(taken());
@@ -303,7 +372,9 @@ async fn tend(inner: std::sync::Weak<Inner>) {
 }
 
 /// Does it to the end, whoever stops waiting.
-async fn whole(work: impl Future<Output = ToolResult<()>> + Send + 'static) -> ToolResult<()> {
+async fn whole<T: Send + 'static>(
+    work: impl Future<Output = ToolResult<T>> + Send + 'static,
+) -> ToolResult<T> {
     tokio::spawn(work).await.map_err(ToolError::internal)?
 }
 
@@ -320,8 +391,19 @@ pub(super) fn unavailable(text: &'static str) -> ToolError {
     ToolError::new(text).code("unavailable")
 }
 
+fn reserved() -> ToolError {
+    ToolError::new("This host name is the server's own.").code("reserved")
+}
+
 fn too_many() -> ToolError {
     ToolError::new("There are too many hosts. Delete one first.").code("too_many_hosts")
+}
+
+fn already_there(names: &BTreeSet<String>) -> ToolError {
+    let names: Vec<&String> = names.iter().take(20).collect();
+    ToolError::new("Nothing was loaded: some hosts are there already. Set force to replace them.")
+        .code("hosts_exist")
+        .data(serde_json::json!({ "hostnames": names }))
 }
 
 fn taken() -> ToolError {

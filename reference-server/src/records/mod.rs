@@ -9,6 +9,9 @@
 //! error with its code and `status`: 412 `version_mismatch` when the caller named a version, 409
 //! for every other conflict, 410 `gone` for what was deleted.
 //!
+//! What has changed is a resource, [`changes`], to read and to watch: nobody hears of the changes of
+//! another.
+//!
 //! To add a kind: describe it in `platform/records/entity.rs`, name its tools in [`uniform`], write
 //! its create and update, and add them to the list below.
 
@@ -18,12 +21,14 @@ pub mod tasks;
 pub mod comments;
 pub mod chats;
 pub mod extended;
+pub mod changes;
 pub mod reply;
 mod client;
 mod write;
 
-use mcp_runtime::{ToolSet, tools};
+use mcp_runtime::{ResourceSet, ToolSet, resources, tools};
 
+use self::changes::{record_changes, record_changes_since};
 use self::chats::{create_chat, create_chat_message, update_chat, update_chat_message};
 use self::comments::{create_comment, update_comment};
 use self::notes::{create_note, update_note};
@@ -84,6 +89,11 @@ pub fn tools() -> ToolSet<App> {
         archive_chat_message,
         process_chat_message,
     ]
+}
+
+/// What has changed.
+pub fn resources() -> ResourceSet<App> {
+    resources![record_changes, record_changes_since]
 }
 
 /// What goes beyond the forty.

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `/v1/{kind}`, `/{uid}`, `/{uid}/archive`, `/{uid}/process` | `entities` |
 //! | `/v1/batch` | `batch` |
+//! | `/v1/changes` | `changes` |
 //! | `/v1/search`, `/v1/aggregate` | `search`, with what an `expression` is |
 //! | `/v1/sync/sessions` | `sessions` |
 //! | `/v1/sync/info`, `/state`, `/wipe`, `/{kind}/push`, `/{kind}/pull` | `sync` |
@@ -16,6 +17,7 @@
 //! What tells the five kinds apart is in `entity`, and nowhere else; SQL is in `rows`.
 
 mod batch;
+mod changes;
 mod demo;
 mod entities;
 mod entity;
@@ -35,6 +37,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use mcp_runtime::tenant_signature::VerifyTenant;
 
+pub(super) use self::changes::Ear;
 pub(super) use self::demo::fill_if_empty;
 pub(super) use self::often::Often;
 pub(super) use self::sessions::Sessions;
@@ -72,6 +75,7 @@ pub(super) fn router(platform: &Platform, tenants: VerifyTenant) -> Router<Platf
     }
     let limited = records
         .route("/batch", post(batch::batch))
+        .route("/changes", get(changes::changes))
         .route("/search", post(search::search))
         .route("/aggregate", post(search::aggregate))
         .route("/sync/state", get(sync::state))

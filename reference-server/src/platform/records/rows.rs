@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::super::Platform;
 use super::super::answer::Problem;
 use super::super::db::{instant, millis};
+use super::changes::Ear;
 use super::entity::{Entity, Payload, Reference};
 use super::sessions::{Synced, epoch_mismatch};
 use super::trouble::Trouble;
@@ -204,6 +205,8 @@ pub(super) struct Write {
     now: i64,
     /// The last change there was.
     changed_at: i64,
+    changed: bool,
+    ear: Ear,
 }
 
 impl Write {
@@ -227,6 +230,8 @@ impl Write {
                 whose,
                 now,
                 changed_at,
+                changed: false,
+                ear: platform.0.record_changes.clone(),
             }),
             other => Err(epoch_mismatch(other.map_or(1, |(epoch, _)| epoch))),
         }
@@ -269,6 +274,7 @@ impl Write {
     /// The next change: later than all before it.
     fn change(&mut self) -> i64 {
         self.changed_at = self.now.max(self.changed_at + 1);
+        self.changed = true;
         self.changed_at
     }
 
@@ -372,6 +378,10 @@ impl Write {
         .bind(self.whose.owner.clone())
         .execute(&mut *self.tx)
         .await?;
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await?;
+        if self.changed {
+            self.ear.tell(&self.whose);
+        }
+        Ok(())
     }
 }

@@ -89,6 +89,7 @@ pub(super) async fn wipe(
         .await?;
     tx.commit().await?;
     platform.0.record_sessions.close_all(&whose);
+    platform.0.record_changes.tell(&whose);
     tracing::warn!(
         records = gone.rows_affected(),
         epoch,

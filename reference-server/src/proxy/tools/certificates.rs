@@ -28,7 +28,13 @@ pub struct Listed {
 
 /// The certificates that https is served with: names, hosts and when they expire. You see those of
 /// your own hosts; with the scope proxy:admin all. Keys are never shown.
-#[mcp_tool(title = "List certificates", scope = "proxy:read", read_only)]
+#[mcp_tool(
+    title = "List certificates",
+    scope = "proxy:read",
+    read_only,
+    cache = "5s",
+    family = "proxy"
+)]
 pub async fn list_certificates(proxy: &Proxy, caller: &Caller) -> ToolResult<CertificateList> {
     let inner = proxy.get()?;
     let folder = Arc::clone(&inner.certificates);

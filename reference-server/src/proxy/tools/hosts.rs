@@ -62,7 +62,13 @@ impl Host {
 
 /// The hosts that the proxy answers for, with the targets they lead to. You see your own; with the
 /// scope proxy:admin everybody's. Set include_details for certificates and what is enabled.
-#[mcp_tool(title = "List proxied hosts", scope = "proxy:read", read_only)]
+#[mcp_tool(
+    title = "List proxied hosts",
+    scope = "proxy:read",
+    read_only,
+    cache = "5s",
+    family = "proxy"
+)]
 pub async fn list_proxies(
     proxy: &Proxy,
     caller: &Caller,
@@ -144,7 +150,11 @@ pub struct Done {
 /// Makes the proxy answer for a host name and hand its requests to a target, at once. The name must
 /// be free and point to the proxy in DNS; the target must be http or https, public or listed by the
 /// operator. For https without a certificate in the folder, a self-signed one is issued.
-#[mcp_tool(title = "Create a proxied host", scope = "proxy:write")]
+#[mcp_tool(
+    title = "Create a proxied host",
+    scope = "proxy:write",
+    family = "proxy"
+)]
 #[expect(clippy::too_many_arguments, reason = "the parameters of the contract")]
 pub async fn create_proxy(
     proxy: &Proxy,
@@ -227,6 +237,7 @@ fn may_delete(proxy: &Proxy, caller: &Caller, hostname: &str) -> ToolResult<bool
     title = "Delete a proxied host",
     scope = "proxy:write",
     destructive,
+    family = "proxy",
     guard = may_delete(proxy, caller, &hostname),
     confirm = "Stop answering for {hostname}? Its visitors get errors from then on."
 )]
@@ -249,7 +260,7 @@ pub async fn delete_proxy(
 }
 
 /// Who watches these resources hears that they have changed.
-fn announce(changes: &Changes, hostname: &str) {
+pub(super) fn announce(changes: &Changes, hostname: &str) {
     changes.resource("proxy://targets");
     changes.resource("proxy://routes");
     changes.resource("proxy://certificates");

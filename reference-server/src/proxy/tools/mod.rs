@@ -7,3 +7,4 @@ pub mod tokens;
 pub mod services;
 pub mod logs;
 pub mod commands;
+pub mod exchange;

@@ -15,7 +15,13 @@ pub struct ServiceList {
 
 /// The containers on the machine of the proxy, running or not, with image, state and ports: what a
 /// host may lead to. Only where the operator has configured a container engine.
-#[mcp_tool(title = "List services", scope = "proxy:read", read_only)]
+#[mcp_tool(
+    title = "List services",
+    scope = "proxy:read",
+    read_only,
+    cache = "5s",
+    family = "services"
+)]
 pub async fn list_services(proxy: &Proxy) -> ToolResult<ServiceList> {
     services(proxy.get()?).await
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mcp_runtime::prelude::*;
 
 use crate::proxy::Proxy;
-use crate::proxy::system::{ADMIN, unavailable};
+use crate::proxy::system::{ADMIN, Inner, unavailable};
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenList {
@@ -37,15 +37,24 @@ const MOST: usize = 500;
 /// hosts and certificates that person has. Shows neither a token nor its digest. For admins.
 #[mcp_tool(title = "List access tokens", scope = "proxy:admin", read_only)]
 pub async fn list_tokens(proxy: &Proxy) -> ToolResult<TokenList> {
-    let inner = proxy.get()?;
+    let mut tokens = held(proxy.get()?)?;
+    let truncated = tokens.len() > MOST;
+    tokens.truncate(MOST);
+    Ok(TokenList {
+        count: tokens.len(),
+        tokens,
+        truncated,
+    })
+}
+
+/// All that are good now.
+pub(super) fn held(inner: &Inner) -> ToolResult<Vec<Token>> {
     let tokens = inner.tokens.as_ref();
     let tokens = tokens.ok_or_else(|| unavailable("This server issues no tokens of its own."))?;
-    let mut held = tokens
+    let held = tokens
         .held()
         .tell("The tokens cannot be read now. Try again later.")?;
-    let truncated = held.len() > MOST;
-    held.truncate(MOST);
-    let tokens: Vec<Token> = held
+    let tokens = held
         .into_iter()
         .map(|held| Token {
             name: held.caller.to_string(),
@@ -57,9 +66,5 @@ pub async fn list_tokens(proxy: &Proxy) -> ToolResult<TokenList> {
             is_admin: held.caller.has_scope(ADMIN),
         })
         .collect();
-    Ok(TokenList {
-        count: tokens.len(),
-        tokens,
-        truncated,
-    })
+    Ok(tokens)
 }

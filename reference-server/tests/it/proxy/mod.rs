@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod contract;
+mod exchange;
 mod flow;
 mod logs;
 mod rivals;

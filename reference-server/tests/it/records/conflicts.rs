@@ -85,7 +85,10 @@ async fn listen(
         }
     });
     let router = office.router.clone().layer(layer);
-    (tools_over(router, &office.clock), journal)
+    (
+        tools_over(router, &office.clock, Default::default()),
+        journal,
+    )
 }
 
 fn answer(status: u16, body: &Value) -> Response {

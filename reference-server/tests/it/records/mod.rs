@@ -2,6 +2,7 @@
 
 mod api;
 mod calls;
+mod changes;
 mod conflicts;
 mod contract;
 mod extended;
@@ -17,7 +18,7 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use mcp_runtime::tenant_signature::{Signer, SigningKey, Version};
 use mcp_runtime::testing::{TestClient, TestServer};
-use mcp_runtime::{Clock, Server};
+use mcp_runtime::{Changes, Clock, Server};
 use reference_server::backend::{Backend, Limits};
 use reference_server::identity::Identity;
 use reference_server::platform::{Platform, RateLimits, Settings, TenantSignatures};
@@ -59,9 +60,15 @@ impl Office {
         let noon: Timestamp = "2026-06-01T12:00:00Z".parse().expect("an instant");
         let clock = Clock::manual(noon);
         let platform = Platform::open(settings.clone(), clock.clone()).await;
-        let router = platform.expect("the platform").router();
+        let platform = platform.expect("the platform");
+        let router = platform.router();
+        let changes = Changes::default();
+        let heard = changes.clone();
+        platform.on_record_change(move |_, owner| {
+            heard.resource_of_owner(owner, records::changes::URI);
+        });
         Self {
-            server: tools_over(router.clone(), &clock),
+            server: tools_over(router.clone(), &clock, changes),
             clock,
             router,
             settings,
@@ -152,7 +159,7 @@ fn signing_key() -> SigningKey {
     SigningKey::new(SECRET).expect("long enough")
 }
 
-fn tools_over(router: Router, clock: &Clock) -> TestServer {
+fn tools_over(router: Router, clock: &Clock, changes: Changes) -> TestServer {
     let backend = Backend::in_process(router, &Secret::from(TOKEN), Limits::default());
     let signer = Signer::new(signing_key(), clock.clone());
     let backend = backend.expect("a client").with_records(signer);
@@ -164,6 +171,8 @@ fn tools_over(router: Router, clock: &Clock) -> TestServer {
         },
         records::tools() + records::extended_tools(),
     )
+    .resources(records::resources())
+    .changes(changes)
     .clock(clock.clone());
     TestServer::new(server).expect("a server")
 }

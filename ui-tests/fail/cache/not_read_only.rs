@@ -1,0 +1,8 @@
+#![allow(unused)]
+use mcp_runtime::prelude::*;
+
+/// Find an order.
+#[mcp_tool(public, cache = "5s")] //~
+fn find() {}
+
+fn main() {}
