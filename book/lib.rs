@@ -39,6 +39,7 @@ pages! {
     "src/transports.md" => transports,
     "src/tls.md" => tls,
     "src/testing.md" => testing,
+    "src/tools.md" => tools,
     "src/records.md" => records,
     "src/proxy.md" => proxy,
     "src/school.md" => school,
