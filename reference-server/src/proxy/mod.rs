@@ -28,6 +28,7 @@ mod store;
 pub mod docker;
 pub mod commands;
 mod grammar;
+mod redact;
 
 use mcp_runtime::{PromptSet, ResourceSet, ToolSet, prompts, resources, tools};
 
