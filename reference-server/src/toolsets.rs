@@ -15,7 +15,7 @@ struct Toolset {
     by_default: bool,
 }
 
-const ALL: [Toolset; 5] = [
+const ALL: [Toolset; 6] = [
     Toolset {
         name: "copilot",
         tools: copilot::tools,
@@ -43,6 +43,13 @@ const ALL: [Toolset; 5] = [
         resources: school::resources,
         prompts: school::prompts,
         by_default: true,
+    },
+    Toolset {
+        name: "copilot-extended",
+        tools: copilot::extended_tools,
+        resources: ResourceSet::new,
+        prompts: PromptSet::new,
+        by_default: false,
     },
     Toolset {
         name: "records-extended",

@@ -192,7 +192,14 @@ impl<'a> Ask<'a> {
                     patience -= wait;
                     sleep(wait).await;
                 }
-                _ => return Err(refusal::rate_limited(wait)),
+                _ => {
+                    return Err(refusal::too_busy(
+                        self.endpoint,
+                        &answer,
+                        self.request_id(),
+                        wait,
+                    ));
+                }
             }
         }
     }

@@ -91,8 +91,23 @@ pub(super) fn nothing_there(endpoint: &str) -> ToolError {
     .code("backend_not_found")
 }
 
+/// The API would not listen (429), and there is no time left to wait. Where it says why in words of
+/// its own, the model reads those.
+pub(super) fn too_busy(
+    endpoint: &str,
+    answer: &Response<Bytes>,
+    request_id: &str,
+    wait: Option<Duration>,
+) -> ToolError {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    match body["detail"]["code"].as_str() {
+        Some("booking_locked") => of(endpoint, answer, request_id),
+        _ => rate_limited(wait),
+    }
+}
+
 /// The answer to requests that came too fast, when there is no time left to wait.
-pub(super) fn rate_limited(wait: Option<Duration>) -> ToolError {
+fn rate_limited(wait: Option<Duration>) -> ToolError {
     let seconds = wait.unwrap_or(Duration::from_secs(1)).as_secs().max(1);
     ToolError::new(format!("The platform takes no more requests at the moment: try again in {seconds} s."))
         .code("rate_limited")

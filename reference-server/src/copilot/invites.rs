@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mcp_runtime::prelude::*;
 use serde_json::json;
 
-use super::reply::Meta;
+use super::reply::{Meta, confirmed};
 use crate::backend::Backend;
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -119,10 +119,7 @@ pub async fn instainstru_invites_send(
     #[arg(len = 1..=255, pattern = "^[!-~]+$")]
     idempotency_key: String,
 ) -> ToolResult<InvitesSend> {
-    let body = json!({ "confirm_token": confirm_token, "idempotency_key": idempotency_key });
-    backend
-        .post(caller, "/invites/send", body)
-        .header("idempotency-key", &idempotency_key)
-        .answer()
-        .await
+    let endpoint = "/invites/send";
+    let ask = confirmed(backend, caller, endpoint, &confirm_token, &idempotency_key);
+    ask.answer().await
 }

@@ -7,6 +7,9 @@
 //! name of the caller, and its return type is what the model reads. What the API refuses comes
 //! back as an error with the code of the API, so that the model can act on it.
 //!
+//! Eleven more, about bookings and figures, are a toolset of their own (`copilot-extended`), so that
+//! the ten stay ten. Cancelling a booking and moving one are pairs like that of the invites.
+//!
 //! To add a tool: write the function in the room where it belongs, add it to the list below, and
 //! give it a row in `tests/it/copilot/reads.rs`.
 //!
@@ -17,10 +20,24 @@ pub mod instructors;
 pub mod search;
 pub mod invites;
 pub mod metrics;
+pub mod bookings;
+pub mod booking_changes;
+pub mod figures;
 pub mod reply;
 
 use mcp_runtime::{ToolSet, tools};
 
+use self::booking_changes::{
+    instainstru_booking_force_cancel_execute, instainstru_booking_force_cancel_preview,
+    instainstru_booking_reschedule_execute, instainstru_booking_reschedule_preview,
+};
+use self::bookings::{
+    instainstru_booking_detail, instainstru_bookings_recent, instainstru_bookings_summary,
+};
+use self::figures::{
+    instainstru_cohort_retention, instainstru_payments_pending_payouts,
+    instainstru_revenue_dashboard, instainstru_student_signups,
+};
 use self::founding::{instainstru_founding_funnel_summary, instainstru_founding_stuck_instructors};
 use self::instructors::{
     instainstru_instructors_coverage, instainstru_instructors_detail, instainstru_instructors_list,
@@ -53,5 +70,22 @@ pub fn tools() -> ToolSet<App> {
         instainstru_invites_preview,
         instainstru_invites_send,
         instainstru_metrics_describe,
+    ]
+}
+
+/// What goes beyond the ten: bookings and figures.
+pub fn extended_tools() -> ToolSet<App> {
+    tools![
+        instainstru_bookings_recent,
+        instainstru_bookings_summary,
+        instainstru_booking_detail,
+        instainstru_booking_force_cancel_preview,
+        instainstru_booking_force_cancel_execute,
+        instainstru_booking_reschedule_preview,
+        instainstru_booking_reschedule_execute,
+        instainstru_revenue_dashboard,
+        instainstru_payments_pending_payouts,
+        instainstru_cohort_retention,
+        instainstru_student_signups,
     ]
 }

@@ -1,8 +1,11 @@
-//! What the answers of the API have in common.
+//! What the answers of the API have in common, and the requests that confirm.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use mcp_runtime::prelude::*;
+use serde_json::json;
+
+use crate::backend::{Ask, Backend};
 
 /// Where an answer comes from.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -25,4 +28,17 @@ pub struct Actor {
 pub struct TimeWindow {
     pub start: Option<Date>,
     pub end: Option<Date>,
+}
+
+/// What executions send.
+pub(super) fn confirmed<'a>(
+    backend: &'a Backend,
+    caller: &Caller,
+    endpoint: &'static str,
+    confirm_token: &str,
+    idempotency_key: &str,
+) -> Ask<'a> {
+    let body = json!({ "confirm_token": confirm_token, "idempotency_key": idempotency_key });
+    let ask = backend.post(caller, endpoint, body);
+    ask.header("idempotency-key", idempotency_key)
 }

@@ -102,6 +102,42 @@ impl Fields {
         }
     }
 
+    pub(super) fn one_of(
+        &mut self,
+        name: &'static str,
+        allowed: &[&'static str],
+    ) -> Option<&'static str> {
+        let text = self.text(name)?;
+        let known = allowed.iter().find(|one| **one == text).copied();
+        if known.is_none() {
+            let rule = format!("must be one of {}", allowed.join(", "));
+            self.problems.add(name, rule);
+        }
+        known
+    }
+
+    pub(super) fn required_one_of(
+        &mut self,
+        name: &'static str,
+        allowed: &[&'static str],
+    ) -> &'static str {
+        if !self.members.contains_key(name) {
+            self.problems.add(name, "is missing");
+        }
+        self.one_of(name, allowed).unwrap_or_default()
+    }
+
+    /// A text for people, of 1 to 2000 characters.
+    pub(super) fn note(&mut self, name: &'static str) -> String {
+        let note = self.required_text(name).trim().to_owned();
+        let written = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+        if !(1..=2_000).contains(&note.chars().count()) || !note.chars().all(written) {
+            let rule = "must have 1 to 2000 characters, none of them control ones";
+            self.problems.add(name, rule);
+        }
+        note
+    }
+
     pub(super) fn finish(mut self) -> Result<(), Problem> {
         for name in self.members.keys() {
             self.problems.add_unknown(name, "body", "is unknown here");

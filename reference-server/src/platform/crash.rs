@@ -35,6 +35,8 @@ mod points {
         KeyTaken,
         TokenRedeemed,
         InvitesWritten,
+        /// A booking is changed, and nobody was told.
+        ChangeWritten,
         /// One mail is out, and nobody wrote that down.
         MailDelivered,
         MailsMarked,

@@ -1,4 +1,4 @@
-//! How often: one bucket per admin for reads, a smaller one for invites.
+//! How often: one bucket per admin for reads, a smaller one for invites and changes.
 //!
 //! The buckets run on the monotonic clock, so setting the time of day neither opens nor shuts them.
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
@@ -52,7 +52,7 @@ pub(super) async fn limit(
         return next.run(request).await;
     }
     let shadow = limits.mode == RateLimits::Shadow;
-    let bucket = if request.uri().path().starts_with("/invites/") {
+    let bucket = if request.method() == Method::POST {
         &limits.invite
     } else {
         &limits.admin

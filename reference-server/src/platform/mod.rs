@@ -4,7 +4,7 @@
 //! without anything else. [`Platform::router`] is an ordinary axum router: called in-process as a
 //! tower service, or served on a socket of its own.
 //!
-//! All ten endpoints live below `/api/v1/admin/mcp` and want the service token. A request passes
+//! All endpoints live below `/api/v1/admin/mcp` and want the service token. A request passes
 //! through `auth` (who asks), `tenants` (for whom), `limits` (how often) and its handler; it ends as an `answer`,
 //! either `{meta, …}` or `{"detail": {code, message, details?}}`.
 //!
@@ -16,6 +16,8 @@
 //! | `GET /search/top-queries`, `/search/zero-results` | `search` |
 //! | `POST /invites/preview`, `/invites/send` | `invites` |
 //! | `GET /metrics/{metric_name}` | `metrics` |
+//! | `GET /ops/bookings/…`, `/bookings/{id}/…` and the changes below it | `bookings` |
+//! | `GET /analytics/…`, `/ops/payments/pending-payouts` | `figures` |
 //!
 //! Below `/v1` is another system, the records API: `records`.
 
@@ -24,9 +26,12 @@ mod answer;
 mod audit;
 mod auth;
 mod body;
+mod bookings;
+mod confirmed;
 mod crash;
 pub(crate) mod db;
 mod demo;
+mod figures;
 mod founding;
 mod funnel;
 mod instructor_detail;
@@ -147,6 +152,7 @@ impl Platform {
             service_account,
         }));
         invites::finish_interrupted(&platform).await?;
+        bookings::finish_interrupted(&platform).await?;
         Ok(platform)
     }
 
@@ -163,6 +169,8 @@ impl Platform {
             .route("/invites/preview", post(invites::preview))
             .route("/invites/send", post(invites::send))
             .route("/metrics/{metric_name}", get(metrics::describe))
+            .merge(bookings::routes())
+            .merge(figures::routes())
             .fallback(answer::no_such_path)
             .method_not_allowed_fallback(answer::wrong_method)
             .layer(from_fn_with_state(self.clone(), limits::limit));

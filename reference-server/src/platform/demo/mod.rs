@@ -1,9 +1,10 @@
 //! A made-up marketplace, the same one for the same clock: 65 live instructors in six categories,
-//! others on their way or paused, and 30 days of searches and bookings.
+//! others on their way or paused, 30 days of searches, and half a year of bookings.
 //!
 //! Numbers that look random come from [`dice`], so that every start and every test sees the same.
 
 mod activity;
+mod bookings;
 mod people;
 mod rows;
 mod tables;
@@ -33,7 +34,13 @@ pub(super) async fn fill_if_empty(db: &Db, clock: &Clock) -> sqlx::Result<()> {
     market.enrol_instructors();
     market.book_lessons();
     market.search();
+    market.welcome_newcomers();
+    market.book_earlier_lessons();
+    market.book_today();
+    market.connect_accounts();
+    let now = market.now;
     market.write(&mut tx).await?;
+    bookings::pay_out(&mut tx, now).await?;
     tx.commit().await
 }
 
@@ -43,6 +50,8 @@ struct Market {
     ids: u128,
     catalog: Vec<Service>,
     students: Vec<String>,
+    /// Who came lately, and when.
+    newcomers: Vec<(String, i64)>,
     live: Vec<Teacher>,
     users: Table,
     profiles: Table,
@@ -54,6 +63,9 @@ struct Market {
     reviews: Table,
     queries: Table,
     clicks: Table,
+    messages: Table,
+    webhooks: Table,
+    accounts: Table,
 }
 
 struct Service {
@@ -76,6 +88,7 @@ impl Market {
             ids: 0,
             catalog: Vec::new(),
             students: Vec::new(),
+            newcomers: Vec::new(),
             live: Vec::new(),
             users: Table::new(
                 "users",
@@ -117,6 +130,12 @@ impl Market {
                 "search_clicks",
                 "id, search_query_id, service_id, instructor_id, position, action, created_at",
             ),
+            messages: Table::new("booking_messages", "id, booking_id, sender_role, sent_at"),
+            webhooks: Table::new(
+                "payment_webhooks",
+                "id, booking_id, event_type, status, received_at",
+            ),
+            accounts: Table::new("payout_accounts", "instructor_id, connected_at"),
         }
     }
 
@@ -141,6 +160,9 @@ impl Market {
             self.reviews,
             self.queries,
             self.clicks,
+            self.messages,
+            self.webhooks,
+            self.accounts,
         ];
         for table in tables {
             table.write(tx).await?;

@@ -145,7 +145,7 @@ impl Market {
         offers
     }
 
-    fn enrol(&mut self, person: i64, role: &str, created: i64) -> String {
+    pub(super) fn enrol(&mut self, person: i64, role: &str, created: i64) -> String {
         let id = self.id(created);
         let (first, last) = name(person);
         let domain = ["com", "org", "net"][(person % 3) as usize];

@@ -1,6 +1,5 @@
 //! The last steps of a send: deliver what is not delivered, and write the result.
 
-use mcp_runtime::idempotency::{Begin, IdempotencyError, Lease};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -10,6 +9,7 @@ use super::OPERATION;
 use crate::platform::answer::Problem;
 use crate::platform::audit;
 use crate::platform::auth::Actor;
+use crate::platform::confirmed::{Interrupted, resume};
 use crate::platform::crash::crash_at;
 use crate::platform::db::{instant, millis};
 use crate::platform::mail::Letter;
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 8;
 /// Finishes what a crash cut off, before anything new is accepted. A send that another process is
 /// busy with is left to it.
 pub(in super::super) async fn finish_interrupted(platform: &Platform) -> Result<(), OpenError> {
-    let open: Vec<Interrupted> = sqlx::query_as(
+    let open: Vec<Open> = sqlx::query_as(
         "SELECT id, actor_id, idempotency_key, fingerprint FROM invite_sends
          WHERE finished_at IS NULL ORDER BY created_at, id",
     )
@@ -29,7 +29,13 @@ pub(in super::super) async fn finish_interrupted(platform: &Platform) -> Result<
     .await?;
     for send in open {
         let send_id = &send.id;
-        match resume(platform, &send).await {
+        let interrupted = Interrupted {
+            operation: OPERATION,
+            actor_id: &send.actor_id,
+            key: &send.idempotency_key,
+            fingerprint: &send.fingerprint,
+        };
+        match resume(platform, &interrupted, finish(platform, send_id)).await {
             Ok(true) => tracing::info!(send_id, "an interrupted send is finished"),
             Ok(false) => tracing::info!(send_id, "another process is sending"),
             // It stays unfinished, for the next start or a retry; the others still get theirs.
@@ -40,47 +46,11 @@ pub(in super::super) async fn finish_interrupted(platform: &Platform) -> Result<
 }
 
 #[derive(sqlx::FromRow)]
-struct Interrupted {
+struct Open {
     id: String,
     actor_id: String,
     idempotency_key: String,
     fingerprint: String,
-}
-
-/// The key of a send keeps everybody else from working on it. Tells whether it could be had.
-async fn resume(platform: &Platform, send: &Interrupted) -> Result<bool, Problem> {
-    let (actor, key) = (&send.actor_id, &send.idempotency_key);
-    let begun = platform
-        .0
-        .idempotency
-        .begin(actor, OPERATION, key, &send.fingerprint)
-        .await;
-    let lease = match begun {
-        Ok(Begin::Run(lease)) => lease,
-        Ok(Begin::Replay(_)) | Err(IdempotencyError::InProgress) => return Ok(false),
-        Err(error) => return Err(Problem::internal(error)),
-    };
-    let outcome = finish(platform, &send.id).await;
-    settle(lease, &outcome).await;
-    outcome.map(|_| true)
-}
-
-/// Tells the key of a send how it ended.
-pub(super) async fn settle(lease: Lease, outcome: &Result<Value, Problem>) {
-    match outcome {
-        Ok(result) => {
-            // The send's own row holds the result, too: a retry finds it there.
-            if let Err(error) = lease.complete(result).await {
-                tracing::warn!(%error, "the result of a send is not stored under its key");
-            }
-        }
-        Err(_) => {
-            // Every step can be repeated, so a failed send may be tried again at once.
-            if let Err(error) = lease.abandon().await {
-                tracing::warn!(%error, "the key of a failed send stays taken for a while");
-            }
-        }
-    }
 }
 
 /// Delivers what is not delivered, and returns the result of the whole send.

@@ -5,9 +5,7 @@ use std::collections::{HashMap, HashSet};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
 use jiff::Timestamp;
-use mcp_runtime::confirm::ConfirmError;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{AnyConnection, AssertSqlSafe};
@@ -18,6 +16,7 @@ use crate::platform::answer::{Answer, Data, Problem, reply};
 use crate::platform::audit;
 use crate::platform::auth::Actor;
 use crate::platform::body::Fields;
+use crate::platform::confirmed::issue;
 use crate::platform::founding::FoundingCap;
 use crate::platform::mail::is_address;
 
@@ -60,11 +59,7 @@ pub(in super::super) async fn preview(
     let recipients = look_up(&mut tx, &invitation.recipient_emails).await?;
     let cap = FoundingCap::read(&mut tx, platform.0.settings.founding_cap, now).await?;
     let founding_cap_remaining = cap.available();
-    let issued = platform
-        .0
-        .confirm
-        .issue(&actor.id, OPERATION, &invitation, TOKEN_LIFETIME)
-        .map_err(not_issued)?;
+    let issued = issue(&platform, &actor, OPERATION, &invitation, TOKEN_LIFETIME)?;
     let entry = audit::Entry {
         entity_type: "invite_preview",
         entity_id: &actor.request_id,
@@ -195,15 +190,4 @@ fn warnings(
         ));
     }
     warnings
-}
-
-fn not_issued(error: ConfirmError) -> Problem {
-    match error {
-        ConfirmError::TooLarge => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            error.code(),
-            error.to_string(),
-        ),
-        _ => Problem::internal(error),
-    }
 }

@@ -9,32 +9,22 @@ use super::Invitation;
 use crate::platform::Platform;
 use crate::platform::answer::Problem;
 use crate::platform::audit;
-use crate::platform::auth::Actor;
+use crate::platform::confirmed::Execution;
 use crate::platform::db::{millis, new_id};
 use crate::platform::founding::{self, FoundingCap};
 
-/// What names a send: an admin's key, and the token it was used for.
-pub(super) struct SendKey<'a> {
-    pub(super) actor: &'a Actor,
-    pub(super) key: &'a str,
-    pub(super) fingerprint: &'a str,
-}
-
 /// The send of this key, if it was written.
-pub(super) async fn find(
-    platform: &Platform,
-    key: &SendKey<'_>,
-) -> Result<Option<String>, Problem> {
+pub(super) async fn find(platform: &Platform, key: &Execution) -> Result<Option<String>, Problem> {
     let row: Option<(String, String)> = sqlx::query_as(
         "SELECT id, fingerprint FROM invite_sends WHERE actor_id = $1 AND idempotency_key = $2",
     )
     .bind(key.actor.id.clone())
-    .bind(key.key.to_owned())
+    .bind(key.key.clone())
     .fetch_optional(platform.0.db.pool())
     .await?;
     match row {
         // The key store forgets after a day, this row never.
-        Some((_, fingerprint)) if fingerprint != key.fingerprint => Err(key.reused()),
+        Some((_, fingerprint)) if fingerprint != key.fingerprint => Err(key.key_reused()),
         Some((id, _)) => Ok(Some(id)),
         None => Ok(None),
     }
@@ -43,7 +33,7 @@ pub(super) async fn find(
 /// Claims the founding slots and writes invites, mails and audit row, all or nothing.
 pub(super) async fn write(
     platform: &Platform,
-    key: &SendKey<'_>,
+    key: &Execution,
     invitation: &Invitation,
 ) -> Result<String, Problem> {
     let settings = &platform.0.settings;
@@ -69,7 +59,7 @@ pub(super) async fn write(
             "has_note": invitation.message_note.is_some(),
         }),
     };
-    let audit_id = audit::record(&mut tx, key.actor, now, entry).await?;
+    let audit_id = audit::record(&mut tx, &key.actor, now, entry).await?;
     sqlx::query(
         "INSERT INTO invite_sends (id, actor_id, actor_role, request_id, audit_id,
             idempotency_key, fingerprint, created_at)
@@ -80,8 +70,8 @@ pub(super) async fn write(
     .bind(key.actor.role.to_string())
     .bind(key.actor.request_id.clone())
     .bind(audit_id)
-    .bind(key.key.to_owned())
-    .bind(key.fingerprint.to_owned())
+    .bind(key.key.clone())
+    .bind(key.fingerprint.clone())
     .bind(millis(now))
     .execute(&mut *tx)
     .await?;

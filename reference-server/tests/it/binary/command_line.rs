@@ -137,6 +137,7 @@ fn the_tools_are_shown_with_policy_and_effects() {
     }
     for (toolset, count) in [
         ("copilot", 10),
+        ("copilot-extended", 11),
         ("records", 40),
         ("proxy", 10),
         ("school", 20),

@@ -1,5 +1,7 @@
 //! The copilot's tools, called the way a client calls them, on the demo marketplace.
 
+mod booking_changes;
+mod extended;
 mod invites;
 mod listing;
 mod reads;
@@ -7,7 +9,7 @@ mod refusals;
 
 use jiff::Timestamp;
 use mcp_runtime::testing::{TestClient, TestServer};
-use mcp_runtime::{Caller, Clock, Server};
+use mcp_runtime::{Caller, Clock, Server, ToolSet};
 use reference_server::backend::{Backend, Limits};
 use reference_server::identity::Identity;
 use reference_server::platform::{Mail, Platform, RateLimits, Settings};
@@ -24,6 +26,8 @@ struct Market {
     backend: Backend,
     server: TestServer,
     folder: TempDir,
+    /// Where the data is, unless it is in memory.
+    database: Option<(TempDir, String)>,
 }
 
 impl Market {
@@ -32,6 +36,21 @@ impl Market {
     }
 
     async fn with(adjust: impl FnOnce(&mut Settings)) -> Self {
+        Self::serving(copilot::tools(), adjust).await
+    }
+
+    /// With the tools that are served only when named. The database is a file.
+    async fn extended() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let file = folder.path().join("platform.db");
+        let database = format!("sqlite://{}", file.display());
+        let adjust = |settings: &mut Settings| settings.database.clone_from(&database);
+        let mut market = Self::serving(copilot::extended_tools(), adjust).await;
+        market.database = Some((folder, database));
+        market
+    }
+
+    async fn serving(tools: ToolSet<App>, adjust: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let key = "a-confirm-key-of-at-least-32-bytes-for-tests";
         let mut settings = Settings::new("sqlite::memory:", TOKEN, key);
@@ -52,13 +71,14 @@ impl Market {
             proxy: Default::default(),
             school: School::absent(),
         };
-        let server = Server::with_state(app, copilot::tools()).clock(clock.clone());
+        let server = Server::with_state(app, tools).clock(clock.clone());
         let server = TestServer::new(server).expect("a server");
         Self {
             clock,
             backend,
             server,
             folder,
+            database: None,
         }
     }
 

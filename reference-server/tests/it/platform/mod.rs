@@ -1,6 +1,8 @@
 //! The platform's REST API, called the way the tools call it: through its router.
 
 mod access;
+#[cfg(debug_assertions)] // A release build cannot be stopped.
+mod bookings_crash;
 mod database;
 mod invites;
 #[cfg(debug_assertions)] // A release build cannot be stopped.
