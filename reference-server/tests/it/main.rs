@@ -5,6 +5,7 @@ mod acceptance;
 mod platform;
 mod copilot;
 mod records;
+mod prose;
 mod proxy;
 mod backend;
 mod binary;
