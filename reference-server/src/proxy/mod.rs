@@ -10,7 +10,7 @@
 //! `run_command` does not exist. [`docker`] lists containers, where a socket is configured.
 //!
 //! To add a tool: write the function in `tools/`, add it to the list below, and give it a row in
-//! `tests/it/proxy/contract.rs`.
+//! `tests/it/contracts/proxy.txt` and in `tests/it/proxy/contract.rs`.
 
 pub mod tools;
 pub mod resources;

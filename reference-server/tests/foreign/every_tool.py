@@ -56,9 +56,51 @@ def good(mode, got):
     yield "instainstru_invites_send", {"confirm_token": token, "idempotency_key": f"k-{mode}"}
     yield "instainstru_metrics_describe", {"metric_name": "founding.cap"}
 
+    yield from bookings(mode, got)
     yield from records(got)
     yield from proxy(mode, got)
     yield from school(mode, got)
+
+
+def bookings(mode, got):
+    yield "instainstru_bookings_recent", {"status": "CONFIRMED", "hours": 168, "limit": 100}
+    booked = [each["booking_id"] for each in got["instainstru_bookings_recent"]["bookings"]]
+    cancelled, moved = booked[:2]
+    yield "instainstru_bookings_summary", {"period": "last_7_days"}
+    yield "instainstru_bookings_summary", {"start_date": "2026-01-01", "end_date": SOON}
+    yield "instainstru_booking_detail", {
+        "booking_id": moved,
+        "include_messages_summary": True,
+        "include_trace_links": True,
+    }
+    yield "instainstru_booking_force_cancel_preview", {
+        "booking_id": cancelled,
+        "reason_code": "ADMIN_DISCRETION",
+        "note": "Asked by phone",
+        "refund_preference": "FULL_CARD",
+    }
+    yield "instainstru_booking_reschedule_preview", {
+        "booking_id": moved,
+        "new_date": SOON,
+        "new_start_time": {"auto": "14:30", "legacy": "17:30"}[mode],
+        "reason": "Ill",
+    }
+    for change, booking in {"force_cancel": cancelled, "reschedule": moved}.items():
+        preview = got[f"instainstru_booking_{change}_preview"]["data"]
+        assert preview["eligible"], preview
+        yield f"instainstru_booking_{change}_execute", {
+            "booking_id": booking,
+            "confirm_token": preview["confirm_token"],
+            "idempotency_key": preview["idempotency_key"],
+        }
+    yield "instainstru_revenue_dashboard", {
+        "period": "last_month",
+        "compare_to": "previous_period",
+        "breakdown_by": "category",
+    }
+    yield "instainstru_payments_pending_payouts", {"limit": 5}
+    yield "instainstru_cohort_retention", {"user_type": "instructor", "metric": "booking"}
+    yield "instainstru_student_signups", {"group_by": "month"}
 
 
 def records(got):
@@ -289,7 +331,7 @@ class Run:
         said = result.structured_content
         assert result.is_error and said["code"] == "invalid_arguments", f"{place}: {said}"
         pointers = [problem["pointer"] for problem in said["problems"]]
-        assert set(pointers) == {pointer}, f"{place}: names {pointers}"
+        assert pointers == [pointer], f"{place}: names {pointers}"
         text = " ".join(block.text for block in result.content)
         assert pointer in text, f"{place}: {text}"
         everything = text + json.dumps(said)

@@ -20,6 +20,10 @@ const TABLES: &[(&str, &str)] = &[
     ("proxy", include_str!("../contracts/proxy.txt")),
     ("school", include_str!("../contracts/school.txt")),
     (
+        "copilot-extended",
+        include_str!("../contracts/copilot-extended.txt"),
+    ),
+    (
         "records-extended",
         include_str!("../contracts/records-extended.txt"),
     ),
