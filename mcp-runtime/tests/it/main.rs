@@ -97,6 +97,8 @@ mod keys;
 #[cfg(feature = "testing")]
 mod events;
 #[cfg(feature = "testing")]
+mod gated;
+#[cfg(feature = "testing")]
 mod live;
 #[cfg(feature = "testing")]
 mod switches;
