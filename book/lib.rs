@@ -44,6 +44,7 @@ pages! {
     "src/tls.md" => tls,
     "src/mounts.md" => mounts,
     "src/testing.md" => testing,
+    "src/tools.md" => tools,
     "src/copilot.md" => copilot,
     "src/records.md" => records,
     "src/proxy.md" => proxy,

@@ -67,6 +67,9 @@ const ALL: [Toolset; 7] = [
     },
 ];
 
+/// Stands for every toolset, also those that are not served by default.
+const EVERY: &str = "all";
+
 /// The names of all toolsets.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|set| set.name)
@@ -93,6 +96,16 @@ pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
     Ok(Server::with_state(app, tools)
         .resources(resources)
         .prompts(prompts))
+}
+
+/// The tools of these toolsets, each with the name of its toolset.
+///
+/// # Errors
+/// As [`server`].
+pub fn tools_by_name<T: AsRef<str>>(wanted: &[T]) -> Result<Vec<(&'static str, ToolSet<App>)>> {
+    Ok(chosen(wanted)?
+        .map(|set| (set.name, (set.tools)()))
+        .collect())
 }
 
 /// The tools of these toolsets.
@@ -140,15 +153,19 @@ pub fn serves<T: AsRef<str>>(wanted: &[T], name: &str) -> Result<bool> {
 
 fn chosen<T: AsRef<str>>(wanted: &[T]) -> Result<impl Iterator<Item = &'static Toolset>> {
     for name in wanted {
-        if !names().any(|known| known == name.as_ref()) {
+        let name = name.as_ref();
+        if name != EVERY && !names().any(|known| known == name) {
             let known = names().collect::<Vec<_>>().join(", ");
-            let name = name.as_ref();
             return Err(BootError::new(format!(
-                "there is no toolset `{name}`; the toolsets are: {known}"
+                "there is no toolset `{name}`; the toolsets are: {known}, and `{EVERY}` for all of \
+                 them"
             )));
         }
     }
     Ok(ALL.iter().filter(|set| {
-        wanted.iter().any(|one| one.as_ref() == set.name) || wanted.is_empty() && set.by_default
+        wanted
+            .iter()
+            .any(|one| [set.name, EVERY].contains(&one.as_ref()))
+            || wanted.is_empty() && set.by_default
     }))
 }

@@ -1,4 +1,4 @@
-//! Project automation: `cargo xtask test`, `ci`, `conformance`, `oauth`, `bench`, `held`, `compile-cost`.
+//! Project automation: `cargo xtask test`, `ci`, `conformance`, `oauth`, `foreign`, `tools`, `bench`, `held`, `compile-cost`.
 #![expect(
     clippy::print_stdout,
     reason = "a command line tool; stdout is where it reports"
@@ -11,6 +11,9 @@ mod deny;
 mod conformance;
 mod relay;
 mod oauth;
+mod foreign;
+mod python;
+mod tools;
 mod bench;
 mod held;
 mod compile_cost;
@@ -28,6 +31,8 @@ cargo xtask test [ARG…]      everything a contribution must pass; ARG… go to
 cargo xtask ci               what only CI needs: fmt, clippy, rustdoc, tidy, cargo-deny
 cargo xtask conformance      the official conformance suite, at every revision; needs npm
 cargo xtask oauth            the official Python SDK logs in at the reference server; needs pip
+cargo xtask foreign          the SDK and a validator use every tool of the reference server; needs pip
+cargo xtask tools            writes the list of all tools into the book
 cargo xtask bench            our bench-server beside the limit and rmcp, in one run
     --rounds N                 interleaved rounds (3)
     --duration S               seconds per measurement (2)
@@ -48,6 +53,8 @@ fn main() -> ExitCode {
         "ci" => ci::run(&rest),
         "conformance" => conformance::run(&rest),
         "oauth" => oauth::run(&rest),
+        "foreign" => foreign::run(&rest),
+        "tools" => tools::run(&rest),
         "bench" => bench::run(&rest),
         "held" => held::run(&rest),
         "compile-cost" => compile_cost::run(&rest),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::Result;
 use crate::shell::{self, cargo, step};
+use crate::{Result, python};
 
-/// The official Python SDK.
-const PACKAGE: &str = "mcp==2.3.0";
 const SCRIPT: &str = "reference-server/tests/foreign/oauth.py";
 /// Longer than a start takes on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -23,11 +21,10 @@ pub(crate) fn run(args: &[String]) -> Result {
     if let Some(arg) = args.first() {
         return Err(format!("oauth takes no arguments, not {arg:?}").into());
     }
-    if !shell::exists("python3") {
-        return missing("python3");
-    }
     let folder = shell::target_dir()?.join("oauth");
-    let python = installed(&folder)?;
+    let Some(python) = python::with(&[python::SDK])? else {
+        return Ok(());
+    };
     step("server", &mut cargo(["build", "-p", "reference-server"]))?;
     let server = Server::start(&folder.join("data"))?;
     let mut client = Command::new(python);
@@ -35,35 +32,6 @@ pub(crate) fn run(args: &[String]) -> Result {
         .arg(shell::root().join(SCRIPT))
         .arg(format!("{}/mcp", server.url));
     step("the Python SDK", &mut client)
-}
-
-/// On a machine of one's own it is said; where nobody reads that, it is an error.
-fn missing(tool: &str) -> Result {
-    if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
-        return Err(format!("there is no {tool}").into());
-    }
-    println!("\n== oauth\nnot checked: there is no {tool} here");
-    Ok(())
-}
-
-/// Python with the SDK, in a folder of its own that the next run finds again.
-fn installed(folder: &Path) -> Result<PathBuf> {
-    let place = folder.join(PACKAGE.replace("==", "-"));
-    let python = place.join("bin").join("python");
-    let done = place.join("installed");
-    if done.exists() {
-        return Ok(python);
-    }
-    fs::create_dir_all(&place)?;
-    let mut venv = Command::new("python3");
-    step("venv", venv.args(["-m", "venv"]).arg(&place))?;
-    let mut install = Command::new(&python);
-    step(
-        "pip",
-        install.args(["-m", "pip", "install", "--quiet", PACKAGE]),
-    )?;
-    fs::write(done, PACKAGE)?;
-    Ok(python)
 }
 
 /// The demo, on ports that are free and with data of its own. Stopped with its value.

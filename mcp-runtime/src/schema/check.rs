@@ -58,6 +58,13 @@ impl Checker {
                 break;
             }
         }
+        // Whoever reads which words a value may be knows its type, too.
+        let worded: Vec<String> = problems
+            .iter()
+            .filter(|problem| problem.rule == "enum")
+            .map(|problem| problem.pointer.clone())
+            .collect();
+        problems.retain(|problem| problem.rule != "type" || !worded.contains(&problem.pointer));
         // The validator looks at keywords in an order of its own.
         problems.sort_by(|a, b| (&a.pointer, &a.rule).cmp(&(&b.pointer, &b.rule)));
         problems
@@ -294,4 +301,31 @@ fn shown(name: &str) -> String {
 
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Checker;
+
+    #[test]
+    fn a_value_that_is_none_of_the_words_is_one_problem() {
+        let words = json!({"type": "string", "enum": ["high", "low"]});
+        let schema = json!({"properties": {"level": words, "name": {"type": "string"}}});
+        let checker = Checker::new(&schema).unwrap();
+        let arguments = crate::json::parse(br#"{"level": 7, "name": 7}"#).unwrap();
+        let problems = checker.problems(&arguments);
+        let said: Vec<_> = problems
+            .iter()
+            .map(|problem| format!("{}: {}", problem.pointer, problem.message))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "/level: must be one of \"high\", \"low\"",
+                "/name: must be a string"
+            ]
+        );
+    }
 }

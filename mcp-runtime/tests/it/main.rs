@@ -113,6 +113,8 @@ mod events;
 #[cfg(all(feature = "testing", feature = "websocket"))]
 mod expiry;
 #[cfg(feature = "testing")]
+mod gated;
+#[cfg(feature = "testing")]
 mod live;
 #[cfg(feature = "testing")]
 mod switches;

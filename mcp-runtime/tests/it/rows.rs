@@ -9,9 +9,9 @@ use mcp_runtime::testing::TestServer;
 use mcp_runtime::{Policy, Service, SessionMode, Tool};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
-use tokio::sync::Semaphore;
 
 use crate::ask::{Ask, LEGACY, MODERN, call, header, meta};
+use crate::gated::{Gate, Leaves, Name, State};
 use crate::live::{Live, within};
 
 /// A client at the other end of a pipe.
@@ -89,29 +89,6 @@ fn hello(revision: &str, capabilities: Value) -> Value {
     json!({ "protocolVersion": revision, "capabilities": capabilities, "clientInfo": { "name": "t", "version": "1" } })
 }
 
-struct Gate {
-    entered: Semaphore,
-    left: Semaphore,
-}
-
-#[derive(Lend)]
-struct State {
-    gate: Arc<Gate>,
-}
-
-struct Leaves<'a>(&'a Gate);
-
-impl Drop for Leaves<'_> {
-    fn drop(&mut self) {
-        self.0.left.add_permits(1);
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-struct Name {
-    name: String,
-}
-
 /// Say it again.
 #[mcp_tool(public)]
 fn echo(message: String) -> String {
@@ -177,13 +154,6 @@ fn summary() -> &'static str {
     "Summarize."
 }
 
-fn gate() -> Arc<Gate> {
-    Arc::new(Gate {
-        entered: Semaphore::new(0),
-        left: Semaphore::new(0),
-    })
-}
-
 fn builder(gate: &Arc<Gate>) -> Server<State> {
     let state = State { gate: gate.clone() };
     let seven = Tool::dynamic("seven", "Seven.", Policy::public())
@@ -200,12 +170,12 @@ fn builder(gate: &Arc<Gate>) -> Server<State> {
 
 /// Tools alone.
 fn plain() -> Service {
-    builder(&gate()).build().unwrap()
+    builder(&Gate::new()).build().unwrap()
 }
 
 /// Everything there is.
 fn full() -> Service {
-    let server = builder(&gate()).logging();
+    let server = builder(&Gate::new()).logging();
     let server = server
         .resources(resources![milk])
         .prompts(prompts![summary]);
@@ -863,7 +833,7 @@ async fn protocol_4_1_19_changes_are_told_to_those_who_listen() {
 
 #[tokio::test]
 async fn protocol_4_1_20_a_client_that_hangs_up_ends_its_call() {
-    let gate = gate();
+    let gate = Gate::new();
     let live = Live::start(builder(&gate).build().unwrap()).await;
     let mut params = json!({ "name": "hang", "_meta": meta() });
     params["_meta"]["progressToken"] = json!("p");
@@ -1355,7 +1325,7 @@ async fn appendix_a_21_get_and_delete() {
             reply.status
         );
     }
-    let stateless = builder(&gate()).sessions(SessionMode::Stateless);
+    let stateless = builder(&Gate::new()).sessions(SessionMode::Stateless);
     let stateless = TestServer::new(stateless).unwrap();
     for revision in LEGACY {
         for method in ["GET", "DELETE", "PUT", "PATCH"] {

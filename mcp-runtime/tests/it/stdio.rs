@@ -9,37 +9,11 @@ use tokio::io::{
     AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf,
     WriteHalf,
 };
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::ask::meta;
+use crate::gated::{Gate, State, hang};
 use crate::live::{alone, resident_kib, within};
-
-struct Gate {
-    entered: Semaphore,
-    left: Semaphore,
-}
-
-#[derive(Lend)]
-struct State {
-    gate: Arc<Gate>,
-}
-
-struct Leaves<'a>(&'a Gate);
-
-impl Drop for Leaves<'_> {
-    fn drop(&mut self) {
-        self.0.left.add_permits(1);
-    }
-}
-
-/// Never ends by itself.
-#[mcp_tool(public)]
-async fn hang(gate: &Arc<Gate>) -> String {
-    let _leaves = Leaves(gate);
-    gate.entered.add_permits(1);
-    std::future::pending().await
-}
 
 /// Takes a moment.
 #[mcp_tool(public)]
@@ -85,10 +59,7 @@ impl Pipe {
     }
 
     fn open_as(caller: Caller) -> Self {
-        let gate = Arc::new(Gate {
-            entered: Semaphore::new(0),
-            left: Semaphore::new(0),
-        });
+        let gate = Gate::new();
         let tools = tools![hang, nap, echo, boom, admin, scoped];
         let service = Server::with_state(State { gate: gate.clone() }, tools)
             .build()

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use mcp_runtime::Service;
 use mcp_runtime::prelude::*;
 use mcp_runtime::testing::TestServer;
-use mcp_runtime::{Elicited, Service};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -19,66 +18,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::ask::{Ask, LEGACY, header, meta};
+use crate::gated::{Gate, State, ada_and_bob, greet, hang, nap, whoami};
 use crate::live::{Live, rest, status, within};
-
-struct Gate {
-    entered: Semaphore,
-    left: Semaphore,
-}
-
-#[derive(Lend)]
-struct State {
-    gate: Arc<Gate>,
-}
-
-struct Leaves<'a>(&'a Gate);
-
-impl Drop for Leaves<'_> {
-    fn drop(&mut self) {
-        self.0.left.add_permits(1);
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-struct Name {
-    name: String,
-}
 
 /// Say it again.
 #[mcp_tool(public)]
 fn echo(message: String) -> String {
     message
-}
-
-/// Who calls.
-#[mcp_tool(public)]
-fn whoami(caller: &Caller) -> String {
-    caller.subject().unwrap_or("nobody").to_owned()
-}
-
-/// Greet the human by name.
-#[mcp_tool(public)]
-async fn greet(call: &Call) -> ToolResult<String> {
-    match call.elicit::<Name>("Who are you?").key("name").await? {
-        Elicited::Accepted(Name { name }) => Ok(format!("Hello, {name}!")),
-        _ => Ok("Hello.".into()),
-    }
-}
-
-/// Never ends by itself.
-#[mcp_tool(public)]
-async fn hang(gate: &Arc<Gate>) -> String {
-    let _leaves = Leaves(gate);
-    gate.entered.add_permits(1);
-    std::future::pending().await
-}
-
-/// Takes a moment.
-#[mcp_tool(public)]
-async fn nap(gate: &Arc<Gate>, #[arg(range = 0..=1000)] ms: u64) -> u64 {
-    gate.entered.add_permits(1);
-    tokio::time::sleep(Duration::from_millis(ms)).await;
-    ms
 }
 
 /// Change the list of tools.
@@ -88,16 +34,10 @@ fn change(changes: &Changes) {
 }
 
 fn builder() -> (Server<State>, Arc<Gate>) {
-    let gate = Arc::new(Gate {
-        entered: Semaphore::new(0),
-        left: Semaphore::new(0),
-    });
+    let gate = Gate::new();
     let tools = tools![echo, whoami, greet, hang, nap, change];
-    let tokens = StaticTokens::new()
-        .token("token-of-ada-0123456789", Caller::user("ada"))
-        .token("token-of-bob-0123456789", Caller::user("bob"));
     let server = Server::with_state(State { gate: gate.clone() }, tools)
-        .auth(tokens)
+        .auth(ada_and_bob())
         .allow_origin("https://app.example.test")
         .answer_shutdown()
         .max_body(64 << 10)

@@ -12,7 +12,8 @@ pub(super) struct Tools {
     /// How to show them
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Show only these tools; may be repeated [default: all]
+    /// Show only these tools; may be repeated, `all` is every toolset [default: those that are
+    /// served when none is named]
     #[arg(long, value_name = "NAME")]
     toolset: Vec<String>,
 }
@@ -29,26 +30,52 @@ const HEADS: [&str; 4] = ["tool", "who may call", "effects", "deadline"];
 impl Tools {
     #[expect(clippy::print_stdout, reason = "the list is what was asked for")]
     pub(super) fn run(self) -> Result {
-        let tools = toolsets::tools(&self.toolset)?;
+        let sets = toolsets::tools_by_name(&self.toolset)?;
         let text = match self.format {
-            Format::Table => grid::table(&rows(&tools)),
-            Format::Markdown => grid::markdown(&rows(&tools)),
-            Format::Json => format!("{:#}", tools.iter().map(described).collect::<Value>()),
+            Format::Table => grid::table(&table(&sets)),
+            Format::Markdown => sections(&sets),
+            Format::Json => format!("{:#}", described(&sets)),
         };
         println!("{text}");
         Ok(())
     }
 }
 
-fn rows(tools: &ToolSet<App>) -> Vec<Vec<String>> {
-    let row = |tool: &Tool| {
-        let deadline = format!("{} s", tool.timeout().as_secs_f64());
-        [tool.name().to_owned(), who(tool), effects(tool), deadline].to_vec()
-    };
+type Sets = [(&'static str, ToolSet<App>)];
+
+fn table(sets: &Sets) -> Vec<Vec<String>> {
+    let tools = sets.iter().flat_map(|(_, tools)| tools.iter());
     let heads = HEADS.map(str::to_owned).to_vec();
     std::iter::once(heads)
-        .chain(tools.iter().map(row))
+        .chain(tools.map(|tool| row(tool).to_vec()))
         .collect()
+}
+
+/// A chapter for each toolset, with what each tool is for.
+fn sections(sets: &Sets) -> String {
+    let section = |(name, tools): &(&str, ToolSet<App>)| {
+        let heads = HEADS.iter().chain(&["what it does"]);
+        let mut rows = vec![heads.map(|head| (*head).to_owned()).collect()];
+        rows.extend(tools.iter().map(|tool| {
+            let mut row = row(tool).to_vec();
+            row.push(first_sentence(tool.about()));
+            row
+        }));
+        let count = tools.len();
+        format!("## {name}\n\n{count} tools.\n\n{}", grid::markdown(&rows))
+    };
+    sets.iter().map(section).collect::<Vec<_>>().join("\n\n")
+}
+
+fn row(tool: &Tool) -> [String; 4] {
+    let deadline = format!("{} s", tool.timeout().as_secs_f64());
+    [tool.name().to_owned(), who(tool), effects(tool), deadline]
+}
+
+fn first_sentence(about: &str) -> String {
+    let text = about.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = text.find(". ").map_or(text.len(), |end| end + 1);
+    text[..end].replace('|', "\\|")
 }
 
 fn who(tool: &Tool) -> String {
@@ -85,16 +112,22 @@ fn effects(tool: &Tool) -> String {
         .join(", ")
 }
 
-fn described(tool: &Tool) -> Value {
-    let policy = tool.policy_ref();
-    json!({
-        "name": tool.name(),
-        "description": tool.about(),
-        "public": policy.is_public(),
-        "scopes": policy.needed_scopes(),
-        "roles": policy.needed_roles(),
-        "tenant": policy.needs_tenant(),
-        "effects": tool.effects(),
-        "timeout_s": tool.timeout().as_secs_f64(),
-    })
+fn described(sets: &Sets) -> Value {
+    let one = |toolset: &str, tool: &Tool| {
+        let policy = tool.policy_ref();
+        json!({
+            "toolset": toolset,
+            "name": tool.name(),
+            "description": tool.about(),
+            "public": policy.is_public(),
+            "scopes": policy.needed_scopes(),
+            "roles": policy.needed_roles(),
+            "tenant": policy.needs_tenant(),
+            "effects": tool.effects(),
+            "timeout_s": tool.timeout().as_secs_f64(),
+        })
+    };
+    sets.iter()
+        .flat_map(|(name, tools)| tools.iter().map(|tool| one(name, tool)))
+        .collect()
 }

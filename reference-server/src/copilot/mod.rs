@@ -11,7 +11,7 @@
 //! the ten stay ten. Cancelling a booking and moving one are pairs like that of the invites.
 //!
 //! To add a tool: write the function in the room where it belongs, add it to the list below, and
-//! give it a row in `tests/it/copilot/reads.rs`.
+//! give it a row in `tests/it/contracts/copilot.txt` and in `tests/it/copilot/reads.rs`.
 //!
 //! [`Backend`]: crate::backend::Backend
 

@@ -14,12 +14,15 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::grammar::{self, Template};
-use super::logs::{Ran, hides};
+use super::logs::{Ran, hides, tame};
+use super::redact::redacted;
 use super::settings::CommandSettings;
 use super::store::Store;
 
 /// Of standard output and standard error together.
 const MAX_OUTPUT: usize = 64 << 10;
+/// Of a word, what is remembered.
+const MAX_WORD: usize = 200;
 
 /// What a command left behind.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -81,12 +84,16 @@ impl Commands {
         store: &Arc<Store>,
     ) -> ToolResult<Finished> {
         let words = grammar::words(command).unwrap_or_default();
-        let program = self.templates.iter().find_map(|one| one.fits(&words));
-        let program = program.ok_or_else(|| self.not_allowed())?.to_owned();
-        let _place = self.places.try_acquire().map_err(|_| {
-            ToolError::new("As many commands run as may run at once. Try again later.").code("busy")
-        })?;
-        let mut record = Record::new(&words, call, store);
+        let mut record = Record::new(command, call, store);
+        let Some(program) = self.templates.iter().find_map(|one| one.fits(&words)) else {
+            record.refused("not_allowed");
+            return Err(self.not_allowed());
+        };
+        let Ok(_place) = self.places.try_acquire() else {
+            record.refused("busy");
+            let text = "As many commands run as may run at once. Try again later.";
+            return Err(ToolError::new(text).code("busy"));
+        };
         let child = Command::new(program)
             .args(&words[1..])
             .env_clear()
@@ -100,7 +107,8 @@ impl Commands {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .tell("The program cannot be started.")?;
+            .tell("The program cannot be started.");
+        let child = child.inspect_err(|_| record.refused("failed"))?;
         let finished = Group::new(child).finish(self.timeout, record.since).await;
         record.end(&finished);
         finished.unwrap_or_else(|error| Err(ToolError::internal(error)))
@@ -218,7 +226,7 @@ fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is remembered of a command, also of one that nobody waited for.
+/// What is remembered of a command, also of one that was refused or that nobody waited for.
 struct Record {
     store: Arc<Store>,
     since: Instant,
@@ -226,7 +234,10 @@ struct Record {
 }
 
 impl Record {
-    fn new(words: &[String], call: &Call, store: &Arc<Store>) -> Self {
+    fn new(command: &str, call: &Call, store: &Arc<Store>) -> Self {
+        // As it was sent: what is refused may have no words, or other signs than words have.
+        let words = command.split(' ').filter(|word| !word.is_empty());
+        let words: Vec<String> = words.map(|word| tame(word, MAX_WORD)).collect();
         Self {
             store: Arc::clone(store),
             since: Instant::now(),
@@ -234,12 +245,18 @@ impl Record {
                 at: call.clock().now(),
                 subject: call.caller().to_string(),
                 request_id: call.request_id().to_owned(),
-                argv: words.to_vec(),
+                argv: redacted(&words),
                 outcome: "cancelled",
                 exit_code: None,
                 duration_ms: 0,
                 bytes: 0,
             }),
+        }
+    }
+
+    fn refused(&mut self, why: &'static str) {
+        if let Some(ran) = &mut self.ran {
+            ran.outcome = why;
         }
     }
 
@@ -277,7 +294,7 @@ impl Drop for Record {
             exit_code = ran.exit_code,
             duration_ms = ran.duration_ms,
             bytes = ran.bytes,
-            "a command was run"
+            "a command was asked for"
         );
         self.store.ran(ran);
     }

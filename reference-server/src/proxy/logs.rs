@@ -66,11 +66,12 @@ pub(super) struct Entry {
     pub(super) shown: LogEntry,
 }
 
-/// A command that ran.
+/// A command that ran, or was refused.
 pub(super) struct Ran {
     pub(super) at: Timestamp,
     pub(super) subject: String,
     pub(super) request_id: String,
+    /// Without secrets.
     pub(super) argv: Vec<String>,
     pub(super) outcome: &'static str,
     pub(super) exit_code: Option<i32>,

@@ -12,7 +12,7 @@
 //! Beyond the ten, the configuration can be saved to a file and loaded (`exchange`).
 //!
 //! To add a tool: write the function in `tools/`, add it to the list below, and give it a row in
-//! `tests/it/proxy/contract.rs`.
+//! `tests/it/contracts/proxy.txt` and in `tests/it/proxy/contract.rs`.
 
 pub mod tools;
 pub mod resources;
@@ -32,6 +32,7 @@ pub mod docker;
 pub mod commands;
 mod grammar;
 mod exchange;
+mod redact;
 
 use mcp_runtime::{PromptSet, ResourceSet, ToolSet, prompts, resources, tools};
 

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use mcp_runtime::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::School;
 use super::books::{Books, actor, refused, values};
+use super::classes::Class;
 use super::offers::ATTENDANCE;
 use super::people::{Role, is_self, word};
 use super::schedule::minutes;
@@ -69,23 +70,9 @@ pub async fn record_attendance(
 ) -> ToolResult<AttendanceRecorded> {
     let mut books = school.write(tenant).await?;
     let class = books.class(&class_id).await?;
-    if !caller.has_role("admin") {
-        let teacher = books.person(&class.teacher_id).await?;
-        if !is_self(&teacher, caller) {
-            return Err(refused(
-                "not_your_class",
-                "Only the teacher of the class may do that.",
-            ));
-        }
-    }
+    books.is_theirs(caller, &class).await?;
+    books.has_met(&class, session_date)?;
     let day = session_date.to_string();
-    let ends = class.end_date.as_ref().is_some_and(|end| *end < day);
-    if session_date > books.today() || day < class.start_date || ends {
-        return Err(refused(
-            "no_session_then",
-            "The class does not meet on that day, or not yet. Mend the date.",
-        ));
-    }
     let mut seen = BTreeSet::new();
     for entry in &attendance_records {
         if !seen.insert(&entry.student_id) {
@@ -112,6 +99,33 @@ pub async fn record_attendance(
 }
 
 impl Books<'_> {
+    /// Whether the caller is an admin or teaches the class.
+    async fn is_theirs(&mut self, caller: &Caller, class: &Class) -> ToolResult<()> {
+        if caller.has_role("admin") {
+            return Ok(());
+        }
+        let teacher = self.person(&class.teacher_id).await?;
+        if is_self(&teacher, caller) {
+            return Ok(());
+        }
+        Err(refused(
+            "not_your_class",
+            "Only the teacher of the class may do that.",
+        ))
+    }
+
+    fn has_met(&self, class: &Class, on: Date) -> ToolResult<()> {
+        let day = on.to_string();
+        let over = class.end_date.as_ref().is_some_and(|end| *end < day);
+        if on > self.today() || day < class.start_date || over {
+            return Err(refused(
+                "no_session_then",
+                "The class does not meet on that day, or not yet. Mend the date.",
+            ));
+        }
+        Ok(())
+    }
+
     async fn take_down(
         &mut self,
         caller: &Caller,
@@ -196,68 +210,107 @@ pub async fn create_booking(
     #[arg(len = ..=1000)]
     notes: Option<String>,
 ) -> ToolResult<BookingCreated> {
-    let start = minutes(&start_time).tell("Write start_time like 18:00.")?;
     let mut books = school.write(tenant).await?;
-    if date < books.today() || start + duration_minutes > 24 * 60 {
-        return Err(refused(
-            "no_such_time",
-            "A lesson begins today or later, and ends before midnight. Mend the time.",
-        ));
-    }
-    books.active(&student_id, Role::Student).await?;
-    books.active(&teacher_id, Role::Teacher).await?;
-    let taken = books
-        .number(
-            "SELECT COUNT(*) FROM bookings b
-             WHERE b.tenant_id = $1 AND b.day = $2 AND b.status = 'booked'
-                AND (b.student_id = $3 OR b.teacher_id = $4)
-                AND b.starts_at_minute < $5 AND b.starts_at_minute + b.duration_minutes > $6",
-            values![
-                date,
-                &student_id,
-                &teacher_id,
-                start + duration_minutes,
-                start
-            ],
-        )
+    let lesson = Lesson {
+        student_id,
+        teacher_id,
+        date,
+        start: minutes(&start_time).tell("Write start_time like 18:00.")?,
+        duration_minutes,
+    };
+    books.can_take_place(&lesson).await?;
+    let id = books.add_lesson(&lesson, subject, notes).await?;
+    books
+        .note(caller, "create_booking", ("booking", &id), &lesson.facts())
         .await?;
-    if taken > 0 {
-        return Err(refused(
+    books.keep().await?;
+    Ok(BookingCreated {
+        booking_id: id,
+        student_id: lesson.student_id,
+        teacher_id: lesson.teacher_id,
+        date: date.to_string(),
+        start_time,
+        duration_minutes,
+        status: "booked".to_owned(),
+    })
+}
+
+/// Who meets when.
+struct Lesson {
+    student_id: String,
+    teacher_id: String,
+    date: Date,
+    /// Minutes since midnight.
+    start: u32,
+    duration_minutes: u32,
+}
+
+impl Lesson {
+    fn facts(&self) -> Value {
+        json!({"student_id": self.student_id, "teacher_id": self.teacher_id, "date": self.date})
+    }
+}
+
+impl Books<'_> {
+    /// Whether there is such a time, and both have it free.
+    async fn can_take_place(&mut self, lesson: &Lesson) -> ToolResult<()> {
+        let end = lesson.start + lesson.duration_minutes;
+        if lesson.date < self.today() || end > 24 * 60 {
+            return Err(refused(
+                "no_such_time",
+                "A lesson begins today or later, and ends before midnight. Mend the time.",
+            ));
+        }
+        self.active(&lesson.student_id, Role::Student).await?;
+        self.active(&lesson.teacher_id, Role::Teacher).await?;
+        let taken = self
+            .number(
+                "SELECT COUNT(*) FROM bookings b
+                 WHERE b.tenant_id = $1 AND b.day = $2 AND b.status = 'booked'
+                    AND (b.student_id = $3 OR b.teacher_id = $4)
+                    AND b.starts_at_minute < $5 AND b.starts_at_minute + b.duration_minutes > $6",
+                values![
+                    lesson.date,
+                    &lesson.student_id,
+                    &lesson.teacher_id,
+                    end,
+                    lesson.start
+                ],
+            )
+            .await?;
+        if taken == 0 {
+            return Ok(());
+        }
+        Err(refused(
             "schedule_conflict",
             "Student or teacher has another lesson at that time. Choose another.",
-        ));
+        ))
     }
-    let (id, now) = (books.new_id(), books.millis());
-    books
-        .run(
+
+    async fn add_lesson(
+        &mut self,
+        lesson: &Lesson,
+        subject: Option<String>,
+        notes: Option<String>,
+    ) -> ToolResult<String> {
+        let (id, now) = (self.new_id(), self.millis());
+        self.run(
             "INSERT INTO bookings (tenant_id, id, student_id, teacher_id, day, starts_at_minute,
                 duration_minutes, subject, notes, status, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'booked', $10, $10)",
             values![
                 &id,
-                &student_id,
-                &teacher_id,
-                date,
-                start,
-                duration_minutes,
+                &lesson.student_id,
+                &lesson.teacher_id,
+                lesson.date,
+                lesson.start,
+                lesson.duration_minutes,
                 subject,
                 notes,
                 now
             ],
         )
         .await?;
-    let facts = json!({"student_id": student_id, "teacher_id": teacher_id, "date": date});
-    books
-        .note(caller, "create_booking", ("booking", &id), &facts)
-        .await?;
-    books.keep().await?;
-    Ok(BookingCreated {
-        booking_id: id,
-        student_id,
-        teacher_id,
-        date: date.to_string(),
-        start_time,
-        duration_minutes,
-        status: "booked".to_owned(),
-    })
+        Ok(id)
+    }
 }

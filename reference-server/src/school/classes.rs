@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use super::School;
-use super::books::{Books, refused, values};
+use super::books::{Books, Value, refused, values};
 use super::offers::{CLASSES, STATUS};
 use super::people::{Role, word};
 use super::schedule::conflict;
@@ -92,39 +92,14 @@ pub async fn create_class(
         status: "active".to_owned(),
         enrolled: 0,
     };
-    books.can_teach(&class).await?;
-    let now = books.millis();
-    books
-        .run(
-            "INSERT INTO classes (tenant_id, id, name, level, capacity, teacher_id, schedule,
-                start_date, end_date, status, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $10)",
-            values![
-                &class.id,
-                &class.name,
-                &class.level,
-                class.capacity,
-                &class.teacher_id,
-                &class.schedule,
-                &class.start_date,
-                class.end_date.clone(),
-                now
-            ],
-        )
-        .await?;
+    books.add_class(&class).await?;
     let facts =
         json!({"name": class.name, "teacher_id": class.teacher_id, "schedule": class.schedule});
     books
         .note(caller, "create_class", ("class", &class.id), &facts)
         .await?;
     books.close(changes, &[CLASSES, STATUS]).await?;
-    Ok(ClassCreated {
-        class_id: class.id,
-        name: class.name,
-        capacity: class.capacity,
-        teacher_id: class.teacher_id,
-        status: class.status,
-    })
+    Ok(class.into())
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -190,60 +165,77 @@ pub async fn modify_class(
     class.start_date = start_date.map_or(class.start_date, |date| date.to_string());
     class.end_date = end_date.map(|date| date.to_string()).or(class.end_date);
     class.status = status.map_or(class.status, word);
-    if class
-        .end_date
-        .as_ref()
-        .is_some_and(|end| *end < class.start_date)
-    {
-        return Err(ends_early());
-    }
-    if class.capacity < class.enrolled {
-        let enrolled = class.enrolled;
-        return Err(refused(
-            "class_full",
-            format!("{enrolled} students are enrolled: the capacity cannot be less."),
-        ));
-    }
-    if class.status == "active" {
-        books.can_teach(&class).await?;
-    }
-    let now = books.millis();
-    books
-        .run(
-            "UPDATE classes SET name = $3, level = $4, capacity = $5, teacher_id = $6,
-                schedule = $7, start_date = $8, end_date = $9, status = $10, updated_at = $11
-             WHERE tenant_id = $1 AND id = $2",
-            values![
-                &class.id,
-                &class.name,
-                &class.level,
-                class.capacity,
-                &class.teacher_id,
-                &class.schedule,
-                &class.start_date,
-                class.end_date.clone(),
-                &class.status,
-                now
-            ],
-        )
-        .await?;
+    class.can_be()?;
+    books.change_class(&class).await?;
     let facts = json!({"before": before, "after": class});
     books
         .note(caller, "modify_class", ("class", &class.id), &facts)
         .await?;
     books.close(changes, &[CLASSES, STATUS]).await?;
-    Ok(ClassModified {
-        class_id: class.id,
-        name: class.name,
-        level: class.level,
-        capacity: class.capacity,
-        enrolled: class.enrolled,
-        teacher_id: class.teacher_id,
-        schedule: class.schedule,
-        start_date: class.start_date,
-        end_date: class.end_date,
-        status: class.status,
-    })
+    Ok(class.into())
+}
+
+impl Class {
+    /// All that a row holds, behind the tenant; when it was written comes last.
+    fn columns(&self, now: i64) -> [Value; 10] {
+        values![
+            &self.id,
+            &self.name,
+            &self.level,
+            self.capacity,
+            &self.teacher_id,
+            &self.schedule,
+            &self.start_date,
+            self.end_date.clone(),
+            &self.status,
+            now
+        ]
+    }
+
+    /// Whether its dates are in order and everybody who is enrolled has a place.
+    fn can_be(&self) -> ToolResult<()> {
+        let end = self.end_date.as_ref();
+        if end.is_some_and(|end| *end < self.start_date) {
+            return Err(ends_early());
+        }
+        if self.capacity < self.enrolled {
+            let enrolled = self.enrolled;
+            return Err(refused(
+                "class_full",
+                format!("{enrolled} students are enrolled: the capacity cannot be less."),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl From<Class> for ClassCreated {
+    fn from(class: Class) -> Self {
+        Self {
+            class_id: class.id,
+            name: class.name,
+            capacity: class.capacity,
+            teacher_id: class.teacher_id,
+            status: class.status,
+        }
+    }
+}
+
+impl From<Class> for ClassModified {
+    fn from(class: Class) -> Self {
+        Self {
+            class_id: class.id,
+            name: class.name,
+            level: class.level,
+            capacity: class.capacity,
+            enrolled: class.enrolled,
+            teacher_id: class.teacher_id,
+            schedule: class.schedule,
+            start_date: class.start_date,
+            end_date: class.end_date,
+            status: class.status,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -384,6 +376,34 @@ impl Books<'_> {
                 "There is no class with this id. Look at admin://class_list.",
             )
         })
+    }
+
+    async fn add_class(&mut self, class: &Class) -> ToolResult<()> {
+        self.can_teach(class).await?;
+        let now = self.millis();
+        self.run(
+            "INSERT INTO classes (tenant_id, id, name, level, capacity, teacher_id, schedule,
+                start_date, end_date, status, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+            class.columns(now),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn change_class(&mut self, class: &Class) -> ToolResult<()> {
+        if class.status == "active" {
+            self.can_teach(class).await?;
+        }
+        let now = self.millis();
+        self.run(
+            "UPDATE classes SET name = $3, level = $4, capacity = $5, teacher_id = $6,
+                schedule = $7, start_date = $8, end_date = $9, status = $10, updated_at = $11
+             WHERE tenant_id = $1 AND id = $2",
+            class.columns(now),
+        )
+        .await?;
+        Ok(())
     }
 
     /// Whether the teacher is one, and free when the class meets.

@@ -91,32 +91,14 @@ pub async fn list_invoices(
     let (after_day, after_id) = cursor
         .as_deref()
         .map_or(Ok(Default::default()), read_cursor)?;
-    let mut books = school.read(tenant).await?;
-    let today = books.today();
-    // An empty text stands for "any".
-    let mut rows: Vec<Owed> = books
-        .all(
-            "SELECT i.id, i.number, i.student_id, i.amount, i.paid, i.currency, i.description,
-                i.due_date, CASE WHEN i.status = 'pending' AND i.due_date < $2 THEN 'overdue'
-                    ELSE i.status END AS status
-             FROM invoices i
-             WHERE i.tenant_id = $1 AND ($3 = '' OR i.student_id = $3)
-                AND ($4 = '' OR i.status = $4 AND ($4 <> 'pending' OR i.due_date >= $2)
-                    OR $4 = 'overdue' AND i.status = 'pending' AND i.due_date < $2)
-                AND ($5 = '' OR i.due_date < $5)
-                AND (i.due_date > $6 OR i.due_date = $6 AND i.id > $7)
-             ORDER BY i.due_date, i.id LIMIT $8",
-            values![
-                today,
-                student_id.unwrap_or_default(),
-                status.map(word).unwrap_or_default(),
-                due_before.map(|day| day.to_string()).unwrap_or_default(),
-                after_day,
-                after_id,
-                limit + 1
-            ],
-        )
-        .await?;
+    let wanted = Wanted {
+        student_id,
+        status,
+        due_before,
+        after: (after_day, after_id),
+        most: limit + 1,
+    };
+    let mut rows = school.read(tenant).await?.invoices(wanted).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = rows
@@ -128,6 +110,16 @@ pub async fn list_invoices(
         next_cursor,
         limit,
     })
+}
+
+/// Which invoices, in the order in which they are due.
+struct Wanted {
+    student_id: Option<String>,
+    status: Option<InvoiceStatus>,
+    due_before: Option<Date>,
+    /// The day and the id of the last one of the page before.
+    after: (String, String),
+    most: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -171,60 +163,93 @@ pub async fn create_invoice(
     adds_up(amount, &items)?;
     let mut books = school.write(tenant).await?;
     books.active(&student_id, Role::Student).await?;
-    let currency = books.currency().await?.unwrap_or_default();
-    let (id, now, today) = (books.new_id(), books.millis(), books.today());
-    let count = books
-        .number(
-            "SELECT COUNT(*) FROM invoices i WHERE i.tenant_id = $1",
-            values![],
-        )
-        .await?;
-    let number = format!("INV-{}-{:05}", today.year(), count + 1);
-    let status = if amount == 0 { "paid" } else { "pending" };
+    let mut invoice = Owed {
+        id: books.new_id(),
+        number: books.next_number().await?,
+        student_id,
+        amount,
+        paid: 0,
+        currency: books.currency().await?.unwrap_or_default(),
+        description: description.trim().to_owned(),
+        due_date: due_date.to_string(),
+        status: if amount == 0 { "paid" } else { "pending" }.to_owned(),
+    };
+    books.add_invoice(&invoice, &items).await?;
+    let facts =
+        json!({"number": invoice.number, "student_id": invoice.student_id, "amount": amount});
     books
-        .run(
+        .note(caller, "create_invoice", ("invoice", &invoice.id), &facts)
+        .await?;
+    if amount > 0 && due_date < books.today() {
+        invoice.status = "overdue".to_owned();
+    }
+    books.close(changes, &[PAYMENTS]).await?;
+    Ok(invoice.into())
+}
+
+impl Books<'_> {
+    async fn invoices(&mut self, wanted: Wanted) -> ToolResult<Vec<Owed>> {
+        let (today, due_before) = (self.today(), wanted.due_before);
+        let (after_day, after_id) = wanted.after;
+        // An empty text stands for "any".
+        self.all(
+            "SELECT i.id, i.number, i.student_id, i.amount, i.paid, i.currency, i.description,
+                i.due_date, CASE WHEN i.status = 'pending' AND i.due_date < $2 THEN 'overdue'
+                    ELSE i.status END AS status
+             FROM invoices i
+             WHERE i.tenant_id = $1 AND ($3 = '' OR i.student_id = $3)
+                AND ($4 = '' OR i.status = $4 AND ($4 <> 'pending' OR i.due_date >= $2)
+                    OR $4 = 'overdue' AND i.status = 'pending' AND i.due_date < $2)
+                AND ($5 = '' OR i.due_date < $5)
+                AND (i.due_date > $6 OR i.due_date = $6 AND i.id > $7)
+             ORDER BY i.due_date, i.id LIMIT $8",
+            values![
+                today,
+                wanted.student_id.unwrap_or_default(),
+                wanted.status.map(word).unwrap_or_default(),
+                due_before.map(|day| day.to_string()).unwrap_or_default(),
+                after_day,
+                after_id,
+                wanted.most
+            ],
+        )
+        .await
+    }
+
+    async fn next_number(&mut self) -> ToolResult<String> {
+        let count = self
+            .number(
+                "SELECT COUNT(*) FROM invoices i WHERE i.tenant_id = $1",
+                values![],
+            )
+            .await?;
+        Ok(format!("INV-{}-{:05}", self.today().year(), count + 1))
+    }
+
+    async fn add_invoice(&mut self, invoice: &Owed, items: &[LineItem]) -> ToolResult<()> {
+        let (now, today) = (self.millis(), self.today());
+        self.run(
             "INSERT INTO invoices (tenant_id, id, number, student_id, amount, paid, currency,
                 description, line_items, issue_date, due_date, status, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $12)",
             values![
-                &id,
-                &number,
-                &student_id,
-                amount,
-                &currency,
-                description.trim(),
+                &invoice.id,
+                &invoice.number,
+                &invoice.student_id,
+                invoice.amount,
+                &invoice.currency,
+                &invoice.description,
                 json!(items).to_string(),
                 today,
-                due_date,
-                status,
+                &invoice.due_date,
+                &invoice.status,
                 now
             ],
         )
         .await?;
-    let facts = json!({"number": number, "student_id": student_id, "amount": amount});
-    books
-        .note(caller, "create_invoice", ("invoice", &id), &facts)
-        .await?;
-    books.close(changes, &[PAYMENTS]).await?;
-    Ok(Invoice {
-        invoice_id: id,
-        number,
-        student_id,
-        amount,
-        paid: 0,
-        currency,
-        description: description.trim().to_owned(),
-        due_date: due_date.to_string(),
-        status: if amount > 0 && due_date < today {
-            "overdue"
-        } else {
-            status
-        }
-        .to_owned(),
-    })
-}
+        Ok(())
+    }
 
-impl Books<'_> {
     /// What a student has yet to pay, the oldest first.
     pub(super) async fn open_invoices(&mut self, student_id: &str) -> ToolResult<Vec<Owed>> {
         let today = self.today();
@@ -271,6 +296,27 @@ impl From<Owed> for Invoice {
             status: row.status,
         }
     }
+}
+
+/// Whether the invoice is this student's, where one is named.
+pub(super) fn is_of(invoice: &Owed, student_id: Option<&str>) -> ToolResult<()> {
+    if student_id.is_none_or(|student| student == invoice.student_id) {
+        return Ok(());
+    }
+    Err(refused(
+        "wrong_student",
+        "The invoice is another student's.",
+    ))
+}
+
+pub(super) fn payable(invoice: Owed) -> ToolResult<Owed> {
+    if invoice.status == "cancelled" {
+        return Err(refused(
+            "invoice_cancelled",
+            "The invoice is cancelled: nothing is owed.",
+        ));
+    }
+    Ok(invoice)
 }
 
 fn adds_up(amount: i64, items: &[LineItem]) -> ToolResult<()> {

@@ -10,14 +10,14 @@
 //! |---|---|
 //! | [`people`], [`students`] | users; one student with all that is open |
 //! | [`classes`], [`attendance`] | classes, places in them, who was there, single lessons |
-//! | [`invoices`], [`payments`], [`gateway`] | what is owed, charged and recorded, in minor units |
+//! | [`invoices`], [`charges`], [`payments`] | what is owed, taken (at a [`gateway`]) and recorded |
 //! | [`exports`], `templates`, `sheet`, [`links`] | Excel and CSV behind links that end |
 //! | [`reports`], [`figures`], [`upkeep`] | figures, the audit log, backups |
 //! | [`offers`], [`personas`] | resources and prompts |
 //! | `office`, `books`, `demo` | what the tools borrow, the way to the tables, made-up schools |
 //!
 //! To add a tool: write the function in the room where it belongs, add it to the list below, and
-//! give it a row in `tests/it/school/contract.rs`.
+//! give it a row in `tests/it/contracts/school.txt` and calls in `tests/it/school/contract.rs`.
 
 pub mod people;
 pub mod students;
@@ -25,6 +25,7 @@ pub mod classes;
 mod schedule;
 pub mod attendance;
 pub mod invoices;
+pub mod charges;
 pub mod payments;
 pub mod gateway;
 pub mod exports;
@@ -45,13 +46,14 @@ mod password;
 use mcp_runtime::{PromptSet, ResourceSet, ToolSet, prompts, resources, tools};
 
 use self::attendance::{create_booking, record_attendance};
+use self::charges::process_payment;
 use self::classes::{create_class, create_enrollment, enroll_student, modify_class};
 pub use self::door::OnlyAdmins;
 use self::exports::{generate_csv_export, generate_excel_export, list_export_templates};
 use self::invoices::{create_invoice, list_invoices};
 use self::offers::{attendance_overview, class_list, payment_summary, system_status, user_roster};
 pub use self::office::{School, SchoolSettings};
-use self::payments::{process_payment, record_payment};
+use self::payments::record_payment;
 use self::people::{add_user, delete_user, modify_user};
 use self::personas::{
     admin_persona, generate_lesson, onboarding_wizard, quick_report, support_reply,

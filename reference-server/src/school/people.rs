@@ -83,23 +83,7 @@ pub async fn add_user(
     let (hash, letter) = password::chosen_or_made(password).await?;
     let mut books = school.write(tenant).await?;
     books.must_be_free(&email).await?;
-    let (id, now) = (books.new_id(), books.millis());
-    books
-        .run(
-            "INSERT INTO people (tenant_id, id, email, name, name_folded, role, status,
-                password_hash, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 'active', $7, $8, $8)",
-            values![
-                &id,
-                &email,
-                name.trim(),
-                folded(&name),
-                word(role),
-                hash,
-                now
-            ],
-        )
-        .await?;
+    let id = books.add_person(&email, name.trim(), role, hash).await?;
     let facts = json!({"email": email, "name": name.trim(), "role": role});
     books
         .note(caller, "add_user", ("user", &id), &facts)
@@ -174,23 +158,7 @@ pub async fn modify_user(
     if is_admin(&before) && !is_admin(&after) {
         books.may_go(&before, caller).await?;
     }
-    let now = books.millis();
-    books
-        .run(
-            "UPDATE people SET email = $3, name = $4, name_folded = $5, role = $6, status = $7,
-                updated_at = $8
-             WHERE tenant_id = $1 AND id = $2",
-            values![
-                &user_id,
-                &after.email,
-                &after.name,
-                folded(&after.name),
-                &after.role,
-                &after.status,
-                now
-            ],
-        )
-        .await?;
+    books.change_person(&after).await?;
     let list = differences(&before, &after);
     let facts = json!(list);
     books
@@ -322,6 +290,45 @@ impl Books<'_> {
             ));
         }
         Ok(person)
+    }
+
+    /// Returns the id of the new user.
+    async fn add_person(
+        &mut self,
+        email: &str,
+        name: &str,
+        role: Role,
+        hash: String,
+    ) -> ToolResult<String> {
+        let (id, now) = (self.new_id(), self.millis());
+        self.run(
+            "INSERT INTO people (tenant_id, id, email, name, name_folded, role, status,
+                password_hash, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, 'active', $7, $8, $8)",
+            values![&id, email, name, folded(name), word(role), hash, now],
+        )
+        .await?;
+        Ok(id)
+    }
+
+    async fn change_person(&mut self, person: &Person) -> ToolResult<()> {
+        let now = self.millis();
+        self.run(
+            "UPDATE people SET email = $3, name = $4, name_folded = $5, role = $6, status = $7,
+                updated_at = $8
+             WHERE tenant_id = $1 AND id = $2",
+            values![
+                &person.id,
+                &person.email,
+                &person.name,
+                folded(&person.name),
+                &person.role,
+                &person.status,
+                now
+            ],
+        )
+        .await?;
+        Ok(())
     }
 
     async fn must_be_free(&mut self, email: &str) -> ToolResult<()> {

@@ -158,15 +158,7 @@ pub async fn create_backup(
     include_files: bool,
 ) -> ToolResult<BackupCreated> {
     let mut books = school.write(tenant).await?;
-    let since = match backup_type {
-        BackupType::Full => i64::MIN,
-        BackupType::Incremental => books.last_backup().await?.ok_or_else(|| {
-            refused(
-                "no_backup_yet",
-                "There is no backup yet. Make a full one first.",
-            )
-        })?,
-    };
+    let since = books.since(backup_type).await?;
     let copy = books.copy(since, include_files).await?;
     let (id, now, kind) = (books.new_id(), books.millis(), word(backup_type));
     let place = format!("{tenant}/{id}.json");
@@ -211,6 +203,20 @@ fn put(path: PathBuf, bytes: &[u8]) -> ToolResult<()> {
 }
 
 impl Books<'_> {
+    /// From when on a backup of this kind has what changed.
+    async fn since(&mut self, kind: BackupType) -> ToolResult<i64> {
+        let last = match kind {
+            BackupType::Full => return Ok(i64::MIN),
+            BackupType::Incremental => self.last_backup().await?,
+        };
+        last.ok_or_else(|| {
+            refused(
+                "no_backup_yet",
+                "There is no backup yet. Make a full one first.",
+            )
+        })
+    }
+
     pub(super) async fn last_backup(&mut self) -> ToolResult<Option<i64>> {
         let row: Option<(i64,)> = self
             .one(

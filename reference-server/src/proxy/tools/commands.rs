@@ -19,7 +19,8 @@ pub async fn run_command(
     proxy: &Proxy,
     call: &Call,
     /// The command, its words parted by spaces.
-    #[arg(len = 1..=1000)]
+    // Secret to the audit log: what the proxy remembers itself is without the secrets in it.
+    #[arg(len = 1..=1000, secret)]
     command: String,
 ) -> ToolResult<Finished> {
     let inner = proxy.get()?;

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod authorization;
 mod command_line;
+mod contracts;
 mod figures;
 mod http;
 mod kill;

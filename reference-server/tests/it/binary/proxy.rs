@@ -132,3 +132,88 @@ fn what_is_wrong_with_the_proxy_is_said_at_start() {
         );
     }
 }
+
+/// What the memory of a process has been at most, in bytes.
+fn peak(server: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a size") << 10
+}
+
+#[tokio::test]
+async fn rc_07_a_flood_costs_neither_memory_nor_time() {
+    let place = Place::new().env("MCP_PROXY__COMMANDS__ALLOW", "yes,env");
+    let server = place.serve(&["--toolset", "proxy"]).await;
+    let admin = place.token(&["--as", "admin"]);
+    let run = async |command: &str| {
+        let reply = server.call(&admin, "run_command", json!({ "command": command }));
+        reply.await.structured().clone()
+    };
+    assert_eq!(run("env").await["exit_code"], 0);
+    let before = peak(&server);
+    let flood = run("yes").await;
+    assert_eq!(flood["truncated"], true);
+    assert_eq!(flood["stdout"].as_str().map(str::len), Some(64 << 10));
+    let took = flood["duration_ms"].as_u64().expect("a time");
+    assert!(took < 2000, "{took} ms");
+    let more = peak(&server) - before;
+    assert!(more < 16 << 20, "{more} bytes");
+}
+
+/// Whether a process with this command line is there.
+fn runs(command: &str) -> bool {
+    let wanted: Vec<u8> = command
+        .bytes()
+        .map(|b| if b == b' ' { 0 } else { b })
+        .collect();
+    let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .any(|line| line.windows(wanted.len()).any(|part| part == wanted))
+}
+
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let since = std::time::Instant::now();
+    while !done() {
+        assert!(since.elapsed().as_secs() < 30, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn rc_11_who_closes_the_connection_ends_the_command() {
+    let place = Place::new().env("MCP_PROXY__COMMANDS__ALLOW", "sleep <number>");
+    let server = place.serve(&["--toolset", "proxy"]).await;
+    let admin = place.token(&["--as", "admin"]);
+    // A length that only this test has.
+    let command = format!("sleep {}", 100_000 + server.id() % 800_000);
+    let params = json!({"name": "run_command", "arguments": {"command": command}});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let request = server
+        .request(http::Method::POST, "/mcp")
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2025-06-18")
+        .bearer_auth(&admin)
+        .body(message.to_string());
+    let call = tokio::spawn(request.send());
+    until("it does not start", || runs(&command)).await;
+    call.abort();
+    until("it goes on", || !runs(&command)).await;
+    let remembered = || {
+        let log = server.log();
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("a command was asked for"))?;
+        serde_json::from_str::<Value>(line).ok()
+    };
+    until("nobody remembers it", || remembered().is_some()).await;
+    let line = remembered().expect("it is there");
+    assert_eq!(line["outcome"], "cancelled", "{line}");
+    assert_eq!(line["subject"], "admin", "{line}");
+    // RC-14: how long it took, and for which request.
+    assert!(
+        line["duration_ms"].is_u64() && line["request_id"].is_string(),
+        "{line}"
+    );
+}

@@ -282,6 +282,7 @@ async fn rc_08_what_takes_too_long_is_ended_with_all_that_it_started() {
         sleepers(&site) == 0
     })
     .await;
+    assert!(since.elapsed() < Duration::from_secs(10));
     assert_eq!(audited(&site, 1).await[0].2, "timed_out");
 }
 
@@ -326,9 +327,10 @@ async fn rc_12_no_more_run_at_once_than_may() {
 }
 
 #[tokio::test]
-async fn rc_14_every_run_is_remembered() {
+async fn rc_10_14_every_command_is_remembered_without_secrets_and_tame() {
     let site = site(&["docker logs <service>"], PATIENCE).await;
-    site.admin()
+    let admin = site.admin();
+    admin
         .call("run_command", run("docker logs web"))
         .await
         .structured();
@@ -343,6 +345,21 @@ async fn rc_14_every_run_is_remembered() {
         (Some(0), "docker logs web\n".len() as i64)
     );
     assert!(!request_id.is_empty());
+
+    for command in [
+        "docker login --password CNRY-word",
+        "docker login --token=CNRY-word",
+        "docker \u{1b}[2J\u{202e} PASSWORD=CNRY-word",
+    ] {
+        let reply = admin.call("run_command", run(command)).await;
+        assert_eq!(reply.code(), "not_allowed", "{command:?}");
+    }
+    for (_, argv, outcome, exit_code, ..) in &audited(&site, 4).await[1..] {
+        assert_eq!((&**outcome, *exit_code), ("not_allowed", None), "{argv}");
+        assert!(argv.contains("***") && !argv.contains("CNRY"), "{argv}");
+        let hidden = ["\u{1b}", "\\u001b", "\u{202e}"];
+        assert!(!hidden.iter().any(|raw| argv.contains(raw)), "{argv}");
+    }
 }
 
 #[tokio::test]

@@ -211,3 +211,25 @@ async fn s4_008_links_are_for_our_names_and_for_reading() {
         assert_eq!(reply.status, expected, "{method} {host}: {}", reply.body);
     }
 }
+
+#[tokio::test]
+async fn rp_12_names_of_exports_are_names_of_files() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    for filename in [
+        "../../etc/passwd",
+        "..\\x",
+        "a/b",
+        "a\0",
+        "/etc/passwd",
+        ".hidden",
+        "..",
+        "",
+    ] {
+        for tool in ["generate_csv_export", "generate_excel_export"] {
+            let arguments = json!({"template_id": "user_roster_v1", "filename": filename});
+            let reply = admin.call(tool, arguments).await;
+            assert_eq!(reply.code(), "invalid_arguments", "{tool} {filename:?}");
+        }
+    }
+}
