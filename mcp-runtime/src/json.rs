@@ -4,16 +4,17 @@
 //! repeated names. What comes out is read by the envelope, by the schema validator and by `serde`
 //! without another parse and, for strings without escapes, without a copy.
 
+mod reader;
+
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::collections::HashSet;
 use std::fmt;
 
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, Node as JsonNode, NodeIdentity, Object as JsonObject, cmp};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Number, Value};
+
+use self::reader::Aside;
 
 /// Nesting allowed in a message. No tool comes near it, and it keeps recursion off the stack's end.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -46,44 +47,22 @@ pub(crate) enum Fault {
 
 /// Parses a value.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Node<'_>, Fault> {
-    read(bytes, None)
+    reader::read(bytes, None)
 }
 
 /// Parses a value, but for the member at `path` (names from the outside in): that one is left out,
-/// and comes as its text, of which nothing more is known than where it ends.
+/// and comes as its text, of which nothing more is known than where it ends. `known` says how much
+/// of a text is a value that was parsed before, where that is so; then it is not even looked at.
 pub(crate) fn parse_without<'a>(
     bytes: &'a [u8],
     path: &[&str],
+    known: fn(&str) -> Option<usize>,
 ) -> Result<(Node<'a>, Option<&'a str>), Fault> {
-    let left = Cell::new(None);
-    let node = read(bytes, Some(Aside { path, left: &left }))?;
-    Ok((node, left.get()))
+    let left = None;
+    let mut aside = Aside { path, known, left };
+    let node = reader::read(bytes, Some(&mut aside))?;
+    Ok((node, aside.left))
 }
-
-fn read<'a>(bytes: &'a [u8], aside: Option<Aside<'_, 'a>>) -> Result<Node<'a>, Fault> {
-    // Once for the whole message: string by string costs more than all the rest of a short one.
-    let text = std::str::from_utf8(bytes).map_err(|_| Fault::Syntax)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let fault = |error: serde_json::Error| {
-        if error.is_data() && error.to_string().starts_with(DUPLICATE) {
-            Fault::Duplicate
-        } else {
-            Fault::Syntax
-        }
-    };
-    let seed = Seed {
-        depth: MAX_DEPTH,
-        aside,
-    };
-    let node = seed.deserialize(&mut reader).map_err(fault)?;
-    reader.end().map_err(fault)?;
-    Ok(node)
-}
-
-const DUPLICATE: &str = "a member is named twice";
-
-/// From here on a repeated name is looked for by hash instead of by scanning.
-const SCAN_UP_TO: usize = 16;
 
 impl<'a> Node<'a> {
     pub(crate) fn as_object(&self) -> Option<&Object<'a>> {
@@ -147,143 +126,6 @@ impl<'a> Object<'a> {
     pub(crate) fn take(&mut self, name: &str) -> Option<Node<'a>> {
         let at = self.0.iter().position(|(key, _)| key == name)?;
         Some(self.0.swap_remove(at).1)
-    }
-}
-
-struct Seed<'p, 'de> {
-    depth: usize,
-    aside: Option<Aside<'p, 'de>>,
-}
-
-/// What is left out, and where its text goes.
-#[derive(Clone, Copy)]
-struct Aside<'p, 'de> {
-    path: &'p [&'p str],
-    left: &'p Cell<Option<&'de str>>,
-}
-
-impl<'p, 'de> Seed<'p, 'de> {
-    fn deeper<E: de::Error>(&self, aside: Option<Aside<'p, 'de>>) -> Result<Self, E> {
-        match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth, aside }),
-            None => Err(E::custom("nested too deeply")),
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Seed<'_, 'de> {
-    type Value = Node<'de>;
-
-    fn deserialize<D: de::Deserializer<'de>>(self, from: D) -> Result<Node<'de>, D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seed<'_, 'de> {
-    type Value = Node<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_bool<E>(self, b: bool) -> Result<Node<'de>, E> {
-        Ok(Node::Bool(b))
-    }
-
-    fn visit_u64<E>(self, n: u64) -> Result<Node<'de>, E> {
-        Ok(Node::Number(n.into()))
-    }
-
-    fn visit_i64<E>(self, n: i64) -> Result<Node<'de>, E> {
-        Ok(Node::Number(n.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, n: f64) -> Result<Node<'de>, E> {
-        Number::from_f64(n)
-            .map(Node::Number)
-            .ok_or_else(|| E::custom("not a number"))
-    }
-
-    fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Node<'de>, E> {
-        Ok(Node::String(Cow::Borrowed(s)))
-    }
-
-    fn visit_str<E>(self, s: &str) -> Result<Node<'de>, E> {
-        Ok(Node::String(Cow::Owned(s.to_owned())))
-    }
-
-    fn visit_string<E>(self, s: String) -> Result<Node<'de>, E> {
-        Ok(Node::String(Cow::Owned(s)))
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut from: A) -> Result<Node<'de>, A::Error> {
-        let mut items = Vec::new();
-        loop {
-            match from.next_element_seed(self.deeper(None)?)? {
-                Some(item) => items.push(item),
-                None => return Ok(Node::Array(items)),
-            }
-        }
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut from: A) -> Result<Node<'de>, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::new();
-        let mut seen: Option<HashSet<Cow<'de, str>>> = None;
-        while let Some(Name(name)) = from.next_key()? {
-            let twice = match &mut seen {
-                Some(seen) => !seen.insert(name.clone()),
-                None => members.iter().any(|(key, _)| *key == name),
-            };
-            if twice {
-                return Err(de::Error::custom(DUPLICATE));
-            }
-            let mut below = None;
-            if let Some(Aside { path, left }) = self.aside
-                && let Some((first, path)) = path.split_first()
-                && name == *first
-            {
-                if path.is_empty() {
-                    let text: &RawValue = from.next_value()?;
-                    if left.replace(Some(text.get())).is_some() {
-                        return Err(de::Error::custom(DUPLICATE));
-                    }
-                    continue;
-                }
-                below = Some(Aside { path, left });
-            }
-            let value = from.next_value_seed(self.deeper(below)?)?;
-            members.push((name, value));
-            if members.len() == SCAN_UP_TO {
-                seen = Some(members.iter().map(|(key, _)| key.clone()).collect());
-            }
-        }
-        Ok(Node::Object(Object(members)))
-    }
-}
-
-/// A member name, borrowed when it has no escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> de::Deserialize<'de> for Name<'de> {
-    fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Name<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-            fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(s)))
-            }
-            fn visit_str<E>(self, s: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(s.to_owned())))
-            }
-        }
-        from.deserialize_str(Read)
     }
 }
 
@@ -715,12 +557,23 @@ mod tests {
     #[test]
     fn leaves_out_one_member_and_only_there() {
         let text = br#" {"a":{"_m":1,"b":2},"p":{"c":3,"_m": {"d":[4 ]} ,"e":{"_m":5}},"_m":6}"#;
-        let (node, left) = parse_without(text, &["p", "_m"]).unwrap();
+        let (node, left) = parse_without(text, &["p", "_m"], |_| None).unwrap();
         let rest = br#"{"a":{"_m":1,"b":2},"p":{"c":3,"e":{"_m":5}},"_m":6}"#;
         assert_eq!(node, parse(rest).unwrap());
         assert_eq!(left, Some(r#"{"d":[4 ]}"#));
-        let (_, left) = parse_without(br#"{"p":[{"_m":1}]}"#, &["p", "_m"]).unwrap();
-        assert_eq!(left, None);
+        let (again, left) = parse_without(text, &["p", "_m"], |rest| {
+            rest.starts_with(r#"{"d":[4 ]}"#).then_some(10)
+        })
+        .unwrap();
+        assert_eq!((again, left), (node, Some(r#"{"d":[4 ]}"#)));
+        for (value, text) in [("1 ", "1"), ("\"}\\\"\"", "\"}\\\"\""), ("[{}]", "[{}]"), ("é", "")] {
+            let message = format!(r#"{{"p":{{"_m":{value},"a":1}}}}"#);
+            let left = parse_without(message.as_bytes(), &["p", "_m"], |_| None);
+            let left = left.map(|(_, left)| left.unwrap_or_default());
+            assert_eq!(left.unwrap_or_default(), text, "{message}");
+        }
+        let none = parse_without(br#"{"p":[{"_m":1}]}"#, &["p", "_m"], |_| None);
+        assert_eq!(none.unwrap().1, None);
         for (text, fault) in [
             (r#"{"p":{"_m":1,"_m":1}}"#, Fault::Duplicate),
             (r#"{"p":{"_m":1,"\u005fm":1}}"#, Fault::Duplicate),
@@ -728,7 +581,7 @@ mod tests {
             (r#"{"p":{"_m":}}"#, Fault::Syntax),
             (r#"{"p":{"_m":{"a":1}"#, Fault::Syntax),
         ] {
-            let read = parse_without(text.as_bytes(), &["p", "_m"]);
+            let read = parse_without(text.as_bytes(), &["p", "_m"], |_| None);
             assert_eq!(read.unwrap_err(), fault, "{text}");
         }
     }

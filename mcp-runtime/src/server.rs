@@ -799,6 +799,13 @@ impl<S: Send + Sync + 'static> Server<S> {
             Some(shared) => Some(shared),
             None => Watch::limits(&self.call_limits, tally.as_ref(), &mut problems),
         };
+        let (guard, path) = reached_as(
+            self.public_url.as_deref(),
+            self.path.as_deref(),
+            &self.hosts,
+            &self.origins,
+            &mut problems,
+        );
         // Several servers may share one store: theirs is what has the same name and place.
         let server = format!("{} {path}", self.identity.name);
         let instances = Instances::new(shared.map(|store| (store, server.as_str())), &self.clock);
@@ -820,13 +827,6 @@ impl<S: Send + Sync + 'static> Server<S> {
             self.proxies
                 .iter()
                 .filter_map(|proxy| proxies.trust(proxy).err()),
-        );
-        let (guard, path) = reached_as(
-            self.public_url.as_deref(),
-            self.path.as_deref(),
-            &self.hosts,
-            &self.origins,
-            &mut problems,
         );
         if self.ways.paths("").contains(&path) {
             problems.push(format!(

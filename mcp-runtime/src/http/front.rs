@@ -8,6 +8,7 @@ use http::Request;
 use hyper::body::Body;
 
 use crate::http::app::{Answer, App, Place};
+use crate::metrics::Figures;
 
 /// What one listener serves. The first service also answers for what is nobody's: whether all is
 /// well, paths that are unknown, and the ways and documents that have one path for all.
@@ -30,6 +31,11 @@ impl Front {
     /// The services, the first one first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<App>> {
         std::iter::once(&self.0.first).chain(&self.0.others)
+    }
+
+    /// What counts connections, which belong to no path.
+    pub(crate) fn figures(&self) -> Option<&Arc<Figures>> {
+        self.0.first.engine.figures.as_ref()
     }
 
     pub(crate) async fn answer<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {

@@ -110,7 +110,7 @@ pub(crate) async fn serve(
         };
         let connection = Connection::new(front.clone(), Arc::clone(&open), limits);
         let door = door.clone();
-        let counted = Counted::enter(app.engine.figures.as_ref());
+        let counted = Counted::enter(front.figures());
         connections.spawn(async move {
             if let Some(stream) = door.enter(stream).await {
                 connection.run(stream, peer).await;

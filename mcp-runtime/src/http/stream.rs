@@ -329,6 +329,8 @@ impl Source {
             Self::Call { outbox, .. } if outbox.has_failed() => Some(StreamEnd::Error),
             Self::Call { .. } => Some(StreamEnd::Completed),
             Self::Session(seat) => Some(seat.why()),
+            Self::Away(away) if away.through => Some(StreamEnd::Completed),
+            Self::Away(_) => Some(StreamEnd::Error),
             Self::Over => None,
         }
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::digest;
 use crate::instances::Said;
+use crate::metrics::SessionEnd;
 use crate::session::{Session, Sessions, lock};
 use crate::wire::message::Id;
 
@@ -64,7 +65,7 @@ impl Sessions {
             }
             Said::Ended { session } => {
                 if let Some(session) = self.named(session) {
-                    self.drop_session(&session.id);
+                    self.drop_session(&session.id, SessionEnd::Closed);
                 }
             }
             Said::Learned { session } => {

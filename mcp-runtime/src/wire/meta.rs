@@ -33,13 +33,23 @@ impl<'a> Meta<'a> {
                 return Ok(Self::Known(node));
             }
             let node = json::parse(text.as_bytes())?;
-            Ok(if recent.comes_back(text) {
+            Ok(if node.as_object().is_some() && recent.comes_back(text) {
                 let node = Arc::new(node.into_owned());
                 recent.keep(text, &node);
                 Self::Known(node)
             } else {
                 Self::New(node)
             })
+        })
+    }
+
+    /// How long the value is that a text begins with, where it is known. A value in brackets ends
+    /// where it ends, whatever comes after it.
+    pub(crate) fn known_length(text: &str) -> Option<usize> {
+        RECENT.with_borrow(|recent| {
+            let mut kept = recent.kept.iter().flatten();
+            let found = kept.find(|(known, _)| text.starts_with(&**known));
+            found.map(|(known, _)| known.len())
         })
     }
 

@@ -23,7 +23,7 @@ impl Watch {
     /// The limits of a server, where it has any.
     pub(crate) fn limits(
         limits: &Limits,
-        tally: Option<&Tally>,
+        tally: Option<&Arc<Tally>>,
         problems: &mut Vec<String>,
     ) -> Option<Arc<Shared>> {
         if limits.is_none() {
@@ -38,7 +38,7 @@ impl Watch {
     pub(crate) fn over(
         offers: &mut Offers,
         limits: Option<Arc<Shared>>,
-        tally: Option<&Tally>,
+        tally: Option<&Arc<Tally>>,
         audit: Option<AuditLog>,
         metrics: Option<&Metrics>,
         cache: ResultCache,
