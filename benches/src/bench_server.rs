@@ -1,9 +1,11 @@
 //! The server that is measured: `add`, `find_items` and 58 tools like it, all public.
 //!
-//! `bench-server PORT` serves them on loopback with everything that a default server has.
+//! `bench-server PORT` serves them on loopback with everything that a default server has;
+//! `bench-server PORT metrics` counts, too.
 
 mod domain;
 
+use mcp_runtime::Metrics;
 use mcp_runtime::prelude::*;
 
 use crate::domain::{FindResult, Status, find};
@@ -113,8 +115,13 @@ async fn main() -> mcp_runtime::Result {
         .nth(1)
         .and_then(|port| port.parse().ok())
         .unwrap_or(8000);
-    let service = Server::new(tools![add] + finders())
-        .identity("bench", "1.0.0")
-        .build()?;
+    let mut server = Server::new(tools![add] + finders()).identity("bench", "1.0.0");
+    if std::env::args()
+        .nth(2)
+        .is_some_and(|word| word == "metrics")
+    {
+        server = server.metrics(&Metrics::new());
+    }
+    let service = server.build()?;
     service.serve_on(("127.0.0.1", port)).await
 }

@@ -8,7 +8,7 @@
 mod arguments;
 mod lines;
 mod record;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod verify;
 
@@ -57,7 +57,7 @@ impl AuditError {
         Self(cause.into())
     }
 
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn cause(&self) -> &(dyn Error + Send + Sync) {
         &*self.0
     }
@@ -118,11 +118,12 @@ impl AuditLog {
     }
 
     /// A log in the table `mcp_audit` of a database, which is made when it is not there:
-    /// `sqlite:audit.db`, with a path as it is. A file is made for its owner only.
+    /// `sqlite:audit.db`, with a path as it is, or `postgres://user:password@host/database`. A file
+    /// is made for its owner only. Any number of processes may write to it.
     ///
     /// # Errors
     /// When the database cannot be used.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub async fn sql(url: &str) -> Result<Self, AuditError> {
         Ok(Self::new(sql::Rows::open(url).await?))
     }
@@ -139,7 +140,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// The first row where it is broken, or that the table cannot be read.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub async fn verify_sql(url: &str) -> Result<Verified, Broken> {
         sql::verify(url).await
     }

@@ -11,6 +11,7 @@ use crate::confirmation::Confirmation;
 use crate::function::{Entry, Runnable};
 use crate::json::{Node, Object};
 use crate::limits::{Gate, Share};
+use crate::metrics::FunctionFigures;
 use crate::output::{OutputType, Shape};
 use crate::policy::Policy;
 use crate::schema::{self, Checker, InputSchema};
@@ -33,6 +34,7 @@ pub(crate) struct Bound {
     pub(crate) redaction: Redaction,
     pub(crate) gate: Option<Box<Gate>>,
     pub(crate) audited: Option<Box<Audited>>,
+    pub(crate) figures: Option<Box<FunctionFigures>>,
     pub(crate) run: Box<dyn Runnable>,
 }
 
@@ -157,6 +159,7 @@ pub(crate) fn bind<A, S>(
         redaction: Redaction::of(&published.input),
         gate: None,
         audited: None,
+        figures: None,
         checker,
         shape,
         confirmation: None,

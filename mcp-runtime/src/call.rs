@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 use ulid::Ulid;
 
 use crate::audit::Ticket;
@@ -25,6 +26,7 @@ use crate::error::{Refusal, ToolResult};
 use crate::function::Running;
 use crate::json::{self, Node, Object};
 use crate::limits::Slot;
+use crate::metrics::Metered;
 use crate::outbox::Outbox;
 use crate::output::Outcome;
 use crate::policy::{self, Allowed, Variables};
@@ -32,6 +34,7 @@ use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::switches::Switches;
 use crate::tasks::{Channel, Task, TaskMode};
+use crate::trace_context::{Here, TraceContext};
 use crate::wire::revision::Revision;
 
 /// Answers one call of a function. Nothing runs without an [`Allowed`]; arguments are read only for
@@ -43,10 +46,12 @@ pub(crate) async fn answer(
     variables: Variables<'_>,
 ) -> Result<Outcome, Refusal> {
     let _ended = EndsWith(call);
+    let metered = Metered::begin(bound);
     let mut ticket = Ticket::new(bound, call, &arguments);
-    let (allowed, _slot) = match enter(bound, call, variables) {
+    let (allowed, _slot) = match enter(bound, call, variables).await {
         Ok(entered) => entered,
         Err(refusal) => {
+            metered.refused(&refusal);
             ticket.deny(&refusal).await;
             return Err(refusal);
         }
@@ -54,28 +59,29 @@ pub(crate) async fn answer(
     let log = Log::begin(bound, call);
     let outcome = match start(bound, allowed, arguments, call) {
         Ok(running) => match ticket.open().await {
-            Ok(()) => supervise(running, bound.timeout, call).await,
+            Ok(()) => supervise(running, bound.timeout, call, log.span()).await,
             Err(refusal) => Outcome::Refused(refusal),
         },
         Err(refusal) => Outcome::Refused(refusal),
     };
     log.end(&outcome);
+    metered.ended(&outcome);
     ticket.close(&outcome).await;
     Ok(outcome)
 }
 
 /// Asks the policy, then the limits.
-fn enter<'call>(
+async fn enter<'call>(
     bound: &'call Bound,
     call: &Call,
     variables: Variables<'_>,
 ) -> Result<(Allowed<'call>, Option<Slot<'call>>), Refusal> {
     let allowed = policy::authorize(&bound.policy, call.caller(), variables)?;
-    let slot = bound
-        .gate
-        .as_ref()
-        .map(|gate| gate.admit(call.caller(), call.0.reach.address));
-    Ok((allowed, slot.transpose()?))
+    let Some(gate) = &bound.gate else {
+        return Ok((allowed, None));
+    };
+    let slot = gate.admit(call.caller(), call.0.reach.address).await?;
+    Ok((allowed, Some(slot)))
 }
 
 /// Checks and reads the arguments; every problem at once.
@@ -120,10 +126,16 @@ fn start<'call>(
 /// Runs a call under its deadline, and survives its panics. A call that is ready at once, as most
 /// are, never touches a timer. One that waits for its client, where the client is only reached by
 /// an answer, ends here with its questions.
-async fn supervise(mut running: Running<'_>, mut timeout: Duration, call: &Call) -> Outcome {
+async fn supervise(
+    mut running: Running<'_>,
+    mut timeout: Duration,
+    call: &Call,
+    span: &Span,
+) -> Outcome {
     let mut deadline: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let mut detached = false;
     std::future::poll_fn(move |context| {
+        let _here = (Here::enter(call), span.enter());
         match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
             Ok(Poll::Ready(outcome)) => return Poll::Ready(outcome),
             Ok(Poll::Pending) => {}
@@ -203,6 +215,7 @@ pub(crate) struct Inner {
     pub(crate) asking: AtomicU32,
     progress: Mutex<Option<(f64, Instant)>>,
     request_id: OnceLock<String>,
+    trace: OnceLock<TraceContext>,
     ended: AtomicBool,
     token: OnceLock<CancellationToken>,
 }
@@ -234,6 +247,7 @@ impl Call {
             asking: AtomicU32::new(0),
             progress: Mutex::new(None),
             request_id: OnceLock::new(),
+            trace: OnceLock::new(),
             ended: AtomicBool::new(false),
             token: OnceLock::new(),
         }))
@@ -388,6 +402,14 @@ impl Call {
         })
     }
 
+    /// The span of this call: in the trace that the client named, else in one of its own.
+    pub fn trace(&self) -> TraceContext {
+        *self.0.trace.get_or_init(|| match &self.0.reach.trace {
+            Some(theirs) => theirs.child(),
+            None => TraceContext::new(),
+        })
+    }
+
     /// What the client calls itself, where it says so: name and version. Not to be trusted.
     pub fn client(&self) -> Option<(String, String)> {
         let message = json::parse(&self.0.message).ok()?;
@@ -454,6 +476,8 @@ struct Open<'call> {
     bound: &'call Bound,
     call: &'call Call,
     since: Instant,
+    /// What is logged inside of the call, and sent to collectors of traces.
+    span: Span,
 }
 
 /// The word for how a call went.
@@ -474,7 +498,13 @@ impl<'call> Log<'call> {
             bound,
             call,
             since: Instant::now(),
+            span: span_of(bound, call),
         }))
+    }
+
+    fn span(&self) -> &Span {
+        static NONE: Span = Span::none();
+        self.0.as_ref().map_or(&NONE, |open| &open.span)
     }
 
     fn end(mut self, outcome: &Outcome) {
@@ -482,6 +512,20 @@ impl<'call> Log<'call> {
             open.write(word(outcome));
         }
     }
+}
+
+fn span_of(bound: &Bound, call: &Call) -> Span {
+    let trace = call.trace();
+    tracing::info_span!(
+        target: "mcp::call",
+        "call",
+        tool = &*bound.name,
+        request_id = call.request_id(),
+        trace_id = %trace.trace_id(),
+        span_id = %trace.span_id(),
+        parent_span_id = trace.parent_id().map(tracing::field::display),
+        outcome = tracing::field::Empty,
+    )
 }
 
 impl Drop for Log<'_> {
@@ -494,9 +538,12 @@ impl Drop for Log<'_> {
 
 impl Open<'_> {
     fn write(&self, outcome: &str) {
+        self.span.record("outcome", outcome);
         tracing::info!(
             target: "mcp::call",
+            event = "mcp_tool_called",
             request_id = self.call.request_id(),
+            trace_id = %self.call.trace().trace_id(),
             tool = &*self.bound.name,
             caller = %self.call.caller(),
             tenant = self.call.caller().principal().and_then(|p| p.tenant()),

@@ -262,6 +262,10 @@ impl Changes {
         self.0.closing.cancel();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closing.is_cancelled()
+    }
+
     pub(crate) async fn closed(&self) {
         self.0.closing.cancelled().await;
     }

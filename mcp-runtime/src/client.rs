@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::json::{Node, Object};
+use crate::trace_context::TraceContext;
 use crate::wire::revision::Revision;
 
 /// What a client declared that it can do, and what it asked for.
@@ -134,6 +135,8 @@ pub(crate) struct Reach {
     pub(crate) progress_token: Option<String>,
     /// Where the client is, over HTTP.
     pub(crate) address: Option<IpAddr>,
+    /// The span of the client that the request belongs to.
+    pub(crate) trace: Option<TraceContext>,
     /// Whether a refusal can be told by the status of the answer: over HTTP, outside of a session.
     pub(crate) has_status: bool,
 }

@@ -166,6 +166,7 @@ impl Connection {
             session: Some(Arc::clone(&self.session)),
             opens_sessions: false,
             address: self.address,
+            trace: None,
         };
         let done = call.clone();
         let task = self.tasks.spawn(async move {

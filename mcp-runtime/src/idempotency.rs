@@ -26,6 +26,7 @@ mod lease;
 mod record;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,8 +71,11 @@ enum Others {
     /// There are none.
     Dead,
     /// Whether the one of this name lives can be found out.
-    Ask(Arc<dyn Fn(&str) -> bool + Send + Sync>),
+    Ask(Arc<dyn Fn(&str) -> Told + Send + Sync>),
 }
+
+/// Whether somebody lives.
+type Told = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// What to do with a call.
 #[derive(Debug)]
@@ -117,13 +121,16 @@ impl Idempotency {
     /// Gives this process a name that no other has had, and a way to tell whether the process of
     /// another name still lives: what a dead one has begun is taken over at once, what a live one
     /// has begun is left to it.
-    pub fn known_as(
+    pub fn known_as<Lives>(
         mut self,
         instance: impl Into<Arc<str>>,
-        lives: impl Fn(&str) -> bool + Send + Sync + 'static,
-    ) -> Self {
+        lives: impl Fn(&str) -> Lives + Send + Sync + 'static,
+    ) -> Self
+    where
+        Lives: Future<Output = bool> + Send + 'static,
+    {
         self.instance = instance.into();
-        self.others = Others::Ask(Arc::new(lives));
+        self.others = Others::Ask(Arc::new(move |other| Box::pin(lives(other))));
         self
     }
 
@@ -162,10 +169,10 @@ impl Idempotency {
             }
             match record.state {
                 State::Done(result) => return Ok(Begin::Replay(result)),
-                State::Pending(other) if !self.is_dead(&other, now) => {
-                    return Err(IdempotencyError::InProgress);
-                }
-                State::Pending(_) => {
+                State::Pending(other) => {
+                    if !self.is_dead(&other, now).await {
+                        return Err(IdempotencyError::InProgress);
+                    }
                     let until = keep_until(now);
                     if self
                         .store
@@ -192,13 +199,16 @@ impl Idempotency {
         }
     }
 
-    fn is_dead(&self, pending: &Pending, now: Timestamp) -> bool {
-        let owner_died = || match &self.others {
+    async fn is_dead(&self, pending: &Pending, now: Timestamp) -> bool {
+        if now >= pending.deadline {
+            return true;
+        }
+        match &self.others {
+            _ if *pending.instance == *self.instance => false,
             Others::Unknown => false,
             Others::Dead => true,
-            Others::Ask(lives) => !lives(&pending.instance),
-        };
-        now >= pending.deadline || (*pending.instance != *self.instance && owner_died())
+            Others::Ask(lives) => !lives(&pending.instance).await,
+        }
     }
 }
 

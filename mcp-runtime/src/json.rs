@@ -5,12 +5,14 @@
 //! without another parse and, for strings without escapes, without a copy.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, Node as JsonNode, NodeIdentity, Object as JsonObject, cmp};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 /// Nesting allowed in a message. No tool comes near it, and it keeps recursion off the stack's end.
@@ -42,8 +44,23 @@ pub(crate) enum Fault {
     Duplicate,
 }
 
-/// Parses one message.
+/// Parses a value.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Node<'_>, Fault> {
+    read(bytes, None)
+}
+
+/// Parses a value, but for the member at `path` (names from the outside in): that one is left out,
+/// and comes as its text, of which nothing more is known than where it ends.
+pub(crate) fn parse_without<'a>(
+    bytes: &'a [u8],
+    path: &[&str],
+) -> Result<(Node<'a>, Option<&'a str>), Fault> {
+    let left = Cell::new(None);
+    let node = read(bytes, Some(Aside { path, left: &left }))?;
+    Ok((node, left.get()))
+}
+
+fn read<'a>(bytes: &'a [u8], aside: Option<Aside<'_, 'a>>) -> Result<Node<'a>, Fault> {
     // Once for the whole message: string by string costs more than all the rest of a short one.
     let text = std::str::from_utf8(bytes).map_err(|_| Fault::Syntax)?;
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -54,9 +71,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Node<'_>, Fault> {
             Fault::Syntax
         }
     };
-    let node = Seed { depth: MAX_DEPTH }
-        .deserialize(&mut reader)
-        .map_err(fault)?;
+    let seed = Seed {
+        depth: MAX_DEPTH,
+        aside,
+    };
+    let node = seed.deserialize(&mut reader).map_err(fault)?;
     reader.end().map_err(fault)?;
     Ok(node)
 }
@@ -131,20 +150,28 @@ impl<'a> Object<'a> {
     }
 }
 
-struct Seed {
+struct Seed<'p, 'de> {
     depth: usize,
+    aside: Option<Aside<'p, 'de>>,
 }
 
-impl Seed {
-    fn deeper<E: de::Error>(&self) -> Result<Self, E> {
+/// What is left out, and where its text goes.
+#[derive(Clone, Copy)]
+struct Aside<'p, 'de> {
+    path: &'p [&'p str],
+    left: &'p Cell<Option<&'de str>>,
+}
+
+impl<'p, 'de> Seed<'p, 'de> {
+    fn deeper<E: de::Error>(&self, aside: Option<Aside<'p, 'de>>) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth }),
+            Some(depth) => Ok(Self { depth, aside }),
             None => Err(E::custom("nested too deeply")),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed {
+impl<'de> DeserializeSeed<'de> for Seed<'_, 'de> {
     type Value = Node<'de>;
 
     fn deserialize<D: de::Deserializer<'de>>(self, from: D) -> Result<Node<'de>, D::Error> {
@@ -152,7 +179,7 @@ impl<'de> DeserializeSeed<'de> for Seed {
     }
 }
 
-impl<'de> Visitor<'de> for Seed {
+impl<'de> Visitor<'de> for Seed<'_, 'de> {
     type Value = Node<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,7 +223,7 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut from: A) -> Result<Node<'de>, A::Error> {
         let mut items = Vec::new();
         loop {
-            match from.next_element_seed(self.deeper()?)? {
+            match from.next_element_seed(self.deeper(None)?)? {
                 Some(item) => items.push(item),
                 None => return Ok(Node::Array(items)),
             }
@@ -214,7 +241,21 @@ impl<'de> Visitor<'de> for Seed {
             if twice {
                 return Err(de::Error::custom(DUPLICATE));
             }
-            let value = from.next_value_seed(self.deeper()?)?;
+            let mut below = None;
+            if let Some(Aside { path, left }) = self.aside
+                && let Some((first, path)) = path.split_first()
+                && name == *first
+            {
+                if path.is_empty() {
+                    let text: &RawValue = from.next_value()?;
+                    if left.replace(Some(text.get())).is_some() {
+                        return Err(de::Error::custom(DUPLICATE));
+                    }
+                    continue;
+                }
+                below = Some(Aside { path, left });
+            }
+            let value = from.next_value_seed(self.deeper(below)?)?;
             members.push((name, value));
             if members.len() == SCAN_UP_TO {
                 seen = Some(members.iter().map(|(key, _)| key.clone()).collect());
@@ -668,6 +709,27 @@ mod tests {
             format!("{{{many}\"k50\":1}}"),
         ] {
             assert_eq!(parse(body.as_bytes()), Err(Fault::Duplicate), "{body}");
+        }
+    }
+
+    #[test]
+    fn leaves_out_one_member_and_only_there() {
+        let text = br#" {"a":{"_m":1,"b":2},"p":{"c":3,"_m": {"d":[4 ]} ,"e":{"_m":5}},"_m":6}"#;
+        let (node, left) = parse_without(text, &["p", "_m"]).unwrap();
+        let rest = br#"{"a":{"_m":1,"b":2},"p":{"c":3,"e":{"_m":5}},"_m":6}"#;
+        assert_eq!(node, parse(rest).unwrap());
+        assert_eq!(left, Some(r#"{"d":[4 ]}"#));
+        let (_, left) = parse_without(br#"{"p":[{"_m":1}]}"#, &["p", "_m"]).unwrap();
+        assert_eq!(left, None);
+        for (text, fault) in [
+            (r#"{"p":{"_m":1,"_m":1}}"#, Fault::Duplicate),
+            (r#"{"p":{"_m":1,"\u005fm":1}}"#, Fault::Duplicate),
+            (r#"{"p":{"_m":1},"p":{"_m":1}}"#, Fault::Duplicate),
+            (r#"{"p":{"_m":}}"#, Fault::Syntax),
+            (r#"{"p":{"_m":{"a":1}"#, Fault::Syntax),
+        ] {
+            let read = parse_without(text.as_bytes(), &["p", "_m"]);
+            assert_eq!(read.unwrap_err(), fault, "{text}");
         }
     }
 

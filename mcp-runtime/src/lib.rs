@@ -79,7 +79,9 @@ mod switches;
 pub mod tenant_signature;
 mod digest;
 mod clock;
+mod metrics;
 mod trace;
+mod trace_context;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[doc(hidden)]
@@ -112,6 +114,7 @@ pub use crate::http::tls::Tls;
 pub use crate::input::Problem;
 pub use crate::keys::Keys;
 pub use crate::limits::{Limits, Rate};
+pub use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 pub use crate::output::{Blob, Content, Reply};
 pub use crate::policy::Policy;
 pub use crate::prompt::{Messages, Prompt};
@@ -127,6 +130,7 @@ pub use crate::tenant::{NotATenant, Tenant};
 pub use crate::tool::{DynamicTool, Effects, Handler, Tool};
 pub use crate::tool_set::ToolSet;
 pub use crate::trace::{LogFormat, init_logs};
+pub use crate::trace_context::{SpanId, TraceContext, TraceId};
 pub use crate::ui::{Ui, Visibility};
 pub use crate::wire::engine::SessionMode;
 

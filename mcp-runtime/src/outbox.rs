@@ -23,6 +23,8 @@ pub(crate) struct Outbox {
     begun: AtomicBool,
     /// Whether this is for what belongs to no request.
     feed: bool,
+    /// Whether the last message is an error.
+    failed: AtomicBool,
     kept: OnceLock<Kept>,
 }
 
@@ -122,6 +124,15 @@ impl Outbox {
 
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The answer is an error.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// A queue for what belongs to no request.
@@ -324,6 +335,11 @@ impl Reader {
     pub(crate) fn is_through(&self) -> bool {
         let queue = self.outbox.lock();
         queue.reader == self.number && queue.ended && queue.waiting.is_empty()
+    }
+
+    /// Whether somebody else reads now.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.outbox.lock().reader != self.number
     }
 
     /// Stops reading. `true` when nothing more would have come.

@@ -41,6 +41,7 @@ use crate::icon::{self, Icons};
 use crate::instances::Instances;
 use crate::keys::Keys;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::prompt::Prompt;
 use crate::resource::Resource;
@@ -115,10 +116,12 @@ pub struct Server<S = ()> {
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     call_limits: limits::Limits,
+    shared_limits: Option<Arc<dyn Store>>,
     proxies: Vec<String>,
     audit: Option<AuditLog>,
     tenant_header: Option<http::HeaderName>,
     routes: Option<Router>,
+    metrics: Option<Metrics>,
 }
 
 impl Server<()> {
@@ -174,10 +177,12 @@ impl<S: Send + Sync + 'static> Server<S> {
             #[cfg(feature = "tls")]
             tls: None,
             call_limits: limits::Limits::none(),
+            shared_limits: None,
             proxies: Vec::new(),
             audit: None,
             tenant_header: None,
             routes: None,
+            metrics: None,
         }
     }
 
@@ -494,6 +499,18 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Counts rates in a store, too, together with all instances that share it: what each caller
+    /// may ask, what it may ask without a token, and what tools say about themselves. Calls at the
+    /// same time are still counted by each instance for itself.
+    ///
+    /// Each instance counts for itself first; only what it would let in asks the store. While the
+    /// store cannot be used, each limits for itself, and a warning is logged.
+    #[must_use]
+    pub fn shared_limits(mut self, store: Arc<dyn Store>) -> Self {
+        self.shared_limits = Some(store);
+        self
+    }
+
     /// Proxies in front of this server, as addresses or networks (`10.0.0.0/8`). What they say in
     /// `Forwarded` or `X-Forwarded-For` is where a request comes from; nobody else is believed.
     /// A proxy has to overwrite or extend these headers, not hand on what a client wrote.
@@ -510,6 +527,14 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[must_use]
     pub fn audit(mut self, log: AuditLog) -> Self {
         self.audit = Some(log);
+        self
+    }
+
+    /// Counts and measures what is asked of the server, in `metrics`; nothing unless said. Where
+    /// they are read is a matter of its own: [`Metrics::serve_with`], or [`Metrics::router`].
+    #[must_use]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = Some(metrics.clone());
         self
     }
 
@@ -658,6 +683,9 @@ impl<S: Send + Sync + 'static> Server<S> {
             Some(oauth) => vec![oauth.issuer().to_owned()],
             None => authorization_servers,
         };
+        if let Some(metrics) = &self.metrics {
+            self.store = self.store.map(|store| metrics.over_store(store));
+        }
         let state = Arc::new(self.state);
         problems.extend(ui::tool_problems(&self.tools, &self.resources));
         // Sessions are shared where there is something to share them in.
@@ -691,7 +719,14 @@ impl<S: Send + Sync + 'static> Server<S> {
             skills,
             apps,
         };
-        let watch = Watch::over(&mut offers, &self.call_limits, self.audit, &mut problems);
+        let watch = Watch::over(
+            &mut offers,
+            &self.call_limits,
+            self.shared_limits,
+            self.audit,
+            self.metrics.as_ref(),
+            &mut problems,
+        );
         let mut proxies = Proxies::default();
         problems.extend(
             self.proxies
@@ -756,7 +791,8 @@ impl<S: Send + Sync + 'static> Server<S> {
                 self.session_limits,
                 self.clock.clone(),
                 instances.voice().cloned(),
-            ),
+            )
+            .counted(watch.figures.clone()),
             instances,
             tasks: self.tasks,
             watch,
@@ -766,6 +802,7 @@ impl<S: Send + Sync + 'static> Server<S> {
         Ok(Service {
             public: self.public_url.is_some() || !self.hosts.is_empty(),
             public_url: self.public_url,
+            metrics: self.metrics,
             limits: self.limits,
             #[cfg(feature = "tls")]
             tls,
@@ -905,6 +942,7 @@ pub struct Service {
     tls: Option<tls::Loaded>,
     public_url: Option<String>,
     public: bool,
+    metrics: Option<Metrics>,
 }
 
 impl Service {
@@ -930,14 +968,14 @@ impl Service {
                 "{address} can be reached from other machines: set `public_url`, or allow a host name"
             )));
         }
-        tracing::info!(target: "mcp::http", %address, url = self.url(address), tools = self.tools().count(), "serving");
+        tracing::info!(target: "mcp::http", event = "mcp_server_started", status = "serving", %address, url = self.url(address), tools_count = self.tools().count(), "serving");
         let engine = Arc::clone(&self.app.engine);
         engine.join().await;
         self.serve_behind_door(listener, stop).await?;
         // Calls that go on without their clients do not outlive the server.
         engine.sessions.stop();
         engine.leave().await;
-        tracing::info!(target: "mcp::http", "stopped");
+        tracing::info!(target: "mcp::http", event = "mcp_server_stopped", status = "stopped", "stopped");
         Ok(())
     }
 
@@ -962,6 +1000,7 @@ impl Service {
     /// When a pipe breaks.
     pub async fn stdio(self, caller: Caller) -> Result {
         let engine = Arc::clone(&self.app.engine);
+        tracing::info!(target: "mcp::stdio", event = "mcp_server_started", status = "serving", tools_count = self.tools().count(), "serving");
         let served = self.pipe(caller, stdio::Input::open()?, tokio::io::stdout());
         let outcome = tokio::select! {
             served = served => served,
@@ -970,6 +1009,7 @@ impl Service {
         // Nobody is left to ask about tasks.
         engine.close();
         engine.leave().await;
+        tracing::info!(target: "mcp::stdio", event = "mcp_server_stopped", status = "stopped", "stopped");
         outcome
     }
 
@@ -1024,6 +1064,11 @@ impl Service {
     /// Where tools, resources and prompts are switched on and off.
     pub fn switches(&self) -> Switches {
         Switches(self.app.engine.changes.clone())
+    }
+
+    /// What the server counts and measures, where it was told to.
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
     }
 
     /// The tools, in the order in which they are listed, those that are switched off among them.

@@ -25,6 +25,7 @@ use crate::changes::{Changes, Filter, Listening};
 use crate::client::{Client, LogLevel};
 use crate::clock::Clock;
 use crate::instances::Voice;
+use crate::metrics::{Figures, SessionEnd};
 use crate::outbox::{Outbox, Reader};
 use crate::wire::message::Id;
 use crate::wire::revision::Revision;
@@ -189,6 +190,11 @@ impl Session {
             used_ms: AtomicI64::new(now_ms),
             shared,
         }
+    }
+
+    /// As much of the id as a log may show: enough to find its lines, too little to use it.
+    pub(crate) fn shown(&self) -> &str {
+        self.id.get(..8).unwrap_or_default()
     }
 
     /// What the client declared.
@@ -430,7 +436,7 @@ impl Session {
         }
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.is_ended.load(Ordering::Acquire)
     }
 
@@ -488,6 +494,7 @@ pub(crate) struct Sessions {
     open: Mutex<Open>,
     pub(crate) keeper: Arc<Keeper>,
     shared: Option<Arc<Shared>>,
+    figures: Option<Arc<Figures>>,
     /// Woken when sessions may have ended elsewhere without our being told.
     doubt: Notify,
 }
@@ -510,8 +517,15 @@ impl Sessions {
             shared: voice.map(|voice| Arc::new(Shared::new(voice, clock.clone(), limits))),
             clock,
             open: Mutex::default(),
+            figures: None,
             doubt: Notify::new(),
         }
+    }
+
+    /// Counts them.
+    pub(crate) fn counted(mut self, figures: Option<Arc<Figures>>) -> Self {
+        self.figures = figures;
+        self
     }
 
     /// Opens a session.
@@ -542,10 +556,14 @@ impl Sessions {
         if let Some(shared) = &self.shared {
             let record = Record::of(&session);
             if let Err(error) = shared.create(&session.id, &record).await {
-                self.drop_session(&session.id);
+                self.drop_session(&session.id, SessionEnd::StoreFailed);
                 return Err(error);
             }
         }
+        if let Some(figures) = &self.figures {
+            figures.session_opened();
+        }
+        tracing::info!(target: "mcp::session", event = "mcp_session_created", session_id = session.shown(), %caller, "session created");
         Ok(session)
     }
 
@@ -567,7 +585,7 @@ impl Sessions {
             over = self.sweep(&mut open);
             if !self.has_room(&open, caller, &session.owner) {
                 drop(open);
-                over.iter().for_each(|session| session.end());
+                self.end_all(&over, SessionEnd::Expired);
                 return Err(NoSession::TooMany);
             }
         }
@@ -579,7 +597,10 @@ impl Sessions {
             open.named.insert(of.name.clone(), Arc::clone(&session));
         }
         drop(open);
-        over.iter().for_each(|session| session.end());
+        if let Some(figures) = &self.figures {
+            figures.session_held();
+        }
+        self.end_all(&over, SessionEnd::Expired);
         Ok(session)
     }
 
@@ -627,7 +648,7 @@ impl Sessions {
             None => {
                 let session = found.ok_or(NoSession::Unknown)?;
                 if session.is_over(now_ms, &self.limits) {
-                    self.drop_session(id);
+                    self.drop_session(id, SessionEnd::Expired);
                     return Err(NoSession::Unknown);
                 }
                 session
@@ -651,7 +672,7 @@ impl Sessions {
             Ok(record) => record,
             Err(error) => {
                 if error == NoSession::Unknown {
-                    self.drop_session(id);
+                    self.drop_session(id, SessionEnd::Expired);
                 }
                 return Err(error);
             }
@@ -684,7 +705,7 @@ impl Sessions {
         if let Some(shared) = &self.shared {
             shared.remove(id).await?;
         }
-        self.drop_session(id);
+        self.drop_session(id, SessionEnd::Closed);
         Ok(())
     }
 
@@ -698,7 +719,7 @@ impl Sessions {
             session.detach(&reader.outbox);
         }
         if is_feed && session.provisional.load(Ordering::Relaxed) {
-            self.drop_session(&session.id);
+            self.drop_session(&session.id, SessionEnd::StreamLeft);
             if let (Some(shared), Ok(runtime)) =
                 (&self.shared, tokio::runtime::Handle::try_current())
             {
@@ -731,7 +752,7 @@ impl Sessions {
                 Some(shared) => matches!(shared.look(&session.id).await, Err(NoSession::Unknown)),
             };
             if gone {
-                self.drop_session(&session.id);
+                self.drop_session(&session.id, SessionEnd::Expired);
                 return;
             }
         }
@@ -740,17 +761,31 @@ impl Sessions {
     /// Ends all sessions here: the server has stopped. Those in a store live on.
     pub(crate) fn stop(&self) {
         let open = std::mem::take(&mut *lock(&self.open));
-        open.sessions.values().for_each(|session| session.end());
+        let all: Vec<_> = open.sessions.into_values().collect();
+        self.end_all(&all, SessionEnd::Shutdown);
     }
 
-    fn drop_session(&self, id: &str) {
+    /// Ends sessions that have been taken out.
+    fn end_all(&self, sessions: &[Arc<Session>], why: SessionEnd) {
+        let now_ms = self.clock.now().as_millisecond();
+        for session in sessions {
+            session.end();
+            let lasted = u64::try_from(now_ms - session.created_ms).unwrap_or_default();
+            if let Some(figures) = &self.figures {
+                figures.session_ended(why, Duration::from_millis(lasted));
+            }
+            tracing::info!(target: "mcp::session", event = "mcp_session_ended", session_id = session.shown(), reason = why.as_str(), duration_ms = lasted, "session ended");
+        }
+    }
+
+    fn drop_session(&self, id: &str, why: SessionEnd) {
         let session = {
             let mut open = lock(&self.open);
             let session = open.sessions.get(id).cloned();
             open.remove(id);
             session
         };
-        session.into_iter().for_each(|session| session.end());
+        self.end_all(session.as_slice(), why);
     }
 }
 

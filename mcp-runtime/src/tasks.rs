@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::digest;
 use crate::error::{ToolError, ToolResult};
 use crate::instances::Voice;
+use crate::metrics::{Figures, TaskFigure};
 use crate::outbox::Outbox;
 use crate::rounds::Rounds;
 
@@ -242,6 +243,7 @@ pub(crate) struct Tasks {
     changes: Changes,
     /// `"_meta":{…}` of results, with the identity of the server.
     pub(crate) meta: Vec<u8>,
+    figures: Option<Arc<Figures>>,
     table: Mutex<Table>,
     /// Where other instances are to know of them.
     voice: Option<Voice>,
@@ -265,13 +267,20 @@ struct Usage {
 }
 
 impl Tasks {
-    pub(crate) fn new(limits: TaskLimits, clock: Clock, changes: Changes, meta: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        limits: TaskLimits,
+        clock: Clock,
+        changes: Changes,
+        meta: Vec<u8>,
+        figures: Option<Arc<Figures>>,
+    ) -> Self {
         Self {
             limits,
             clock,
             voice: changes.voice().cloned(),
             changes,
             meta,
+            figures,
             table: Mutex::default(),
             mirrors: TaskTracker::new(),
         }
@@ -323,6 +332,7 @@ impl Tasks {
             keep_ms: milliseconds(self.limits.keep),
             expires_ms: AtomicI64::new(now.as_millisecond().saturating_add(life)),
             running: AtomicBool::new(true),
+            figure: self.figures.as_ref().map(TaskFigure::begin),
             bytes: AtomicUsize::new(bytes),
             state: Mutex::new(State {
                 phase: Phase::Running,
@@ -516,6 +526,7 @@ pub(crate) struct Task {
     keep_ms: i64,
     expires_ms: AtomicI64,
     running: AtomicBool,
+    figure: Option<TaskFigure>,
     /// What it counts for: its request while it runs, its result then.
     bytes: AtomicUsize,
     state: Mutex<State>,
@@ -646,6 +657,13 @@ impl Task {
     }
 
     fn end(&self, state: &mut State, phase: Phase, bytes: usize) {
+        if let Some(figure) = &self.figure {
+            figure.end(match &phase {
+                Phase::Ended(Ending::Completed(_)) => "completed",
+                Phase::Cancelled => "cancelled",
+                Phase::Running | Phase::Ended(Ending::Failed(_)) => "failed",
+            });
+        }
         state.phase = phase;
         state.open = Vec::new();
         state.used = HashSet::new();

@@ -16,8 +16,11 @@ pub mod platform;
 pub mod identity;
 pub mod config;
 pub mod commands;
+mod metrics;
+mod traces;
 mod app;
 mod data;
+mod database;
 mod random;
 mod secret;
 

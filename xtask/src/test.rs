@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything a contribution must pass.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use crate::{Result, shell};
@@ -9,7 +10,52 @@ pub(crate) fn run(args: &[String]) -> Result {
     // Unit, integration and UI tests, and every program in the documentation, the README and the
     // book. All features: `testing` and `sqlite` have tests of their own.
     let mut command = shell::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    tests("tests", command.args(args))
+    tests("tests", command.args(args))?;
+    // Those of one package or one test say so themselves.
+    match args {
+        [] => on_postgres(),
+        _ => Ok(()),
+    }
+}
+
+/// The reference server once more, with its databases in PostgreSQL.
+fn on_postgres() -> Result {
+    let url = std::env::var("MCP_TEST_POSTGRES");
+    let url = url.unwrap_or_else(|_| "postgres://root@127.0.0.1:5432/root".to_owned());
+    let address = address(&url).ok_or("MCP_TEST_POSTGRES is not a URL")?;
+    if let Err(error) = TcpStream::connect(&address) {
+        let missing = format!("PostgreSQL does not answer at {address}: {error}");
+        if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+            return Err(missing.into());
+        }
+        println!(
+            "\n== tests on PostgreSQL are skipped: {missing}; MCP_TEST_POSTGRES says where it is"
+        );
+        return Ok(());
+    }
+    let package = ["test", "--package", "reference-server", "--all-features"];
+    let mut command = shell::cargo(package);
+    command.args(["--no-fail-fast", "--test", "it"]);
+    // A hundred connections are what a server gives by default.
+    command.args(["--", "--test-threads", "4"]);
+    tests(
+        "tests on PostgreSQL",
+        command.env("MCP_TEST_DATABASE", "postgres"),
+    )
+}
+
+/// `host:port` of a URL.
+fn address(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    let place = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, place)| place);
+    let port = place.rsplit_once(':').map(|(_, port)| port);
+    match port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit())) {
+        true => Some(place.to_owned()),
+        false => Some(format!("{place}:5432")),
+    }
 }
 
 /// Runs a `cargo test`, and adds up what its many binaries report.
@@ -72,7 +118,23 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::Counts;
+    use super::{Counts, address};
+
+    #[test]
+    fn finds_where_a_database_is() {
+        for (url, expected) in [
+            ("postgres://root@127.0.0.1:5432/root", "127.0.0.1:5432"),
+            (
+                "postgres://db.example.com/x?sslmode=require",
+                "db.example.com:5432",
+            ),
+            ("postgres://a:b@[::1]/x", "[::1]:5432"),
+            ("postgres://a:b@[::1]:5433/x", "[::1]:5433"),
+        ] {
+            assert_eq!(address(url).as_deref(), Some(expected), "{url}");
+        }
+        assert_eq!(address("root"), None);
+    }
 
     #[test]
     fn reads_what_cargo_test_prints() {

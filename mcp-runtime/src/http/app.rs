@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::Full;
 use hyper::body::Body;
 use tower_service::Service;
+use tracing::Instrument;
 
 #[cfg(feature = "auth")]
 use crate::auth::oauth_proxy::{Bound, Route};
@@ -26,9 +27,12 @@ use crate::http::peer::Proxies;
 use crate::http::peers::Peers;
 use crate::http::resource_metadata::ResourceMetadata;
 use crate::http::stream::{AnswerBody, EndEvent, Events, Running, Seat};
+use crate::http::tally::Tally;
 use crate::http::ways::{Way, Ways, preflight};
+use crate::metrics::Auth;
 use crate::outbox::Outbox;
 use crate::session::Session;
+use crate::trace_context::TraceContext;
 use crate::wire::engine::{Engine, Link};
 use crate::wire::message;
 use crate::wire::reply::{Challenge, Reply, code};
@@ -38,6 +42,9 @@ pub(super) const SESSION: &str = "mcp-session-id";
 
 /// Nothing here takes a query; clients that send one put little into it.
 const MAX_QUERY: usize = 8 << 10;
+
+/// Headers of a request whose memory is kept for the next one. Clients send a dozen.
+const MAX_ROOM: usize = 32;
 
 /// The largest answer of a route that the server was given.
 const MAX_ROUTED: usize = 64 << 20;
@@ -124,6 +131,14 @@ impl App {
     }
 
     pub(crate) async fn answer<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
+        let answer = self.route(request).await;
+        if let Some(figures) = &self.engine.figures {
+            figures.answered(answer.status().as_u16());
+        }
+        answer
+    }
+
+    async fn route<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
         if request
             .uri()
             .query()
@@ -257,13 +272,19 @@ impl App {
             session: session.clone(),
             opens_sessions,
             address,
+            trace: TraceContext::of_headers(&head.headers),
         };
         let in_body = self.challenges.in_body(&head.headers);
         let engine = Arc::clone(&self.engine);
         let primes = session.is_some() && feed::primes(feed::version(&head.headers));
+        let span = self.request_span(&head, session.as_deref());
         let headers = head.headers;
-        let mut running: Running =
-            Box::pin(async move { engine.handle(&bytes, Some(&headers), &link).await });
+        let handled = async move {
+            let mut reply = engine.handle(&bytes, Some(&headers), &link).await;
+            reply.room = headers;
+            reply
+        };
+        let mut running: Running = Box::pin(handled.instrument(span));
         let mut first = first(&mut running, &outbox, form).await;
         if in_body && let Some(reply) = &mut first {
             Challenges::move_into_body(reply);
@@ -271,6 +292,9 @@ impl App {
         match first {
             Some(reply) if is_whole(&reply, accepted, form, &outbox) => self.respond(reply),
             Some(mut reply) => {
+                if reply.error.is_some() {
+                    outbox.fail();
+                }
                 let message = std::mem::take(&mut reply.body);
                 let of_session = session.filter(|_| reply.status == 200);
                 let answer = self.stream(of_session, Call::Over(message), outbox, primes);
@@ -290,10 +314,11 @@ impl App {
         primes: bool,
     ) -> Answer {
         let Some(session) = session else {
-            return streaming(Events::of_call(call.running(), outbox, self.end_event));
+            let body = Events::of_call(call.running(), outbox, self.end_event, self.tally());
+            return streaming(body);
         };
         if !self.engine.sessions.keeper.admit(&session, &outbox) {
-            let body = Events::of_call(call.running(), outbox, self.end_event);
+            let body = Events::of_call(call.running(), outbox, self.end_event, self.tally());
             return feed::in_session(&session, body);
         }
         let seat = Seat::of_call(&self.engine, &session, outbox.read());
@@ -306,8 +331,13 @@ impl App {
                 tokio::spawn(finish(engine, session, running, outbox));
             }
         }
-        let body = Events::of_session(seat, primes, self.end_event);
+        let body = Events::of_session(seat, primes, self.end_event, self.tally());
         feed::in_session(&session, body)
+    }
+
+    /// The tally of a stream that begins.
+    pub(super) fn tally(&self) -> Tally {
+        Tally::begin(&self.engine.changes, self.engine.figures.as_ref())
     }
 
     /// Where a request comes from, if somebody wants to know.
@@ -316,9 +346,12 @@ impl App {
     }
 
     /// The answer to one more token that is not good, after too many from the same address.
-    fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
+    async fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
         let limits = self.engine.limits.as_ref()?;
-        let too_many = limits.failure(self.address(head)).err()?;
+        let too_many = limits.failure(self.address(head)).await.err()?;
+        if let Some(figures) = &self.engine.figures {
+            figures.limited(&too_many);
+        }
         tracing::debug!(target: "mcp::auth", outcome = "too_many_failures", "request refused");
         let mut reply = Reply::malformed(code::TOO_MANY, &too_many.text());
         reply.status = 429;
@@ -330,16 +363,30 @@ impl App {
     pub(super) async fn caller(&self, head: &http::request::Parts) -> Result<Arc<Caller>, Answer> {
         // Put there by code of this process: a test, or the middleware of a larger application.
         if let Some(caller) = head.extensions.get::<Arc<Caller>>() {
+            if let Some(figures) = &self.engine.figures {
+                figures.vouched_for();
+            }
             return Ok(Arc::clone(caller));
         }
+        let counted = |token: Option<&str>, outcome: Auth| {
+            if let Some(figures) = &self.engine.figures {
+                figures.authenticated(token, outcome);
+            }
+        };
         let mut values = head.headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else {
             return match self.mode {
-                AuthMode::Required => Err(self.unauthenticated(
-                    None,
-                    "This server wants to know who calls: send an access token",
-                )),
-                AuthMode::Open | AuthMode::Mixed => Ok(anonymous()),
+                AuthMode::Required => {
+                    counted(None, Auth::Missing);
+                    Err(self.unauthenticated(
+                        None,
+                        "This server wants to know who calls: send an access token",
+                    ))
+                }
+                AuthMode::Open | AuthMode::Mixed => {
+                    counted(None, Auth::Ok);
+                    Ok(anonymous())
+                }
             };
         };
         let token = bearer(value).filter(|_| values.next().is_none());
@@ -349,11 +396,18 @@ impl App {
             }
             _ => Err(AuthError::Invalid),
         };
+        if outcome.is_ok() {
+            counted(token, Auth::Ok);
+        }
+        if let Err(AuthError::Invalid) = outcome
+            && let Some(answer) = self.too_many_failures(head).await
+        {
+            counted(token.or(Some("")), Auth::TooMany);
+            return Err(answer);
+        }
         outcome.map_err(|error| match error {
             AuthError::Invalid => {
-                if let Some(answer) = self.too_many_failures(head) {
-                    return answer;
-                }
+                counted(token.or(Some("")), Auth::Invalid);
                 tracing::info!(target: "mcp::auth", outcome = "invalid_token", "request refused");
                 self.unauthenticated(
                     Some("invalid_token"),
@@ -361,12 +415,14 @@ impl App {
                 )
             }
             AuthError::Denied => {
+                counted(token, Auth::Denied);
                 tracing::info!(target: "mcp::auth", outcome = "denied", "request refused");
                 let mut reply = Reply::malformed(code::FORBIDDEN, "Access denied");
                 reply.status = 403;
                 respond(reply)
             }
             AuthError::Unavailable => {
+                counted(token, Auth::Unavailable);
                 let mut answer = plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "Access tokens cannot be checked at the moment\n",
@@ -543,7 +599,12 @@ async fn finish(engine: Arc<Engine>, session: Arc<Session>, running: Running, ou
     let ends = Ends(&outbox);
     let message = tokio::select! {
         biased;
-        reply = running => reply.body,
+        reply = running => {
+            if reply.error.is_some() {
+                outbox.fail();
+            }
+            reply.body
+        }
         () = engine.sessions.over(&session) => Vec::new(),
     };
     if outbox.finish(message) {
@@ -573,9 +634,20 @@ pub(super) fn respond(mut reply: Reply) -> Answer {
     let answer = if body.is_empty() {
         Response::new(AnswerBody::default())
     } else {
-        json(StatusCode::OK, body.into())
+        json_in(emptied(&mut reply.room), StatusCode::OK, body.into())
     };
     dress(answer, reply)
+}
+
+/// The headers of a request as those of its answer, without what is in them. hyper takes those of
+/// an answer for the next request of the connection, so that there they find their memory again.
+fn emptied(headers: &mut HeaderMap) -> HeaderMap {
+    let mut headers = std::mem::take(headers);
+    if headers.capacity() > MAX_ROOM {
+        return HeaderMap::new();
+    }
+    headers.clear();
+    headers
 }
 
 /// Gives an answer the status and the headers of a reply.
@@ -600,9 +672,10 @@ pub(super) fn named(answer: &mut Answer, session: &str) {
 }
 
 pub(super) fn json(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body).into());
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+    json_in(HeaderMap::new(), status, body)
+}
+
+fn json_in(mut headers: HeaderMap, status: StatusCode, body: Bytes) -> Answer {
     headers.reserve(4);
     headers.insert(
         header::CONTENT_TYPE,
@@ -613,6 +686,9 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Answer {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    let mut answer = Response::new(Full::new(body).into());
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
     answer
 }
 

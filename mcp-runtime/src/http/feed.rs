@@ -125,7 +125,7 @@ impl App {
         let seat = Seat::of_feed(&self.engine, session, outbox.read());
         in_session(
             session,
-            Events::of_session(seat, primes(version), EndEvent::None),
+            Events::of_session(seat, primes(version), EndEvent::None, self.tally()),
         )
     }
 
@@ -169,7 +169,8 @@ impl App {
         } else {
             self.end_event
         };
-        in_session(&session, Events::of_session(seat, false, end))
+        let body = Events::of_session(seat, false, end, self.tally());
+        in_session(&session, body)
     }
 
     /// The same, of a stream that another instance keeps. What belongs to no request goes on here;
@@ -186,7 +187,7 @@ impl App {
         if !batch.feed {
             let (events, passed) = mpsc::channel(PASSING);
             tokio::spawn(pass_on(away, batch, events));
-            let body = Events::of_away(stream, passed, self.end_event);
+            let body = Events::of_away(stream, passed, self.end_event, self.tally());
             return in_session(session, body);
         }
         let outbox = Arc::new(Outbox::feed());

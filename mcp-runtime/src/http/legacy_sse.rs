@@ -25,6 +25,7 @@ use crate::http::app::{Answer, App, close, is_json, plain, respond, streaming};
 use crate::http::body::{self, BodyError};
 use crate::http::peers::{AT_A_TIME, GRACE, Seat, stopping, too_many};
 use crate::http::stream::{AnswerBody, KEEP_ALIVE, event};
+use crate::http::tally::Tally;
 use crate::wire::message;
 use crate::wire::reply::{Reply, code};
 
@@ -90,7 +91,11 @@ impl App {
             seat,
         ));
         let place = format!("{}/messages/?session_id={id:032x}", prefix(head));
-        streaming(AnswerBody::Legacy(Box::new(Stream::new(&place, events))))
+        streaming(AnswerBody::Legacy(Box::new(Stream::new(
+            &place,
+            events,
+            self.tally(),
+        ))))
     }
 
     pub(super) async fn take_message<B: Body<Data = Bytes>>(
@@ -195,18 +200,32 @@ pub(crate) struct Stream {
     first: Option<Bytes>,
     messages: mpsc::Receiver<Vec<u8>>,
     keep_alive: Pin<Box<Sleep>>,
+    tally: Tally,
 }
 
 impl Stream {
-    fn new(place: &str, messages: mpsc::Receiver<Vec<u8>>) -> Self {
+    fn new(place: &str, messages: mpsc::Receiver<Vec<u8>>, tally: Tally) -> Self {
         Self {
             first: Some(format!("event: endpoint\ndata: {place}\n\n").into()),
             messages,
             keep_alive: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
+            tally,
         }
     }
 
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.tally.polled();
+        let next = self.poll_next(context);
+        match &next {
+            Poll::Ready(Some(event)) => self.tally.sent(event.len()),
+            // The connection behind it has ended, since its session or the server has.
+            Poll::Ready(None) => self.tally.is_over(),
+            Poll::Pending => {}
+        }
+        next
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }

@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::app::App;
 use crate::http::stream::AnswerBody;
+use crate::metrics::Figures;
 
 /// How long connections may take, and how many there may be.
 #[derive(Clone, Copy, Debug)]
@@ -109,11 +110,12 @@ pub(crate) async fn serve(
         };
         let connection = Connection::new(Arc::clone(&app), Arc::clone(&open), limits);
         let door = door.clone();
+        let counted = Counted::enter(app.engine.figures.as_ref());
         connections.spawn(async move {
             if let Some(stream) = door.enter(stream).await {
                 connection.run(stream, peer).await;
             }
-            drop(slot);
+            drop((slot, counted));
         });
     }
     app.stopping.store(true, Ordering::Relaxed);
@@ -136,6 +138,26 @@ pub(crate) async fn serve(
         peers.gone().await;
     }
     Ok(())
+}
+
+/// A connection among the open ones, while it lives.
+struct Counted(Option<Arc<Figures>>);
+
+impl Counted {
+    fn enter(figures: Option<&Arc<Figures>>) -> Self {
+        if let Some(figures) = figures {
+            figures.connections.up();
+        }
+        Self(figures.cloned())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(figures) = &self.0 {
+            figures.connections.down();
+        }
+    }
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {

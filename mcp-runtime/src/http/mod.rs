@@ -14,6 +14,8 @@ pub(crate) mod resource_metadata;
 pub(crate) mod peers;
 pub(crate) mod peer;
 pub(crate) mod stream;
+mod tally;
+mod request_log;
 pub(crate) mod ways;
 #[cfg(feature = "websocket")]
 mod websocket;

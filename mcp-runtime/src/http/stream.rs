@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use crate::http::legacy_sse::Stream;
+use crate::http::tally::Tally;
+use crate::metrics::StreamEnd;
 use crate::outbox::{Outbox, Reader};
 use crate::session::Session;
 use crate::wire::engine::Engine;
@@ -64,6 +66,7 @@ pub(crate) struct Events {
     end: EndEvent,
     opened: bool,
     keep_alive: Pin<Box<Sleep>>,
+    tally: Tally,
 }
 
 enum Source {
@@ -116,7 +119,9 @@ pub(crate) struct Seat {
     session: Arc<Session>,
     reader: Reader,
     /// Ready when a stream that belongs to no request is over. Others end by themselves.
-    feed: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    feed: Option<Pin<Box<dyn Future<Output = StreamEnd> + Send>>>,
+    /// Why a feed is over.
+    over: Option<StreamEnd>,
 }
 
 impl Seat {
@@ -128,6 +133,7 @@ impl Seat {
             session: Arc::clone(session),
             reader,
             feed: None,
+            over: None,
         }
     }
 
@@ -136,8 +142,8 @@ impl Seat {
         let (of_end, of_session) = (Arc::clone(engine), Arc::clone(session));
         let over = async move {
             tokio::select! {
-                () = of_end.changes.closed() => {}
-                () = of_end.sessions.over(&of_session) => {}
+                () = of_end.changes.closed() => StreamEnd::Shutdown,
+                () = of_end.sessions.over(&of_session) => StreamEnd::SessionExpired,
             }
         };
         let mut seat = Self::of_call(engine, session, reader);
@@ -154,8 +160,26 @@ impl Seat {
             }));
         }
         match &mut self.feed {
-            Some(over) => over.as_mut().poll(context).map(|()| None),
+            Some(over) => over.as_mut().poll(context).map(|why| {
+                self.over = Some(why);
+                None
+            }),
             None => Poll::Pending,
+        }
+    }
+
+    /// Why nothing more comes.
+    fn why(&self) -> StreamEnd {
+        match self.over {
+            Some(why) => why,
+            None if self.session.has_ended() && self.engine.changes.is_closed() => {
+                StreamEnd::Shutdown
+            }
+            None if self.session.has_ended() => StreamEnd::SessionExpired,
+            // Its client reads elsewhere.
+            None if self.reader.is_superseded() => StreamEnd::ClientClosed,
+            None if self.reader.outbox.has_failed() => StreamEnd::Error,
+            None => StreamEnd::Completed,
         }
     }
 }
@@ -170,22 +194,27 @@ impl Drop for Seat {
 
 impl Events {
     /// The stream of a call that ends with it.
-    pub(crate) fn of_call(running: Running, outbox: Arc<Outbox>, end: EndEvent) -> AnswerBody {
+    pub(crate) fn of_call(
+        running: Running,
+        outbox: Arc<Outbox>,
+        end: EndEvent,
+        tally: Tally,
+    ) -> AnswerBody {
         let source = Source::Call {
             running: Some(running),
             outbox,
             last: None,
         };
-        Self::body(source, None, end)
+        Self::body(source, None, end, tally)
     }
 
     /// The stream of a session. Clients since 2025-11-25 take an event without a message, which
     /// tells them after what to come back.
-    pub(crate) fn of_session(seat: Seat, primes: bool, end: EndEvent) -> AnswerBody {
+    pub(crate) fn of_session(seat: Seat, primes: bool, end: EndEvent, tally: Tally) -> AnswerBody {
         let stream = seat.reader.outbox.stream().filter(|_| primes);
         let priming = stream
             .map(|stream| Bytes::from(format!("id: {stream}.0\nretry: {RETRY_MS}\ndata:\n\n")));
-        Self::body(Source::Session(seat), priming, end)
+        Self::body(Source::Session(seat), priming, end, tally)
     }
 
     /// The rest of a stream that another instance keeps.
@@ -193,26 +222,37 @@ impl Events {
         stream: &str,
         events: mpsc::Receiver<Passed>,
         end: EndEvent,
+        tally: Tally,
     ) -> AnswerBody {
         let away = Away {
             stream: stream.into(),
             events,
             through: false,
         };
-        Self::body(Source::Away(away), None, end)
+        Self::body(Source::Away(away), None, end, tally)
     }
 
-    fn body(source: Source, priming: Option<Bytes>, end: EndEvent) -> AnswerBody {
+    fn body(source: Source, priming: Option<Bytes>, end: EndEvent, tally: Tally) -> AnswerBody {
         AnswerBody::Events(Box::new(Self {
             source,
             priming,
             end,
             opened: false,
             keep_alive: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
+            tally,
         }))
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.tally.polled();
+        let next = self.poll_next(context);
+        if let Poll::Ready(Some(event)) = &next {
+            self.tally.sent(event.len());
+        }
+        next
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.opened {
             // The head goes out with the first byte, and some clients wait for that.
             self.opened = true;
@@ -225,6 +265,9 @@ impl Events {
             Poll::Ready(Some(event)) => return Poll::Ready(Some(event)),
             Poll::Ready(None) => {
                 let answered = self.source.is_through();
+                if let Some(why) = self.source.why() {
+                    self.tally.ends(why);
+                }
                 self.source = Source::Over;
                 let end = std::mem::take(&mut self.end).bytes();
                 return Poll::Ready(end.filter(|_| answered).map(Bytes::from_static));
@@ -251,6 +294,9 @@ impl Source {
                     && let Poll::Ready(reply) = call.as_mut().poll(context)
                 {
                     *running = None;
+                    if reply.error.is_some() {
+                        outbox.fail();
+                    }
                     *last = (!reply.body.is_empty()).then_some(reply.body);
                 }
                 if let Some(message) = outbox.try_next() {
@@ -266,6 +312,15 @@ impl Source {
             Self::Session(seat) => seat.poll_event(context),
             Self::Away(away) => away.poll_event(context),
             Self::Over => Poll::Ready(None),
+        }
+    }
+
+    fn why(&self) -> Option<StreamEnd> {
+        match self {
+            Self::Call { outbox, .. } if outbox.has_failed() => Some(StreamEnd::Error),
+            Self::Call { .. } => Some(StreamEnd::Completed),
+            Self::Session(seat) => Some(seat.why()),
+            Self::Over => None,
         }
     }
 

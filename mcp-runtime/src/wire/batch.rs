@@ -62,9 +62,14 @@ impl Engine {
     /// the others mean.
     async fn element(&self, bytes: &Bytes, headers: Option<&HeaderMap>, link: &Link) -> Answered {
         let (id, reply) = match message::read(bytes) {
-            Ok(Message::Request { id, method, params }) => {
+            Ok(Message::Request {
+                id,
+                method,
+                params,
+                meta,
+            }) => {
                 let owned = id.clone().into_owned();
-                let reply = match self.understand(id, &method, params, headers) {
+                let reply = match self.understand(id, &method, params, meta, headers) {
                     Ok(request) if stands_alone(&request) => Reply::error(
                         &request.id,
                         400,

@@ -16,6 +16,7 @@ use crate::icon::{self, Icons};
 use crate::instances::Instances;
 use crate::json::{Node, Object};
 use crate::limits::Shared;
+use crate::metrics::{Figures, InFlight};
 use crate::outbox::Outbox;
 use crate::resource_set::{Prompts, Resources};
 use crate::rounds::Seal;
@@ -23,12 +24,15 @@ use crate::session::{NoSession, Session, Sessions};
 use crate::skills::BoundSkills;
 use crate::tasks::{TaskLimits, Tasks};
 use crate::tool_set::Tools;
+use crate::trace_context::{TRACEPARENT, TraceContext};
 use crate::ui;
 use crate::wire::batch;
 use crate::wire::headers::Routing;
 use crate::wire::list::Pages;
 use crate::wire::message::{self, Id, Message};
+use crate::wire::meta::Meta;
 use crate::wire::reply::{Reply, code};
+use crate::wire::request_log::{self, RequestLog};
 use crate::wire::revision::Revision;
 use crate::wire::tasks;
 pub(crate) use crate::wire::watch::Watch;
@@ -57,6 +61,7 @@ pub(crate) struct Engine {
     pub(crate) modes: Modes,
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
+    pub(crate) figures: Option<Arc<Figures>>,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
     discover: Vec<u8>,
@@ -128,16 +133,22 @@ pub(crate) struct Link {
     pub(crate) opens_sessions: bool,
     /// Where the client is, where that is known and somebody wants to know it.
     pub(crate) address: Option<IpAddr>,
+    /// The span of the client, where a head names it.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// A request that has been understood: which revision it speaks, and what it wants.
 pub(crate) struct Request<'a> {
     pub(crate) id: Id<'a>,
     pub(crate) method: &'a str,
+    /// Without `_meta`.
     pub(crate) params: Object<'a>,
+    pub(crate) meta: Meta<'a>,
     pub(crate) revision: Revision,
     /// The headers that repeat the body, where a revision demands that they agree.
     pub(crate) routing: Option<Routing<'a>>,
+    /// The span of the client that this belongs to.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Engine {
@@ -238,11 +249,13 @@ impl Engine {
         );
         let tasks = tools.have_tasks().then(|| {
             let meta = meta.clone().into_bytes();
+            let figures = watch.figures.clone();
             Arc::new(Tasks::new(
                 task_limits,
                 clock.clone(),
                 changes.clone(),
                 meta,
+                figures,
             ))
         });
         let (tools, resources, prompts) = (Arc::new(tools), Arc::new(resources), Arc::new(prompts));
@@ -265,6 +278,7 @@ impl Engine {
             modes,
             limits: watch.limits,
             audit: watch.audit,
+            figures: watch.figures,
             initialize_tail: format!(
                 "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
             ),
@@ -288,13 +302,27 @@ impl Engine {
         headers: Option<&HeaderMap>,
         link: &Link,
     ) -> Reply {
-        if batch::is_array(bytes) {
+        let reply = if batch::is_array(bytes) {
             // Boxed, so that what is rare does not make every other call larger.
-            return Box::pin(self.handle_array(bytes, headers, link)).await;
+            Box::pin(self.handle_array(bytes, headers, link)).await
+        } else {
+            self.handle_one(bytes, headers, link).await
+        };
+        if let (Some(figures), Some(code)) = (&self.figures, reply.error) {
+            figures.error(code);
         }
+        reply
+    }
+
+    async fn handle_one(&self, bytes: &Bytes, headers: Option<&HeaderMap>, link: &Link) -> Reply {
         match message::read(bytes) {
-            Ok(Message::Request { id, method, params }) => {
-                match self.understand(id, &method, params, headers) {
+            Ok(Message::Request {
+                id,
+                method,
+                params,
+                meta,
+            }) => {
+                match self.understand(id, &method, params, meta, headers) {
                     Ok(request) => self.answer(request, bytes, link).await,
                     Err(reply) => reply,
                 }
@@ -306,7 +334,23 @@ impl Engine {
     }
 
     /// Answers a request, unless its client cancels it.
-    pub(super) async fn answer(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    pub(super) async fn answer(
+        &self,
+        mut request: Request<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Reply {
+        request.trace = request.trace.or(link.trace);
+        let log = RequestLog::begin(&mut request);
+        let figures = self.figures.as_deref();
+        let _in_flight =
+            figures.map(|figures| InFlight::begin(figures, request.method, request.revision));
+        let reply = self.unless_cancelled(request, bytes, link).await;
+        log.end(&reply);
+        reply
+    }
+
+    async fn unless_cancelled(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
         match &link.session {
             Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
                 link.outbox.begin();
@@ -348,15 +392,18 @@ impl Engine {
         id: Id<'a>,
         method: &'a str,
         params: Object<'a>,
+        meta: Meta<'a>,
         headers: Option<&'a HeaderMap>,
     ) -> Result<Request<'a>, Reply> {
         let routing = headers.map(Routing);
-        let meta = match params.get("_meta") {
-            None => None,
-            Some(Node::Object(meta)) => Some(meta),
-            Some(_) => return Err(invalid_params(&id, 400, "`_meta` must be an object")),
-        };
-        let in_body = meta.and_then(|meta| meta.get(META_VERSION));
+        if meta.node().is_some() && meta.object().is_none() {
+            return Err(invalid_params(&id, 400, "`_meta` must be an object"));
+        }
+        let in_body = meta.get(META_VERSION);
+        let trace = meta
+            .get(TRACEPARENT)
+            .and_then(Node::as_str)
+            .and_then(TraceContext::parse);
         let mismatch = |why: String| header_mismatch(&id, &why);
         let in_header = match &routing {
             Some(routing) => routing.version().map_err(mismatch)?,
@@ -386,8 +433,10 @@ impl Engine {
                     id,
                     method,
                     params,
+                    meta,
                     revision,
                     routing: None,
+                    trace,
                 });
             }
             (Some(version), in_header) => {
@@ -428,20 +477,22 @@ impl Engine {
                     .matches(method, name.and_then(Node::as_str))
                     .map_err(mismatch)?;
             }
-            check_meta(&id, meta)?;
+            check_meta(&id, &meta)?;
         }
         let routing = routing.filter(|_| revision.is_modern());
         Ok(Request {
             id,
             method,
             params,
+            meta,
             revision,
             routing,
+            trace,
         })
     }
 
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
-        if let Err(reply) = self.admit(&request, link) {
+        if let Err(reply) = self.admit(&request, link).await {
             return reply;
         }
         let modern = request.revision.is_modern();
@@ -567,36 +618,30 @@ impl Engine {
                 "`cursor` is not one of this list: begin again without it",
             );
         };
-        if request.revision.is_modern() {
-            let mut reply = Reply::result(&request.id, &page.modern);
-            // The page is open at its end, and so is the message: identity, then both braces.
-            reply.body.pop();
-            reply.body.extend_from_slice(&self.meta);
-            reply.body.extend_from_slice(b"}}");
-            reply
+        let reply = if request.revision.is_modern() {
+            // The page is open at its end: identity, then its brace.
+            Reply::result_in_pieces(&request.id, &[&page.modern, &self.meta, b"}"])
         } else {
             Reply::result(&request.id, &page.legacy)
-        }
+        };
+        request_log::listed(request, &reply);
+        reply
     }
 
     /// What is known of the client of a request, and how it can be reached while it waits.
     pub(crate) fn reach(&self, request: &Request<'_>, link: &Link) -> Reach {
-        let meta = request.params.get("_meta").and_then(Node::as_object);
+        let meta = &request.meta;
         let progress_token = meta
-            .and_then(|meta| meta.get("progressToken"))
+            .get("progressToken")
             .and_then(|token| match token {
                 Node::String(text) if text.len() <= 1024 => Some(json!(text).to_string()),
                 Node::Number(number) => Some(number.to_string()),
                 _ => None,
             });
         let client = if request.revision.is_modern() {
-            let capabilities = meta
-                .and_then(|meta| meta.get(META_CAPABILITIES))
-                .and_then(Node::as_object);
+            let capabilities = meta.get(META_CAPABILITIES).and_then(Node::as_object);
             let mut client = capabilities.map(Client::declared).unwrap_or_default();
-            let level = meta
-                .and_then(|meta| meta.get(META_LOG_LEVEL))
-                .and_then(Node::as_str);
+            let level = meta.get(META_LOG_LEVEL).and_then(Node::as_str);
             client.log_level = level.and_then(LogLevel::parse);
             client
         } else {
@@ -610,6 +655,7 @@ impl Engine {
             client,
             progress_token,
             address: link.address,
+            trace: request.trace,
             has_status: link.opens_sessions && link.session.is_none(),
         }
     }
@@ -621,6 +667,9 @@ pub(super) fn hear(method: &str, params: &Object<'_>, link: &Link) -> Reply {
         && let Some(id) = params.get("requestId").cloned().and_then(message::read_id)
     {
         session.cancel(&id.into_owned());
+    }
+    if let (Some(session), "notifications/initialized") = (&link.session, method) {
+        tracing::info!(target: "mcp::session", event = "mcp_session_initialized", session_id = session.shown(), caller = %link.caller, "session initialized");
     }
     Reply::accepted()
 }
@@ -671,9 +720,9 @@ async fn set_level(request: &Request<'_>, link: &Link) -> Reply {
 }
 
 /// What the `_meta` of a request has to say since 2026-07-28, apart from the version.
-fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
-    let member = |name| meta.and_then(|meta| meta.get(name));
-    if member(META_CAPABILITIES)
+fn check_meta(id: &Id<'_>, meta: &Meta<'_>) -> Result<(), Reply> {
+    if meta
+        .get(META_CAPABILITIES)
         .and_then(Node::as_object)
         .is_none()
     {
@@ -683,7 +732,7 @@ fn check_meta(id: &Id<'_>, meta: Option<&Object<'_>>) -> Result<(), Reply> {
             &format!("`_meta` needs the object `{META_CAPABILITIES}`"),
         ));
     }
-    match member(META_LOG_LEVEL) {
+    match meta.get(META_LOG_LEVEL) {
         None => Ok(()),
         Some(level)
             if level

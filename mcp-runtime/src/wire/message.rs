@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::json::{self, Fault, Node, Object};
+use crate::wire::meta::Meta;
 use crate::wire::reply::{Reply, code};
 
 /// Longer ids are refused: they would be kept and echoed.
@@ -14,7 +15,9 @@ pub(crate) enum Message<'a> {
     Request {
         id: Id<'a>,
         method: Cow<'a, str>,
+        /// Without `_meta`.
         params: Object<'a>,
+        meta: Meta<'a>,
     },
     Notification {
         method: Cow<'a, str>,
@@ -47,16 +50,10 @@ impl Id<'_> {
 
 /// Reads a message, or answers what is wrong with it.
 pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
-    let node = json::parse(bytes).map_err(|fault| match fault {
-        Fault::Syntax => Reply::malformed(
-            code::PARSE_ERROR,
-            "Parse error: the body is not JSON, or nested too deeply",
-        ),
-        Fault::Duplicate => Reply::malformed(
-            code::INVALID_REQUEST,
-            "Invalid request: a member is named twice",
-        ),
-    })?;
+    let (node, meta) = json::parse_without(bytes, &["params", "_meta"]).map_err(unreadable)?;
+    let meta = meta
+        .map_or(Ok(Meta::None), Meta::read)
+        .map_err(unreadable)?;
     let invalid = |why: &'static str| Reply::malformed(code::INVALID_REQUEST, why);
     let Node::Object(mut message) = node else {
         return Err(invalid(match node {
@@ -93,9 +90,27 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
         }
     };
     Ok(match id {
-        Some(id) => Message::Request { id, method, params },
+        Some(id) => Message::Request {
+            id,
+            method,
+            params,
+            meta,
+        },
         None => Message::Notification { method, params },
     })
+}
+
+fn unreadable(fault: Fault) -> Reply {
+    match fault {
+        Fault::Syntax => Reply::malformed(
+            code::PARSE_ERROR,
+            "Parse error: the body is not JSON, or nested too deeply",
+        ),
+        Fault::Duplicate => Reply::malformed(
+            code::INVALID_REQUEST,
+            "Invalid request: a member is named twice",
+        ),
+    }
 }
 
 /// Whether this is how a client of the earlier revisions begins.

@@ -2,12 +2,14 @@
 
 mod batch;
 pub(crate) mod engine;
+mod request_log;
 pub(crate) mod headers;
 mod heard;
 mod limited;
 pub(crate) mod list;
 mod listen;
 pub(crate) mod message;
+pub(crate) mod meta;
 mod offers;
 pub(crate) mod param_headers;
 pub(crate) mod reply;

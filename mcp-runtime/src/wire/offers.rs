@@ -50,6 +50,9 @@ impl Engine {
         };
         let results = self.results(&request, &call);
         let Some(found) = found else {
+            if let Some(figures) = &self.figures {
+                figures.unknown_tool();
+            }
             if let Some(log) = &self.audit {
                 audit::unknown(log, &call, &name, &arguments).await;
             }
@@ -83,7 +86,7 @@ impl Engine {
             }
             Ok(outcome) => results.outcome(&request.id, bound.shape, outcome),
             Err(refusal) => {
-                log_refusal(&call, bound, &refusal);
+                self.note_refusal(&call, bound, &refusal);
                 results.refusal(&request.id, &refusal)
             }
         }
@@ -113,6 +116,9 @@ impl Engine {
             }
         }
         let Some((found, variables)) = self.resources.find(&uri) else {
+            if let Some(figures) = &self.figures {
+                figures.unknown_resource();
+            }
             return results.no_resource(&request.id, &uri);
         };
         let of_scope = |name: &str| {
@@ -132,7 +138,7 @@ impl Engine {
             }
             Ok(outcome) => results.contents(&request.id, &uri, found, outcome),
             Err(refusal) => {
-                log_refusal(&call, &found.bound, &refusal);
+                self.note_refusal(&call, &found.bound, &refusal);
                 results.plain_refusal(&request.id, &refusal, Some(&uri))
             }
         }
@@ -158,6 +164,9 @@ impl Engine {
         };
         let results = self.results(&request, &call);
         let Some(found) = self.prompts.find(&name) else {
+            if let Some(figures) = &self.figures {
+                figures.unknown_prompt();
+            }
             return results.plain_refusal(&request.id, &Refusal::Unknown, None);
         };
         let mut texts = Vec::with_capacity(arguments.0.len());
@@ -180,7 +189,7 @@ impl Engine {
                 outcome,
             ),
             Err(refusal) => {
-                log_refusal(&call, &found.bound, &refusal);
+                self.note_refusal(&call, &found.bound, &refusal);
                 results.plain_refusal(&request.id, &refusal, None)
             }
         }
@@ -293,13 +302,14 @@ impl Engine {
         let modern = request.revision.is_modern();
         let mut context = Context {
             owner: None,
-            method: request.method.to_owned(),
+            method: String::new(),
             name,
             arguments: None,
         };
         let back = if modern {
             let rounds = if reach.client.has_back_channel() {
                 context.owner = Some(link.caller.owner());
+                request.method.clone_into(&mut context.method);
                 context.arguments = Some(of_arguments(arguments));
                 self.rounds(request, &context)?
             } else {
@@ -328,6 +338,13 @@ impl Engine {
             self.changes.clone(),
         );
         Ok((call, context))
+    }
+
+    fn note_refusal(&self, call: &Call, bound: &Bound, refusal: &Refusal) {
+        if let (Some(figures), Refusal::TooMany(too_many)) = (&self.figures, refusal) {
+            figures.limited(too_many);
+        }
+        log_refused(call, &bound.name, refusal);
     }
 
     /// The answers that a request brings: those of earlier rounds, sealed, and new ones.
@@ -376,7 +393,7 @@ impl Engine {
     }
 }
 
-/// What a sealed state is bound to.
+/// What a sealed state is bound to. Only filled in for clients that can be asked something.
 pub(crate) struct Context<'a> {
     owner: Option<String>,
     method: String,
@@ -407,10 +424,6 @@ async fn suggest(completer: Option<&Completer>, ask: Complete) -> Vec<String> {
             Vec::new()
         }
     }
-}
-
-fn log_refusal(call: &Call, bound: &Bound, refusal: &Refusal) {
-    log_refused(call, &bound.name, refusal);
 }
 
 pub(crate) fn log_refused(call: &Call, name: &str, refusal: &Refusal) {

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -42,6 +43,10 @@ pub(crate) struct Reply {
     pub(crate) session: Option<String>,
     /// When to ask again, in seconds, after too many requests.
     pub(crate) retry_after_s: Option<u64>,
+    /// Memory for the headers of the answer.
+    pub(crate) room: HeaderMap,
+    /// The code of JSON-RPC, of an error.
+    pub(crate) error: Option<i32>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -52,26 +57,28 @@ pub(crate) struct Challenge {
 }
 
 impl Reply {
-    pub(crate) fn accepted() -> Self {
+    fn new(status: u16, body: Vec<u8>) -> Self {
         Self {
-            status: 202,
-            body: Vec::new(),
+            status,
+            body,
             challenge: None,
             session: None,
             retry_after_s: None,
+            room: HeaderMap::new(),
+            error: None,
         }
+    }
+
+    pub(crate) fn accepted() -> Self {
+        Self::new(202, Vec::new())
     }
 
     /// A message that could not be read far enough to know its id.
     pub(crate) fn malformed(code: i32, message: &str) -> Self {
         let body = json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message } });
-        Self {
-            status: 400,
-            body: body.to_string().into_bytes(),
-            challenge: None,
-            session: None,
-            retry_after_s: None,
-        }
+        let mut reply = Self::new(400, body.to_string().into_bytes());
+        reply.error = Some(code);
+        reply
     }
 
     pub(crate) fn error(id: &Id<'_>, status: u16, code: i32, message: &str) -> Self {
@@ -103,28 +110,26 @@ impl Reply {
             },
         );
         body.push(b'}');
-        Self {
-            status,
-            body,
-            challenge: None,
-            session: None,
-            retry_after_s: None,
-        }
+        let mut reply = Self::new(status, body);
+        reply.error = Some(code);
+        reply
     }
 
     /// A result that is JSON already.
     pub(crate) fn result(id: &Id<'_>, json: &[u8]) -> Self {
-        let mut body = begin(id, json.len() + 64);
+        Self::result_in_pieces(id, &[json])
+    }
+
+    /// The same, of several pieces one after the other.
+    pub(crate) fn result_in_pieces(id: &Id<'_>, json: &[&[u8]]) -> Self {
+        let length: usize = json.iter().map(|piece| piece.len()).sum();
+        let mut body = begin(id, length + 64);
         body.extend_from_slice(b"\"result\":");
-        body.extend_from_slice(json);
-        body.push(b'}');
-        Self {
-            status: 200,
-            body,
-            challenge: None,
-            session: None,
-            retry_after_s: None,
+        for piece in json {
+            body.extend_from_slice(piece);
         }
+        body.push(b'}');
+        Self::new(200, body)
     }
 }
 
@@ -475,13 +480,7 @@ impl Results<'_> {
             body.extend_from_slice(self.meta);
         }
         body.extend_from_slice(b"}}");
-        Reply {
-            status: 200,
-            body,
-            challenge: None,
-            session: None,
-            retry_after_s: None,
-        }
+        Reply::new(200, body)
     }
 
     /// An error that the model is to read: text, and the same in structured form.

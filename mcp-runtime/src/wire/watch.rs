@@ -1,15 +1,18 @@
-//! Who watches what is asked of a server: its limits and its audit.
+//! Who watches what is asked of a server: its limits, its audit and its figures.
 
 use std::sync::Arc;
 
 use crate::audit::{AuditLog, Audited};
-use crate::limits::{Gate, Limits, Shared};
+use crate::limits::{Gate, Limits, Shared, Tally, kind_of};
+use crate::metrics::{Figures, FunctionFigures, Metrics};
+use crate::store::Store;
 use crate::wire::engine::Offers;
 
 /// What of it concerns all of a server.
 pub(crate) struct Watch {
     pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audit: Option<AuditLog>,
+    pub(crate) figures: Option<Arc<Figures>>,
     /// Whether it matters where a request comes from.
     pub(crate) addresses: bool,
 }
@@ -20,14 +23,17 @@ impl Watch {
     pub(crate) fn over(
         offers: &mut Offers,
         limits: &Limits,
+        shared_limits: Option<Arc<dyn Store>>,
         audit: Option<AuditLog>,
+        metrics: Option<&Metrics>,
         problems: &mut Vec<String>,
     ) -> Self {
+        let tally = shared_limits.map(Tally::new);
         let limits = if limits.is_none() {
             None
         } else {
             limits
-                .build()
+                .build(tally.as_ref())
                 .map(Arc::new)
                 .map_err(|found| problems.extend(found))
                 .ok()
@@ -41,10 +47,15 @@ impl Watch {
         for offered in all {
             let bound = offered.bound;
             addresses |= offered.share.rate.is_some();
-            match Gate::new(offered.share, !offered.read_only, limits.as_ref()) {
+            let kind = kind_of(offered.kind, &bound.name);
+            let (writes, all) = (!offered.read_only, limits.as_ref());
+            match Gate::new(offered.share, writes, all, &kind, tally.as_ref()) {
                 Ok(gate) => bound.gate = gate,
                 Err(problem) => problems.push(format!("{}: {problem}", offered.at)),
             }
+            bound.figures = metrics
+                .map(|metrics| FunctionFigures::new(metrics, offered.kind, &bound.name))
+                .map(Box::new);
             bound.audited = audit.as_ref().map(|log| {
                 let read_only = offered.read_only;
                 Box::new(Audited::new(log, offered.kind, &bound.policy, read_only))
@@ -53,6 +64,7 @@ impl Watch {
         Self {
             limits,
             audit,
+            figures: metrics.map(Figures::new).map(Arc::new),
             addresses,
         }
     }

@@ -187,7 +187,7 @@ async fn the_work_of_a_dead_process_is_taken_over_and_that_of_a_live_one_is_not(
     let process = |name: &'static str| {
         Idempotency::new(store.clone(), clock.clone())
             .with_lease(LEASE)
-            .known_as(name, |other| other == "alive")
+            .known_as(name, |other| std::future::ready(other == "alive"))
     };
     let (alive, dead, third) = (process("alive"), process("dead"), process("third"));
     let _running = run(&alive, "of-alive").await;

@@ -5,17 +5,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use mcp_runtime::tenant_signature::Signer;
-use mcp_runtime::{Caller, Tenant, ToolError, ToolResult};
+use mcp_runtime::{Caller, Tenant, ToolError, ToolResult, TraceContext};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
 
 use super::refusal;
 use super::{BASE, Backend, Lost};
 use crate::random::uuid4;
+use crate::traces;
 
 const ACTING_USER: HeaderName = HeaderName::from_static("x-acting-user");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The tool itself ends at the same limit: by answering a moment before, the client gets to say
@@ -202,8 +205,26 @@ impl<'a> Ask<'a> {
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         *request.uri_mut() = self.path.parse().map_err(ToolError::internal)?;
+        // A span of its own, under that of the call: what the API logs is found under it.
+        let trace = TraceContext::current().map_or_else(TraceContext::new, |call| call.child());
+        let header = trace.to_header(traces::is_sampled(trace.trace_id()));
+        let header = HeaderValue::try_from(header).map_err(ToolError::internal)?;
+        request.headers_mut().insert(TRACEPARENT, header);
         self.sign(&mut request)?;
-        let answer = timeout_at(deadline, self.backend.send(request)).await;
+        let span = tracing::info_span!(
+            target: "mcp::backend",
+            "backend",
+            endpoint = self.endpoint,
+            trace_id = %trace.trace_id(),
+            span_id = %trace.span_id(),
+            parent_span_id = trace.parent_id().map(tracing::field::display),
+            status = tracing::field::Empty,
+        );
+        let sent = self.backend.send(request).instrument(span.clone());
+        let answer = timeout_at(deadline, sent).await;
+        if let Ok(Ok(answer)) = &answer {
+            span.record("status", answer.status().as_u16());
+        }
         let answer = answer.unwrap_or(Err(Lost::TimedOut(self.limit)));
         answer.map_err(|lost| refusal::lost(self.endpoint, lost))
     }

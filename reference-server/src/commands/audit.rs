@@ -5,6 +5,7 @@ use mcp_runtime::{AuditLog, BootError, Result, Verified};
 
 use super::Common;
 use crate::config::AuditPlace;
+use crate::database::{is_postgres, shown};
 
 #[derive(Args)]
 pub(super) struct Audit {
@@ -20,7 +21,7 @@ enum What {
 
 #[derive(Args)]
 struct Verify {
-    /// File of JSON lines, or URL of a database (sqlite:...) [default: that of the configuration]
+    /// File of JSON lines, or URL of a database (sqlite:... or postgres://...) [default: that of the configuration]
     #[arg(value_name = "FILE|URL")]
     log: Option<String>,
     #[command(flatten)]
@@ -38,13 +39,18 @@ impl Verify {
     #[expect(clippy::print_stdout, reason = "the verdict is what was asked for")]
     async fn run(self) -> Result {
         let place = match self.log {
-            Some(url) if url.starts_with("sqlite:") => AuditPlace::Database(url),
+            Some(url) if url.starts_with("sqlite:") || is_postgres(&url) => {
+                AuditPlace::Database(url.into())
+            }
             Some(path) => AuditPlace::File(path.into()),
             None => self.common.load()?.audit_place()?,
         };
         let (verified, at) = match place {
             AuditPlace::File(path) => (AuditLog::verify(&path), path.display().to_string()),
-            AuditPlace::Database(url) => (AuditLog::verify_sql(&url).await, url),
+            AuditPlace::Database(url) => {
+                let url = url.reveal();
+                (AuditLog::verify_sql(url).await, shown(url).into_owned())
+            }
         };
         let verified =
             verified.map_err(|broken| BootError::new(format!("{at} is not whole: {broken}")))?;

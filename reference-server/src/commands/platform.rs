@@ -2,9 +2,10 @@
 
 use axum::serve::ListenerExt;
 use clap::Args;
-use mcp_runtime::{Clock, Result, init_logs};
+use mcp_runtime::{Clock, Result};
 
 use super::{Common, serve, start};
+use crate::traces;
 
 #[derive(Args)]
 pub(super) struct Platform {
@@ -21,7 +22,7 @@ impl Platform {
         if let Some(listen) = self.listen {
             config.platform.listen = listen;
         }
-        init_logs(config.log_format(), &config.log.filter);
+        let _traces = traces::init(&config)?;
         let platform = start::platform(&config, &Clock::system()).await?;
         let listener = serve::listen(&config.platform.listen, "platform.listen").await?;
         let address = listener.local_addr()?;

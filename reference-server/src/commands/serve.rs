@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use mcp_runtime::{BootError, Clock, Result, init_logs};
+use mcp_runtime::{BootError, Clock, Result};
 use tokio::net::TcpListener;
 
 use super::{Common, start};
 use crate::config::{Config, Format};
 use crate::identity::{DEMO, Provider};
+use crate::{metrics, traces};
 
 #[derive(Args)]
 pub(super) struct Serve {
@@ -35,7 +36,7 @@ impl Serve {
             config.toolsets = self.toolset;
         }
         config.identity.provider |= self.demo_identity;
-        init_logs(config.log_format(), &config.log.filter);
+        let _traces = traces::init(&config)?;
         let clock = Clock::system();
         let (service, listener, _provider) = match config.identity.provider {
             false => {
@@ -59,9 +60,11 @@ impl Serve {
         if config.log.format == Format::Human {
             greet(&config, listener.local_addr()?, service.tools().count());
         }
-        service
-            .serve_with(listener, mcp_runtime::told_to_stop())
-            .await
+        let figures = match &config.metrics.listen {
+            Some(address) => Some(listen(address, "metrics.listen").await?),
+            None => None,
+        };
+        metrics::serve_beside(service, listener, figures, &config.metrics.allowed_hosts).await
     }
 }
 

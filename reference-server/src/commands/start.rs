@@ -1,16 +1,16 @@
 //! From a configuration to a server.
 
 use mcp_runtime::tenant_signature::Signer;
-use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Result, Server};
+use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Metrics, Result, Server};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
-use crate::config::{Config, Mode, Transports};
+use crate::config::{Config, Mode, SharedStore, Transports};
 use crate::identity::TokenFile;
-use crate::platform::{OpenError, Platform};
+use crate::platform::{Platform, counted};
 use crate::proxy::{self, Proxy};
 use crate::school::{self, OnlyAdmins, School};
-use crate::{App, copilot, data, toolsets};
+use crate::{App, copilot, data, metrics, toolsets};
 
 /// The server that `config` describes. Everything that can be wrong is found before it listens.
 pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>> {
@@ -19,14 +19,22 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     data::create(&config.data)?;
     let tls = config.tls.tls()?;
     let school = school(config, clock).await?;
+    let figures = metrics::of(config);
     let app = App {
-        backend: backend(config, clock).await?,
+        backend: backend(config, clock, figures.as_ref()).await?,
         proxy: proxy(config, clock).await?,
         school: school.clone().unwrap_or_default(),
     };
+    if let Some(figures) = &figures {
+        app.proxy.count_in(figures);
+        metrics::count_process(figures);
+    }
     let mut server = introduced(toolsets::server(app, &config.toolsets)?, &config.toolsets)
         .clock(clock.clone())
         .keys(config.server_keys()?);
+    if let Some(figures) = &figures {
+        server = server.metrics(figures);
+    }
     if let Some(url) = &config.public_url {
         server = server.public_url(url);
     }
@@ -57,6 +65,7 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     } else {
         config.guarded(server, own, |way| way)?
     };
+    let server = config.sharing(server, clock).await?;
     config.watched(server).await
 }
 
@@ -90,7 +99,9 @@ async fn school(config: &Config, clock: &Clock) -> Result<Option<School>> {
         return Ok(None);
     }
     let school = School::open_with(config.school_settings()?, clock.clone()).await;
-    school.map(Some).map_err(|error| told("the school", &error))
+    school
+        .map(Some)
+        .map_err(|error| error.told("the school does not start"))
 }
 
 fn introduced(server: Server<App>, wanted: &[String]) -> Server<App> {
@@ -114,25 +125,30 @@ async fn proxy(config: &Config, clock: &Clock) -> Result<Proxy> {
     Proxy::open(config.proxy_settings(clock)?, clock.clone()).await
 }
 
-async fn backend(config: &Config, clock: &Clock) -> Result<Backend> {
+async fn backend(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> Result<Backend> {
     let signer = config.auth.tenant_signature.signer(clock)?;
     let records = config.record_signatures()?;
     let records = Signer::new(records.key, clock.clone()).version(records.version);
-    let backend = unsigned(config, clock).await?.with_records(records);
+    let backend = unsigned(config, clock, figures)
+        .await?
+        .with_records(records);
     Ok(match signer {
         Some(signer) => backend.signed_by(signer),
         None => backend,
     })
 }
 
-async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
+async fn unsigned(config: &Config, clock: &Clock, figures: Option<&Metrics>) -> Result<Backend> {
     let limits = config.backend_limits();
     match config.backend.mode {
         Mode::InProcess if config.backend.url.is_some() => Err(BootError::new(
             "backend.url is set: say backend.mode = \"url\" to use it",
         )),
         Mode::InProcess => {
-            let router = platform(config, clock).await?.router();
+            let mut router = platform(config, clock).await?.router();
+            if let Some(figures) = figures {
+                router = counted(router, figures);
+            }
             Backend::in_process(router, &config.service_token()?, limits)
         }
         Mode::Url => {
@@ -154,18 +170,9 @@ async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
 /// The marketplace on the data of this machine.
 pub(super) async fn platform(config: &Config, clock: &Clock) -> Result<Platform> {
     let settings = config.platform_settings()?;
-    Platform::open(settings, clock.clone())
+    let shared = config.store.open(clock).await?;
+    let shared = shared.and_then(SharedStore::lasting);
+    Platform::open_sharing(settings, clock.clone(), shared)
         .await
-        .map_err(|error| told("the platform", &error))
-}
-
-/// An error with what lies beneath it.
-fn told(what: &str, error: &OpenError) -> BootError {
-    let mut text = format!("{what} does not start: {error}");
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    BootError::new(text)
+        .map_err(|error| error.told("the platform does not start"))
 }

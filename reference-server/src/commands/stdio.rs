@@ -1,10 +1,11 @@
 //! `reference-server stdio`
 
 use clap::Args;
-use mcp_runtime::{BootError, Caller, Clock, Result, Tenant, init_logs};
+use mcp_runtime::{BootError, Caller, Clock, Result, Tenant};
 
 use super::{Common, start};
 use crate::identity::Identity;
+use crate::traces;
 
 #[derive(Args)]
 pub(super) struct Stdio {
@@ -44,14 +45,14 @@ impl Stdio {
         if !self.toolset.is_empty() {
             config.toolsets = self.toolset;
         }
-        init_logs(config.log_format(), &config.log.filter);
+        let _traces = traces::init(&config)?;
         let for_school = config.toolsets.iter().any(|name| name == "school");
         let caller = match self.host.caller().filter(|_| for_school) {
             Some(caller) => caller?,
             None => Identity::named(&self.name)?.caller(&[])?,
         };
         if let Some(database) = self.host.database_url.filter(|_| for_school) {
-            config.school.database = Some(database);
+            config.school.database = Some(database.into());
         }
         start::server(&config, &Clock::system())
             .await?

@@ -5,10 +5,12 @@
 //! at start, wherever they stand: a misspelt limit that is silently ignored is no limit.
 
 mod keys;
+mod observe;
 mod proxy;
 mod read;
 mod school;
 mod security;
+mod store;
 mod tokens;
 mod watch;
 
@@ -22,9 +24,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::keys::{known as known_keys, of_entries as keys_of_entries};
+pub use self::observe::{Metrics, Traces};
 pub use self::proxy::Proxy;
 pub use self::school::School;
 pub use self::security::{TenantSignature, TlsFiles};
+pub use self::store::{SharedStore, StoreSettings};
 pub use self::tokens::{Asked, Auth, Challenge, Issuer, StaticToken, Without};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
@@ -44,6 +48,7 @@ pub struct Config {
     pub toolsets: Vec<String>,
     pub keys: Vec<Secret>,
     pub keys_file: Option<PathBuf>,
+    pub store: StoreSettings,
     pub transports: Transports,
     pub log: Log,
     pub identity: Identity,
@@ -51,6 +56,8 @@ pub struct Config {
     pub tls: TlsFiles,
     pub limits: CallLimits,
     pub audit: Audit,
+    pub metrics: Metrics,
+    pub traces: Traces,
     pub backend: Backend,
     pub platform: Platform,
     pub proxy: Proxy,
@@ -122,7 +129,7 @@ pub struct Timeouts {
 #[serde(default, deny_unknown_fields)]
 pub struct Platform {
     pub listen: String,
-    pub database: Option<String>,
+    pub database: Option<Secret>,
     pub demo_data: bool,
     pub confirm_keys: Vec<Secret>,
     pub service_account: String,
@@ -186,6 +193,7 @@ impl Default for Config {
             toolsets: Vec::new(),
             keys: Vec::new(),
             keys_file: None,
+            store: StoreSettings::default(),
             transports: Transports::default(),
             log: Log::default(),
             identity: Identity::default(),
@@ -193,6 +201,8 @@ impl Default for Config {
             tls: TlsFiles::default(),
             limits: CallLimits::default(),
             audit: Audit::default(),
+            metrics: Metrics::default(),
+            traces: Traces::default(),
             backend: Backend::default(),
             platform: Platform::default(),
             proxy: Proxy::default(),
@@ -291,7 +301,7 @@ impl Config {
         data::create(&self.data)?;
         let database = match &chosen.database {
             Some(database) => database.clone(),
-            None => format!("sqlite://{}", self.data.join("platform.db").display()),
+            None => format!("sqlite://{}", self.data.join("platform.db").display()).into(),
         };
         let mut confirm_keys = chosen.confirm_keys.clone();
         if confirm_keys.is_empty() {

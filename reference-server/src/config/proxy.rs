@@ -12,6 +12,7 @@ use super::{Config, Span};
 use crate::data;
 use crate::identity::TokenFile;
 use crate::proxy::{CommandSettings, Settings};
+use crate::secret::Secret;
 
 /// Longer, and the tool would end before its command.
 const LONGEST_COMMAND: std::time::Duration = std::time::Duration::from_secs(300);
@@ -21,7 +22,7 @@ const LONGEST_COMMAND: std::time::Duration = std::time::Duration::from_secs(300)
 pub struct Proxy {
     pub listen: String,
     pub tls_listen: String,
-    pub database: Option<String>,
+    pub database: Option<Secret>,
     pub certificates: Option<PathBuf>,
     pub private_targets: Vec<String>,
     pub docker_socket: Option<PathBuf>,
@@ -95,7 +96,7 @@ impl Config {
         let folder = self.data.join("proxy");
         let database = chosen.database.clone();
         let database = database
-            .unwrap_or_else(|| format!("sqlite://{}", self.data.join("proxy.db").display()));
+            .unwrap_or_else(|| format!("sqlite://{}", self.data.join("proxy.db").display()).into());
         let mut settings = Settings::new(database, folder);
         settings.listen = socket(&chosen.listen);
         settings.tls_listen = socket(&chosen.tls_listen);

@@ -9,12 +9,13 @@ use serde::Deserialize;
 use super::{Config, MailSettings};
 use crate::data;
 use crate::school::SchoolSettings;
+use crate::secret::Secret;
 
 /// Settings of the school.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct School {
-    pub database: Option<String>,
+    pub database: Option<Secret>,
     pub demo_data: bool,
     pub currency: String,
     pub backups: Option<PathBuf>,
@@ -52,7 +53,7 @@ impl Config {
         Ok(SchoolSettings {
             database: match &chosen.database {
                 Some(database) => database.clone(),
-                None => format!("sqlite://{}", beside("school.db").display()),
+                None => format!("sqlite://{}", beside("school.db").display()).into(),
             },
             currency: currency.clone(),
             demo_data: chosen.demo_data,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Config;
 use crate::data;
+use crate::secret::Secret;
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -25,7 +26,7 @@ pub struct CallLimits {
 pub struct Audit {
     pub mode: AuditMode,
     pub path: Option<PathBuf>,
-    pub sql: Option<String>,
+    pub sql: Option<Secret>,
     pub synced: bool,
 }
 
@@ -40,7 +41,7 @@ pub enum AuditMode {
 /// Where the records are.
 pub enum AuditPlace {
     File(PathBuf),
-    Database(String),
+    Database(Secret),
 }
 
 /// A rate like `60/min, burst 10`, or `off`.
@@ -98,7 +99,7 @@ impl Config {
                     "audit.synced is for a file: a database is always on the disk",
                 ));
             }
-            AuditPlace::Database(url) => AuditLog::sql(&url).await,
+            AuditPlace::Database(url) => AuditLog::sql(url.reveal()).await,
             AuditPlace::File(path) => {
                 if self.audit.path.is_none() {
                     data::create(&self.data)?;

@@ -6,18 +6,14 @@
 //! lives. The system lets go of the lock when the process ends, however it ends.
 
 use std::fs::{self, File};
+use std::future::{Ready, ready};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::OpenError;
+use crate::database::Database;
 use crate::random;
-
-/// Held by one process at a time, while it opens the database.
-pub(super) struct Gate {
-    folder: PathBuf,
-    _locked: File,
-}
 
 /// Held as long as the process lives.
 pub(super) struct Alive {
@@ -26,60 +22,43 @@ pub(super) struct Alive {
     locked: Mutex<Option<File>>,
 }
 
-impl Gate {
-    /// Waits for the gate of this database.
-    pub(super) async fn pass(database: &Path) -> Result<Self, OpenError> {
-        let beside = |suffix: &str| {
-            let mut path = database.as_os_str().to_owned();
-            path.push(suffix);
-            PathBuf::from(path)
-        };
-        let (folder, lock) = (beside(".alive"), beside(".lock"));
-        let passed = tokio::task::spawn_blocking(move || {
-            fs::create_dir_all(&folder)?;
-            let locked = File::create(lock)?;
-            locked.lock()?;
-            Ok(Self {
-                folder,
-                _locked: locked,
-            })
-        });
-        let passed = passed.await.map_err(io::Error::other).flatten();
-        passed.map_err(|source| trouble(database, source))
-    }
-
+impl Alive {
     /// From now on others can tell that this process lives. Clears away what dead ones left.
-    pub(super) fn enter(&self) -> Result<Alive, OpenError> {
+    pub(super) async fn enter(database: &Database, file: &Path) -> Result<Self, OpenError> {
+        let mut folder = file.as_os_str().to_owned();
+        folder.push(".alive");
+        let folder = PathBuf::from(folder);
+        // A file that is not locked yet looks like one of the dead.
+        let _gate = database.gate().await?;
         let enter = || {
-            for entry in fs::read_dir(&self.folder)? {
+            fs::create_dir_all(&folder)?;
+            for entry in fs::read_dir(&folder)? {
                 let path = entry?.path();
                 if !lives(&path) {
                     fs::remove_file(path)?;
                 }
             }
             let name = random::uuid4();
-            let file = File::create(self.folder.join(&name))?;
+            let file = File::create(folder.join(&name))?;
             file.try_lock()?;
             Ok((name, file))
         };
-        let (name, file) = enter().map_err(|source| trouble(&self.folder, source))?;
-        Ok(Alive {
-            folder: self.folder.clone(),
+        let (name, file) = enter().map_err(|source| trouble(&folder, source))?;
+        Ok(Self {
+            folder,
             name,
             locked: Mutex::new(Some(file)),
         })
     }
-}
 
-impl Alive {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// Tells whether the process of a name lives.
-    pub(super) fn witness(&self) -> impl Fn(&str) -> bool + Send + Sync + 'static {
+    pub(super) fn witness(&self) -> impl Fn(&str) -> Ready<bool> + Send + Sync + 'static {
         let folder = self.folder.clone();
-        move |name| lives(&folder.join(name))
+        move |name| ready(lives(&folder.join(name)))
     }
 
     /// What the end of the process does.

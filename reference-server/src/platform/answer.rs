@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::auth::Actor;
+use crate::database::Ailment;
 
 /// A good answer.
 pub(super) type Answer<T> = Result<Json<Reply<T>>, Problem>;
@@ -141,29 +142,18 @@ impl Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        // SQLite's primary result code; the extended ones keep it in their low byte.
-        let code = match &error {
-            sqlx::Error::Database(e) => e.code().and_then(|code| code.parse::<u32>().ok()),
-            _ => None,
-        };
-        match (&error, code.map(|code| code & 0xff)) {
-            (sqlx::Error::PoolTimedOut, _) | (_, Some(SQLITE_BUSY | SQLITE_LOCKED)) => {
+        match Ailment::of(&error) {
+            Ailment::Busy => {
                 Self::unavailable("database_busy", "The database is busy; try again.", error)
             }
-            (sqlx::Error::Io(_), _) | (_, Some(SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN)) => {
+            Ailment::Down => {
                 let message = "The database cannot be used right now; try again later.";
                 Self::unavailable("database_unavailable", message, error)
             }
-            _ => Self::internal(error),
+            Ailment::Other => Self::internal(error),
         }
     }
 }
-
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_LOCKED: u32 = 6;
-const SQLITE_IOERR: u32 = 10;
-const SQLITE_FULL: u32 = 13;
-const SQLITE_CANTOPEN: u32 = 14;
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

@@ -20,6 +20,7 @@
 //! Below `/v1` is another system, the records API: `records`.
 
 mod alive;
+mod alive_session;
 mod answer;
 mod audit;
 mod auth;
@@ -29,6 +30,7 @@ pub(crate) mod db;
 mod demo;
 mod founding;
 mod funnel;
+mod figures;
 mod instructor_detail;
 mod instructors;
 mod invites;
@@ -47,10 +49,11 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use mcp_runtime::Clock;
 use mcp_runtime::confirm::Confirm;
 use mcp_runtime::idempotency::Idempotency;
+use mcp_runtime::store::Store;
 use mcp_runtime::tenant_signature::VerifyTenant;
+use mcp_runtime::{BootError, Clock};
 use serde_json::json;
 
 use self::answer::Problem;
@@ -58,6 +61,7 @@ use self::auth::ServiceAccount;
 #[cfg(debug_assertions)]
 pub use self::crash::Step;
 use self::db::Db;
+pub(crate) use self::figures::counted;
 use self::limits::Limits;
 use self::mail::Mailer;
 pub use self::settings::{Mail, PageSizes, RateLimits, Settings};
@@ -107,15 +111,39 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// With what lies beneath it.
+    pub(crate) fn told(&self, what: &str) -> BootError {
+        let mut text = format!("{what}: {self}");
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        BootError::new(text)
+    }
+}
+
 impl Platform {
     /// Opens the database, brings its schema up to date, fills an empty one with demo data when
     /// asked to, and finishes invite sends that a crash interrupted. Other processes may have the
     /// same database open: what they are about to send is left to them.
     pub async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
+        Self::open_sharing(settings, clock, None).await
+    }
+
+    /// As [`open`](Self::open). What may happen once, a token or an idempotency key, then happens
+    /// once among all who share this store instead of the database. Whether one of them still
+    /// lives cannot be seen in it: what a dead one has begun is taken over when its lease is over.
+    pub async fn open_sharing(
+        settings: Settings,
+        clock: Clock,
+        shared: Option<Arc<dyn Store>>,
+    ) -> Result<Self, OpenError> {
         settings.check()?;
         let keys = settings.keys()?;
         let mailer = Mailer::new(&settings.mail)?;
-        let db = Db::open(&settings.database).await?;
+        let db = Db::open(settings.database.reveal()).await?;
         if settings.demo_data {
             demo::fill_if_empty(&db, &clock).await?;
             if settings.record_signatures.is_some() {
@@ -123,7 +151,16 @@ impl Platform {
             }
         }
         let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
-        let store = db.store(&clock).await?;
+        let (store, idempotency) = match shared {
+            Some(store) => {
+                let idempotency = Idempotency::new(Arc::clone(&store), clock.clone());
+                (store, idempotency)
+            }
+            None => {
+                let store = db.store(&clock).await?;
+                (store.clone(), db.idempotency(store, clock.clone()))
+            }
+        };
         let signatures = settings.tenant_signatures.as_ref();
         let platform = Self(Arc::new(Inner {
             tenants: signatures.map(|signatures| signatures.layer(&clock, &store, body::LIMIT)),
@@ -135,9 +172,7 @@ impl Platform {
             record_limits: records::Often::default(),
             limits: Limits::new(settings.rate_limits),
             confirm: Confirm::new(keys, clock.clone(), store.clone()),
-            idempotency: db
-                .idempotency(store, clock.clone())
-                .with_lease(invites::LONGEST_SEND),
+            idempotency: idempotency.with_lease(invites::LONGEST_SEND),
             mailer,
             #[cfg(debug_assertions)]
             crash: crash::CrashPoint::default(),
@@ -175,13 +210,15 @@ impl Platform {
             Some(tenants) => Router::new().nest("/v1", records::router(self, tenants.clone())),
             None => Router::new(),
         };
-        root.route("/api/v1/health", get(health))
+        let all = root
+            .route("/api/v1/health", get(health))
             .route("/healthz", get(|| async { "ok" }))
             .nest("/api/v1/admin/mcp", admin)
             .fallback(answer::no_such_path)
             .method_not_allowed_fallback(answer::wrong_method)
             .layer(DefaultBodyLimit::max(body::LIMIT))
-            .with_state(self.clone())
+            .with_state(self.clone());
+        figures::traced(all)
     }
 
     fn now(&self) -> jiff::Timestamp {

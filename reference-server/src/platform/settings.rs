@@ -13,9 +13,10 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where the data lives, as a URL: `sqlite://data/platform.db`, or `sqlite::memory:` to forget
-    /// everything at the end. The file and its folder are created.
-    pub database: String,
+    /// Where the data lives, as a URL: `sqlite://data/platform.db`, whose folder is created,
+    /// `sqlite::memory:` to forget everything at the end, or `postgres://user@host/name`. Secret
+    /// because it may carry a password.
+    pub database: Secret,
     /// What callers present as `Authorization: Bearer …`.
     pub service_token: Secret,
     /// Signs confirm tokens: the current key first, then older ones that are still accepted. At
@@ -51,7 +52,7 @@ pub struct Settings {
 impl Settings {
     /// Settings with every default.
     pub fn new(
-        database: impl Into<String>,
+        database: impl Into<Secret>,
         service_token: impl Into<Secret>,
         confirm_key: impl Into<Secret>,
     ) -> Self {

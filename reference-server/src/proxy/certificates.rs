@@ -67,6 +67,15 @@ impl Certificates {
         Ok(certificates)
     }
 
+    /// How many there are that are good now, and that were.
+    pub(super) fn count(&self, now: Timestamp) -> (usize, usize) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let all = known.by_name.len();
+        let certificates = known.by_name.values();
+        let active = certificates.filter(|one| one.expires_at > now).count();
+        (active, all - active)
+    }
+
     /// Reads the folder again. Works on files: not for an async task.
     pub(super) fn refresh(&self) -> io::Result<()> {
         let mut known = Known::default();

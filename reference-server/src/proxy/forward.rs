@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use mcp_runtime::{AuthError, Authenticate, Caller};
+use mcp_runtime::{AuthError, Authenticate, Caller, TraceContext};
 
 use super::Inner;
 use super::hostname;
@@ -305,6 +305,8 @@ impl Refused {
 pub(super) struct Record {
     inner: Arc<Inner>,
     owner: String,
+    /// Whether the host is one of ours.
+    served: bool,
     since: Instant,
     entry: LogEntry,
 }
@@ -319,13 +321,14 @@ impl Record {
     ) -> Self {
         let text = |name: HeaderName| head.headers.get(name).and_then(|text| text.to_str().ok());
         let request_id = text(HeaderName::from_static("x-request-id")).filter(|id| is_id(id));
-        let trace = text(HeaderName::from_static("traceparent"));
+        let trace = TraceContext::of_headers(&head.headers);
         let without_query = |text: &str| tame(text.split(['?', '#']).next().unwrap_or(""), 128);
         Self {
             inner: Arc::clone(inner),
             owner: live
                 .map(|live| live.route.owner.clone())
                 .unwrap_or_default(),
+            served: live.is_some(),
             since: Instant::now(),
             entry: LogEntry {
                 timestamp: inner.clock.now(),
@@ -345,7 +348,7 @@ impl Record {
                 bytes_sent: 0,
                 error: None,
                 request_id: request_id.map_or_else(random::uuid4, str::to_owned),
-                trace_id: trace.and_then(trace_id).map(str::to_owned),
+                trace_id: trace.map(|trace| trace.trace_id().to_string()),
                 session_id: None,
             },
         }
@@ -355,8 +358,11 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let mut shown = self.entry.clone();
-        shown.response_time_ms =
-            u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = self.since.elapsed();
+        shown.response_time_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if let Some(figures) = self.inner.figures.get() {
+            figures.count(&shown, took, self.served);
+        }
         shown.level = Level::of(shown.status_code, shown.error.is_some());
         self.inner.store.log(Entry {
             owner: std::mem::take(&mut self.owner),
@@ -370,13 +376,6 @@ fn is_id(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-/// Of `00-<trace>-<span>-<flags>`, the trace.
-fn trace_id(traceparent: &str) -> Option<&str> {
-    let trace = traceparent.split('-').nth(1)?;
-    let hex = trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit());
-    hex.then_some(trace)
 }
 
 /// The body of an answer, counted while it passes.

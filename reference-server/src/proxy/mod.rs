@@ -22,6 +22,7 @@ mod targets;
 mod routes;
 mod listener;
 mod forward;
+mod figures;
 mod certificates;
 pub mod logs;
 mod store;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::TokenFile;
+use crate::secret::Secret;
 
 /// Everything an operator may decide about the proxy.
 pub struct Settings {
-    /// `sqlite://…` or `sqlite::memory:`.
-    pub database: String,
+    /// `sqlite://…`, `sqlite::memory:` or `postgres://…`.
+    pub database: Secret,
     /// Where to listen for http and for https; nowhere, when it is `None`.
     pub listen: Option<String>,
     pub tls_listen: Option<String>,
@@ -47,7 +48,7 @@ pub struct CommandSettings {
 
 impl Settings {
     /// Nothing is listened on, and nothing may be run.
-    pub fn new(database: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
+    pub fn new(database: impl Into<Secret>, folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self {
             database: database.into(),

@@ -3,28 +3,19 @@
 //! Requests are written by one task, many at a time, so that traffic never waits for the disk.
 //! When it cannot keep up, entries are dropped and counted, not piled up.
 
-use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use mcp_runtime::BootError;
-use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::Migrator;
-use sqlx::{AnyPool, Executor, Row};
+use sqlx::{AnyPool, Row};
 use tokio::sync::{mpsc, oneshot};
 use ulid::Ulid;
 
 use super::logs::{Entry, Filter, Ran};
 use super::routes::Route;
+use crate::database::{Database, Part};
 use crate::random;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/proxy");
-
-const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
-    PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;";
 
 /// Entries that wait to be written.
 const WAITING: usize = 4096;
@@ -32,10 +23,13 @@ const WAITING: usize = 4096;
 const BATCH: usize = 256;
 
 pub(super) struct Store {
-    pool: AnyPool,
+    database: Database,
     notes: mpsc::Sender<Note>,
     dropped: AtomicU64,
 }
+
+/// How many hosts there may be, and how many of one owner.
+pub(super) type Room = (usize, usize);
 
 enum Note {
     Request(Box<Entry>),
@@ -46,42 +40,29 @@ enum Note {
 
 impl Store {
     pub(super) async fn open(url: &str, log_limit: u32) -> Result<Self, BootError> {
-        let told = |error: sqlx::Error| BootError::new(format!("proxy.database: {error}"));
-        sqlx::any::install_default_drivers();
-        let memory = url == "sqlite::memory:";
-        let (url, gate) = match memory {
-            true => (url.to_owned(), None),
-            false => prepare(url).await?,
+        let part = Part {
+            name: "proxy",
+            tables: sqlx::migrate!("./migrations/proxy"),
+            durable: false,
         };
-        let pool = AnyPoolOptions::new()
-            // An in-memory database belongs to its connection: one, kept for ever.
-            .max_connections(if memory { 1 } else { 4 })
-            .min_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(PRAGMAS).await.map(drop) })
-            })
-            .connect(&url)
-            .await
-            .map_err(told)?;
-        MIGRATIONS
-            .run(&pool)
-            .await
-            .map_err(|error| BootError::new(format!("proxy.database: {error}")))?;
-        drop(gate);
+        let database = Database::open(url, &part).await;
+        let database = database.map_err(|error| error.told("proxy.database"))?;
         let (notes, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(write(pool.clone(), waiting, i64::from(log_limit)));
+        let pool = database.pool().clone();
+        tokio::spawn(write(pool, waiting, i64::from(log_limit)));
         Ok(Self {
-            pool,
+            database,
             notes,
             dropped: AtomicU64::new(0),
         })
     }
 
+    fn pool(&self) -> &AnyPool {
+        self.database.pool()
+    }
+
     pub(super) async fn ping(&self) -> sqlx::Result<()> {
-        sqlx::query("SELECT 1").execute(&self.pool).await.map(drop)
+        self.database.ping().await
     }
 
     pub(super) async fn targets(&self) -> sqlx::Result<Vec<Route>> {
@@ -89,7 +70,7 @@ impl Store {
             "SELECT hostname, target_url, owner, tenant, created_by, created_at, enable_http,
                 enable_https, auth_enabled FROM proxy_targets",
         );
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows = rows.fetch_all(self.pool()).await?;
         rows.iter()
             .map(|row| {
                 let flag = |name| row.try_get::<i64, _>(name).map(|value| value != 0);
@@ -111,14 +92,27 @@ impl Store {
     /// Differs whenever targets have come or gone.
     pub(super) async fn state(&self) -> sqlx::Result<(i64, i64)> {
         let row = sqlx::query(
-            "SELECT COUNT(*) AS targets, COALESCE(SUM(created_at), 0) AS instants
+            "SELECT COUNT(*) AS targets,
+                CAST(COALESCE(SUM(created_at), 0) AS BIGINT) AS instants
              FROM proxy_targets",
         );
-        let row = row.fetch_one(&self.pool).await?;
+        let row = row.fetch_one(self.pool()).await?;
         Ok((row.try_get("targets")?, row.try_get("instants")?))
     }
 
-    pub(super) async fn insert(&self, route: &Route) -> sqlx::Result<()> {
+    /// Tells whether there was room for it, up to so many in all and of one owner, whatever other
+    /// processes create at the same time.
+    pub(super) async fn insert(&self, route: &Route, (all, own): Room) -> sqlx::Result<bool> {
+        let mut tx = self.database.begin_alone().await?;
+        let (hosts, of_owner): (i64, i64) = sqlx::query_as(
+            "SELECT COUNT(*), COUNT(CASE WHEN owner = $1 THEN 1 END) FROM proxy_targets",
+        )
+        .bind(route.owner.clone())
+        .fetch_one(&mut *tx)
+        .await?;
+        if hosts >= all as i64 || of_owner >= own as i64 {
+            return Ok(false);
+        }
         sqlx::query(
             "INSERT INTO proxy_targets (hostname, target_url, owner, tenant, created_by,
                 created_at, enable_http, enable_https, auth_enabled)
@@ -133,15 +127,15 @@ impl Store {
         .bind(i64::from(route.enable_http))
         .bind(i64::from(route.enable_https))
         .bind(i64::from(route.auth_enabled))
-        .execute(&self.pool)
-        .await
-        .map(drop)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await.map(|()| true)
     }
 
     pub(super) async fn delete(&self, hostname: &str) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM proxy_targets WHERE hostname = $1")
             .bind(hostname.to_owned())
-            .execute(&self.pool)
+            .execute(self.pool())
             .await
             .map(drop)
     }
@@ -177,10 +171,17 @@ impl Store {
         .bind(filter.since.as_millisecond())
         .bind(filter.severity)
         .bind(filter.owner.clone().unwrap_or_else(|| "*".to_owned()))
-        .bind(filter.hostname.clone().unwrap_or_default())
+        // PostgreSQL has no texts with this character, and no host has it.
+        .bind(
+            filter
+                .hostname
+                .as_deref()
+                .unwrap_or_default()
+                .replace('\0', "\u{fffd}"),
+        )
         .bind(filter.status.map_or(0, i64::from))
         .bind(i64::from(filter.lines) + 1)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let mut entries = rows
             .iter()
@@ -302,45 +303,4 @@ fn instant(millis: i64) -> Timestamp {
 fn new_id(now: Timestamp) -> String {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
     Ulid::from_parts(millis, u128::from_be_bytes(random::bytes())).to_string()
-}
-
-/// Makes the file, for its owner alone, and sqlx's URL of it; with a lock for as long as it is set
-/// up: SQLite's migrations do not expect company.
-async fn prepare(url: &str) -> Result<(String, Option<File>), BootError> {
-    let path = url
-        .strip_prefix("sqlite:")
-        .map(|rest| rest.strip_prefix("//").unwrap_or(rest))
-        .filter(|path| !path.is_empty() && !path.contains(['?', '#']))
-        .ok_or_else(|| BootError::new("proxy.database must look like sqlite://data/proxy.db"))?;
-    let path = Path::new(path);
-    if let Some(folder) = path.parent() {
-        crate::data::create(folder)?;
-    }
-    let mut options = OpenOptions::new();
-    match crate::data::private(options.write(true).create_new(true)).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(crate::data::trouble(path, &error));
-        }
-        _ => {}
-    }
-    let gate = path.with_added_extension("lock");
-    let gate = tokio::task::spawn_blocking(move || {
-        let mut options = OpenOptions::new();
-        let options = crate::data::private(options.create(true).write(true).truncate(false));
-        let file = options.open(&gate);
-        file.and_then(|file| file.lock().map(|()| file))
-            .map_err(|error| crate::data::trouble(&gate, &error))
-    });
-    let gate = gate
-        .await
-        .map_err(|error| BootError::new(format!("proxy.database: {error}")))??;
-    let mut url = "sqlite:".to_owned();
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' => url.push(byte.into()),
-            _ if byte.is_ascii_alphanumeric() => url.push(byte.into()),
-            _ => url.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    Ok((url, Some(gate)))
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mcp_runtime::{BootError, Caller, Clock, ToolError, ToolResult};
+use mcp_runtime::{BootError, Caller, Clock, Metrics, ToolError, ToolResult};
 use tokio::sync::Mutex;
 
 use super::certificates::Certificates;
 use super::commands::Commands;
+use super::figures::Figures;
 use super::listener::{self, Listening};
 use super::routes::{Live, Route, Routes};
 use super::settings::Settings;
@@ -51,6 +52,7 @@ pub(super) struct Inner {
     /// Whoever creates or deletes holds it.
     changing: Mutex<()>,
     sockets: OnceLock<Sockets>,
+    pub(super) figures: OnceLock<Figures>,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +70,7 @@ impl Proxy {
         let targets = Targets::new(&settings.private_targets, settings.connect, settings.answer)?;
         let commands = Commands::new(&settings.commands, settings.empty_folder)?;
         let certificates = Arc::new(Certificates::open(settings.certificates, clock.clone())?);
-        let store = Store::open(&settings.database, settings.log_limit).await?;
+        let store = Store::open(settings.database.reveal(), settings.log_limit).await?;
         let rows = store.targets().await;
         let rows = rows.map_err(|error| BootError::new(format!("proxy.database: {error}")))?;
         let inner = Arc::new(Inner {
@@ -85,6 +87,7 @@ impl Proxy {
             reserved: settings.reserved,
             changing: Mutex::default(),
             sockets: OnceLock::new(),
+            figures: OnceLock::new(),
         });
         for route in rows {
             inner.revive(route);
@@ -120,6 +123,13 @@ impl Proxy {
         sockets.map_or((None, None), |sockets| {
             (address(&sockets.http), address(&sockets.https))
         })
+    }
+
+    /// Counts requests, hosts and certificates in `metrics`. Once; later calls change nothing.
+    pub fn count_in(&self, metrics: &Metrics) {
+        if let Some(inner) = &self.0 {
+            let _ = inner.figures.set(Figures::new(metrics, inner));
+        }
     }
 
     /// Whether any command may be run.
@@ -191,7 +201,11 @@ impl Inner {
             if route.enable_https {
                 inner.certify(&route.hostname).await?;
             }
-            inner.store.insert(&route).await.map_err(taken_or_stored)?;
+            let room = (MOST, MOST_OF_ONE);
+            let inserted = inner.store.insert(&route, room).await;
+            if !inserted.map_err(taken_or_stored)? {
+                return Err(too_many());
+            }
             tracing::info!(
                 hostname = route.hostname,
                 by = route.created_by,
@@ -240,10 +254,7 @@ impl Inner {
         let full =
             self.routes.count(None) >= MOST || self.routes.count(Some(&route.owner)) >= MOST_OF_ONE;
         match full {
-            true => Err(
-                ToolError::new("There are too many hosts. Delete one first.")
-                    .code("too_many_hosts"),
-            ),
+            true => Err(too_many()),
             false => Ok(()),
         }
     }
@@ -307,6 +318,10 @@ pub(super) fn no_such_host() -> ToolError {
 
 pub(super) fn unavailable(text: &'static str) -> ToolError {
     ToolError::new(text).code("unavailable")
+}
+
+fn too_many() -> ToolError {
+    ToolError::new("There are too many hosts. Delete one first.").code("too_many_hosts")
 }
 
 fn taken() -> ToolError {

@@ -43,14 +43,15 @@ impl School {
     pub(super) async fn read<'a>(&'a self, tenant: &'a Tenant) -> ToolResult<Books<'a>> {
         let inner = self.open()?;
         Ok(Books {
-            tx: inner.db.pool().begin().await?,
+            tx: inner.db.begin_read().await?,
             tenant,
             cache: &inner.cache,
             now: inner.clock.now(),
         })
     }
 
-    /// To change something. A tenant that comes for the first time gets its row.
+    /// To change something. A tenant that comes for the first time gets its row; the row is locked,
+    /// so that the changes of one school happen one after the other.
     pub(super) async fn write<'a>(&'a self, tenant: &'a Tenant) -> ToolResult<Books<'a>> {
         let inner = self.open()?;
         let mut books = Books {
@@ -63,10 +64,13 @@ impl School {
         books
             .run(
                 "INSERT INTO tenants (tenant_id, name, currency, created_at)
-                 VALUES ($1, $1, $2, $3) ON CONFLICT (tenant_id) DO NOTHING",
+                 VALUES ($1, $1, $2, $3)
+                 ON CONFLICT (tenant_id) DO UPDATE SET currency = tenants.currency",
                 values![currency, now],
             )
             .await?;
+        // Whoever had to wait comes after those it waited for.
+        books.now = inner.clock.now();
         Ok(books)
     }
 }
@@ -81,7 +85,7 @@ impl Books<'_> {
     where
         T: for<'r> FromRow<'r, AnyRow>,
     {
-        let rows = bound(sql, self.tenant, values)
+        let rows = bound(sql, self.tenant, values)?
             .fetch_all(&mut *self.tx)
             .await?;
         let rows: sqlx::Result<Vec<T>> = rows.iter().map(T::from_row).collect();
@@ -97,7 +101,7 @@ impl Books<'_> {
     where
         T: for<'r> FromRow<'r, AnyRow>,
     {
-        let row = bound(sql, self.tenant, values)
+        let row = bound(sql, self.tenant, values)?
             .fetch_optional(&mut *self.tx)
             .await?;
         Ok(row.as_ref().map(T::from_row).transpose()?)
@@ -119,7 +123,7 @@ impl Books<'_> {
         sql: &'static str,
         values: [Value; N],
     ) -> ToolResult<u64> {
-        let done = bound(sql, self.tenant, values)
+        let done = bound(sql, self.tenant, values)?
             .execute(&mut *self.tx)
             .await?;
         Ok(done.rows_affected())
@@ -131,7 +135,7 @@ impl Books<'_> {
         sql: &'static str,
         values: [Value; N],
     ) -> ToolResult<Vec<Json>> {
-        let rows = bound(sql, self.tenant, values)
+        let rows = bound(sql, self.tenant, values)?
             .fetch_all(&mut *self.tx)
             .await?;
         rows.iter().map(as_json).collect()
@@ -221,12 +225,20 @@ fn bound<const N: usize>(
     sql: &'static str,
     tenant: &Tenant,
     values: [Value; N],
-) -> Query<'static, Any, AnyArguments> {
+) -> ToolResult<Query<'static, Any, AnyArguments>> {
+    // PostgreSQL has no such texts; what can be kept does not depend on the database.
+    let holds_nul = |value: &Value| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
+    if values.iter().any(holds_nul) {
+        return Err(refused(
+            "invalid_text",
+            "A text has the character U+0000, which cannot be kept. Leave it out.",
+        ));
+    }
     let query = sqlx::query(sql).bind(tenant.as_str().to_owned());
-    values.into_iter().fold(query, |query, value| match value {
+    Ok(values.into_iter().fold(query, |query, value| match value {
         Value::Int(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
-    })
+    }))
 }
 
 fn as_json(row: &AnyRow) -> ToolResult<Json> {

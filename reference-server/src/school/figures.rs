@@ -157,7 +157,7 @@ impl Books<'_> {
                  FROM attendance a
                     JOIN classes c ON c.tenant_id = $1 AND c.id = a.class_id
                  WHERE a.tenant_id = $1 AND a.session_date >= $2 AND a.session_date <= $3
-                 GROUP BY a.class_id, c.name",
+                 GROUP BY a.class_id, c.name ORDER BY a.class_id",
                 values![from, to],
             )
             .await?;

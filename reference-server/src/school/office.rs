@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::demo;
 use super::gateway::{Gateway, TestGateway};
 use super::links::Links;
+use crate::database::Part;
 use crate::platform::db::Db;
 use crate::platform::mail::{Letter, Mailer};
 use crate::platform::{Mail, OpenError};
@@ -34,8 +35,9 @@ pub(super) struct Office {
 /// What an operator decides about the school.
 #[derive(Clone, Debug)]
 pub struct SchoolSettings {
-    /// Where the data lives, as a URL: `sqlite://data/school.db`, or `sqlite::memory:`.
-    pub database: String,
+    /// Where the data lives, as a URL: `sqlite://data/school.db`, `sqlite::memory:` or
+    /// `postgres://user@host/name`.
+    pub database: Secret,
     /// What a tenant that is new counts its money in (ISO 4217).
     pub currency: String,
     /// Fills an empty database with two made-up schools.
@@ -71,8 +73,12 @@ impl School {
         clock: Clock,
         gateway: Arc<dyn Gateway>,
     ) -> Result<Self, OpenError> {
-        let tables = sqlx::migrate!("./migrations/school");
-        let db = Db::open_with(&settings.database, &tables).await?;
+        let part = Part {
+            name: "school",
+            tables: sqlx::migrate!("./migrations/school"),
+            durable: true,
+        };
+        let db = Db::open_with(settings.database.reveal(), &part).await?;
         let school = Self(Some(Arc::new(Office {
             db,
             gateway,

@@ -147,7 +147,7 @@ impl Books<'_> {
                      WHERE a.tenant_id = $1 AND ($2 = '' OR a.status = $2)
                         AND ($3 = '' OR a.class_id = $3)
                         AND a.session_date >= $4 AND a.session_date <= $5
-                     ORDER BY c.name, a.session_date, p.name_folded LIMIT 10001",
+                     ORDER BY c.name, a.session_date, p.name_folded, a.class_id, p.id LIMIT 10001",
                     values![status, class, from, to],
                 )
                 .await

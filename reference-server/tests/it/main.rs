@@ -1,6 +1,7 @@
 //! The reference server from outside: the REST API, the tools over it, the client between them,
 //! and the program itself.
 
+mod databases;
 mod platform;
 mod copilot;
 mod records;

@@ -74,7 +74,7 @@ impl Market {
                     results + dice(key, 23, 3)
                 };
                 let user = match dice(key, 24, 2) {
-                    0 => Value::Null,
+                    0 => Value::Text(None),
                     _ => text(&self.students[dice(key, 25, STUDENTS) as usize]),
                 };
                 self.queries.row([

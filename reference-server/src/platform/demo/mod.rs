@@ -20,7 +20,7 @@ const DAY: i64 = 86_400_000;
 
 /// All of it in one transaction: a crash half-way leaves the database empty, not half full.
 pub(super) async fn fill_if_empty(db: &Db, clock: &Clock) -> sqlx::Result<()> {
-    let mut tx = db.begin_write().await?;
+    let mut tx = db.begin_alone().await?;
     let (profiles,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM instructor_profiles")
         .fetch_one(&mut *tx)
         .await?;

@@ -89,7 +89,7 @@ impl Market {
         let bgc_status = match (invited, cleared) {
             (_, Some(_)) => text("passed"),
             (Some(_), None) => text("pending"),
-            _ => Value::Null,
+            _ => Value::Text(None),
         };
         let updated = reached.iter().flatten().max().copied();
         self.profiles.row([
@@ -104,9 +104,7 @@ impl Market {
             maybe(cleared.map(|at| at + 365 * DAY)),
             maybe(live),
             int(i64::from(live.is_some() && !group.paused)),
-            live.map_or(Value::Null, |_| {
-                Value::Real(0.8 + dice(person, 6, 20) as f64 / 100.0)
-            }),
+            Value::Real(live.map(|_| 0.8 + dice(person, 6, 20) as f64 / 100.0)),
             int(created),
             int(updated.unwrap_or(created)),
         ]);
@@ -151,7 +149,7 @@ impl Market {
         let domain = ["com", "org", "net"][(person % 3) as usize];
         let email = format!("{first}.{last}@example.{domain}").to_lowercase();
         let phone = match person % 4 {
-            3 => Value::Null,
+            3 => Value::Text(None),
             _ => text(&format!("+1-212-555-01{:02}", person % 100)),
         };
         self.users.row([

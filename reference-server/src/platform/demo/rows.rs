@@ -8,11 +8,11 @@ pub(super) struct Table {
     rows: Vec<Vec<Value>>,
 }
 
+/// PostgreSQL wants to know of what kind an absent value is.
 pub(super) enum Value {
-    Null,
-    Int(i64),
-    Real(f64),
-    Text(String),
+    Int(Option<i64>),
+    Real(Option<f64>),
+    Text(Option<String>),
 }
 
 impl Table {
@@ -55,7 +55,6 @@ impl Table {
             let mut query = sqlx::query(AssertSqlSafe(sql));
             for value in batch.into_iter().flatten() {
                 query = match value {
-                    Value::Null => query.bind(None::<i64>),
                     Value::Int(n) => query.bind(n),
                     Value::Real(x) => query.bind(x),
                     Value::Text(text) => query.bind(text),
@@ -67,13 +66,13 @@ impl Table {
 }
 
 pub(super) fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
+    Value::Text(Some(text.to_owned()))
 }
 
 pub(super) fn int(n: i64) -> Value {
-    Value::Int(n)
+    Value::Int(Some(n))
 }
 
 pub(super) fn maybe(n: Option<i64>) -> Value {
-    n.map_or(Value::Null, Value::Int)
+    Value::Int(n)
 }

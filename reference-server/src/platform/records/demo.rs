@@ -11,7 +11,7 @@ const HOUR: i64 = 3_600_000;
 
 /// All of it in one transaction, like the marketplace.
 pub(in super::super) async fn fill_if_empty(db: &Db, clock: &Clock) -> sqlx::Result<()> {
-    let mut tx = db.begin_write().await?;
+    let mut tx = db.begin_alone().await?;
     let (owners,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM record_owners")
         .fetch_one(&mut *tx)
         .await?;

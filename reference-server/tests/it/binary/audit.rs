@@ -60,7 +60,9 @@ async fn au_06_verify_names_the_row_that_was_changed() {
 
 #[tokio::test]
 async fn au_06_a_database_is_verified_by_its_url() {
-    let place = Place::new().env("MCP_AUDIT__SQL", "sqlite:audit.db");
+    let place = Place::new();
+    let url = place.database().unwrap_or("sqlite:audit.db").to_owned();
+    let place = place.env("MCP_AUDIT__SQL", &url);
     let token = place.token(&["--as", "admin"]);
     let mut server = place.serve(&[]).await;
     for _ in 0..2 {
@@ -68,16 +70,14 @@ async fn au_06_a_database_is_verified_by_its_url() {
     }
     server.kill();
     assert!(!place.data().join("audit.jsonl").exists());
-    for arguments in [
-        &["audit", "verify"][..],
-        &["audit", "verify", "sqlite:audit.db"],
-    ] {
+    for arguments in [&["audit", "verify"][..], &["audit", "verify", &url]] {
         let whole = place.run(arguments);
         assert!(
             whole.status.success() && said(&whole).contains("2 records"),
             "{}",
             said(&whole)
         );
+        assert!(!said(&whole).contains('@'), "who asks: {}", said(&whole));
     }
 }
 

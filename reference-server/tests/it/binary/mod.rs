@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod authorization;
 mod command_line;
+mod figures;
 mod http;
 mod kill;
 mod login;
@@ -14,6 +15,7 @@ mod remote;
 mod school;
 mod secure;
 mod shared;
+mod shared_store;
 mod stdio;
 mod tokens;
 

@@ -11,6 +11,8 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::databases::{self, Database};
+
 /// Longer than anything here takes, on a busy machine, too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -18,27 +20,45 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Place {
     folder: TempDir,
     environment: Vec<(String, String)>,
+    /// Dropped after the programs on it.
+    shared: Option<Arc<Database>>,
 }
 
 impl Place {
     pub(super) fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        // A test asks faster than people do.
-        Self {
+        // The parts share one, where it is not a file.
+        let database = databases::are_postgres().then(|| Arc::new(Database::memory()));
+        let place = Self {
             folder,
             environment: Vec::new(),
-        }
-        .env("MCP_PLATFORM__RATE_LIMITS", "off")
-        .env("MCP_LIMITS__REQUESTS", "off")
-        .env("MCP_LIMITS__WRITES", "off")
-        .env("MCP_LIMITS__CONCURRENT", "1000")
-        .env("MCP_LIMITS__ANONYMOUS", "off")
-        .env("MCP_LIMITS__FAILED_AUTHENTICATIONS", "off")
+            shared: database.clone(),
+        };
+        let place = match &database {
+            None => place,
+            Some(database) => place
+                .env("MCP_PLATFORM__DATABASE", database.url())
+                .env("MCP_SCHOOL__DATABASE", database.url())
+                .env("MCP_PROXY__DATABASE", database.url()),
+        };
+        // A test asks faster than people do.
+        place
+            .env("MCP_PLATFORM__RATE_LIMITS", "off")
+            .env("MCP_LIMITS__REQUESTS", "off")
+            .env("MCP_LIMITS__WRITES", "off")
+            .env("MCP_LIMITS__CONCURRENT", "1000")
+            .env("MCP_LIMITS__ANONYMOUS", "off")
+            .env("MCP_LIMITS__FAILED_AUTHENTICATIONS", "off")
     }
 
     pub(super) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The database of all parts, where it is not a file of each.
+    pub(super) fn database(&self) -> Option<&str> {
+        self.shared.as_deref().map(Database::url)
     }
 
     pub(super) fn without(mut self, name: &str) -> Self {

@@ -16,6 +16,8 @@ use reference_server::{App, Secret, copilot};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::databases::Database;
+
 const TOKEN: &str = "a-service-token-for-tests";
 
 /// A server with the demo marketplace, whose clock stands at noon of 1 June 2026.
@@ -23,6 +25,8 @@ struct Market {
     clock: Clock,
     backend: Backend,
     server: TestServer,
+    /// Dropped after what is open in it.
+    _database: Database,
     folder: TempDir,
 }
 
@@ -34,7 +38,8 @@ impl Market {
     async fn with(adjust: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let key = "a-confirm-key-of-at-least-32-bytes-for-tests";
-        let mut settings = Settings::new("sqlite::memory:", TOKEN, key);
+        let database = Database::memory();
+        let mut settings = Settings::new(database.url(), TOKEN, key);
         settings.demo_data = true;
         settings.rate_limits = RateLimits::Off;
         settings.mail = Mail::Folder(folder.path().join("mail"));
@@ -58,6 +63,7 @@ impl Market {
             clock,
             backend,
             server,
+            _database: database,
             folder,
         }
     }

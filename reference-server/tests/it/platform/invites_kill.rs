@@ -11,17 +11,21 @@ use reference_server::platform::{Mail, RateLimits, Settings};
 use serde_json::{Value, json};
 
 use super::{TOKEN, admin_request, open, send, send_request};
+use crate::databases::Database;
 
 const FOLDER: &str = "PLATFORM_KILL_TEST_FOLDER";
+const DATABASE: &str = "PLATFORM_KILL_TEST_DATABASE";
 const ROUNDS: u64 = 12;
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_and_nothing_twice() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let database = Database::file(&folder.path().join("platform.db"));
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "platform::invites_kill::victim", "--ignored"])
             .env(FOLDER, folder.path())
+            .env(DATABASE, database.url())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -43,7 +47,7 @@ async fn what_was_acknowledged_is_there_and_nothing_twice() {
         child.wait().expect("gone");
     }
 
-    let platform = open(&settings(folder.path()), &Clock::system()).await;
+    let platform = open(&settings(folder.path(), database.url()), &Clock::system()).await;
     let begun = lines(&folder.path().join("begun"));
     let acknowledged = lines(&folder.path().join("acknowledged"));
     assert!(!acknowledged.is_empty(), "no round got as far as a send");
@@ -83,11 +87,13 @@ async fn what_was_acknowledged_is_there_and_nothing_twice() {
 #[tokio::test]
 #[ignore = "started by the test above"]
 async fn victim() {
-    let Ok(folder) = std::env::var(FOLDER) else {
+    let (Ok(folder), Ok(database)) = (std::env::var(FOLDER), std::env::var(DATABASE)) else {
         return;
     };
     let folder = Path::new(&folder);
-    let router = open(&settings(folder), &Clock::system()).await.router();
+    let router = open(&settings(folder, &database), &Clock::system())
+        .await
+        .router();
     let first = lines(&folder.join("begun")).len();
     for n in first.. {
         let people = [format!("a{n}@example.com"), format!("b{n}@example.com")];
@@ -105,8 +111,7 @@ async fn victim() {
     }
 }
 
-fn settings(folder: &Path) -> Settings {
-    let database = format!("sqlite://{}", folder.join("platform.db").display());
+fn settings(folder: &Path, database: &str) -> Settings {
     let key = "a-confirm-key-of-at-least-32-bytes-for-tests";
     let mut settings = Settings::new(database, TOKEN, key);
     settings.rate_limits = RateLimits::Off;

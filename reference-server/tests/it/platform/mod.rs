@@ -7,8 +7,10 @@ mod invites;
 mod invites_crash;
 mod invites_kill;
 mod limits;
+mod lost;
 mod mail_server;
 mod reads;
+mod rivals;
 mod tenants;
 
 use std::time::Duration;
@@ -21,9 +23,10 @@ use jiff::Timestamp;
 use mcp_runtime::Clock;
 use reference_server::platform::{Mail, Platform, RateLimits, Settings};
 use serde_json::{Value, json};
-use sqlx::{AnyConnection, Connection};
 use tempfile::TempDir;
 use tower::ServiceExt;
+
+use crate::databases::Database;
 
 const TOKEN: &str = "a-service-token-for-tests";
 const REQUEST_ID: &str = "6f1c2d3e-4b5a-4c7d-8e9f-0a1b2c3d4e5f";
@@ -34,7 +37,8 @@ struct Stage {
     settings: Settings,
     platform: Platform,
     router: Router,
-    /// Holds the database and the mail.
+    database: Database,
+    /// Holds the mail, and the database where it is a file.
     folder: TempDir,
 }
 
@@ -50,10 +54,15 @@ impl Stage {
     }
 
     async fn with(adjust: impl FnOnce(&mut Settings)) -> Self {
+        Self::by(str::to_owned, adjust).await
+    }
+
+    /// With another way to the database than the straight one.
+    async fn by(way: impl FnOnce(&str) -> String, adjust: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let database = format!("sqlite://{}", folder.path().join("platform.db").display());
+        let database = Database::file(&folder.path().join("platform.db"));
         let key = "a-confirm-key-of-at-least-32-bytes-for-tests";
-        let mut settings = Settings::new(database, TOKEN, key);
+        let mut settings = Settings::new(way(database.url()), TOKEN, key);
         settings.demo_data = true;
         settings.rate_limits = RateLimits::Off;
         settings.mail = Mail::Folder(folder.path().join("mail"));
@@ -66,6 +75,7 @@ impl Stage {
             settings,
             router: platform.router(),
             platform,
+            database,
             folder,
         }
     }
@@ -125,10 +135,7 @@ impl Stage {
 
     /// One number from the database, looked up behind the platform's back.
     async fn number(&self, sql: &'static str) -> i64 {
-        sqlx::any::install_default_drivers();
-        let mut db = AnyConnection::connect(&self.settings.database)
-            .await
-            .expect("the database");
+        let mut db = self.database.connect().await;
         let number = sqlx::query_scalar(sql).fetch_one(&mut db).await;
         number.expect("a number")
     }

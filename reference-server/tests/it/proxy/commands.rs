@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 
 use super::{PATIENCE, Site};
+use crate::databases::Database;
 
 /// A site with programs of its own, and these commands.
 async fn site(allow: &[&str], timeout: Duration) -> Site {
@@ -28,11 +29,16 @@ async fn site(allow: &[&str], timeout: Duration) -> Site {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&path, mode).expect("executable");
     }
-    Site::on(folder, super::Target::start().await, |settings| {
-        settings.commands.allow = allow.iter().map(|text| (*text).to_owned()).collect();
-        settings.commands.path.insert(0, programs);
-        settings.commands.timeout = timeout;
-    })
+    let database = Database::file(&folder.path().join("proxy.db"));
+    Site::on(
+        (folder, database),
+        super::Target::start().await,
+        |settings| {
+            settings.commands.allow = allow.iter().map(|text| (*text).to_owned()).collect();
+            settings.commands.path.insert(0, programs);
+            settings.commands.timeout = timeout;
+        },
+    )
     .await
 }
 
@@ -74,13 +80,11 @@ async fn audited(
     site: &Site,
     count: usize,
 ) -> Vec<(String, String, String, Option<i64>, i64, String)> {
-    let url = format!("sqlite:{}", site.folder.path().join("proxy.db").display());
-    sqlx::any::install_default_drivers();
-    let pool = sqlx::AnyPool::connect(&url).await.expect("open");
+    let mut connection = site.database.connect().await;
     let since = Instant::now();
     loop {
         let rows = sqlx::query("SELECT * FROM proxy_commands ORDER BY at, id")
-            .fetch_all(&pool)
+            .fetch_all(&mut connection)
             .await
             .expect("rows");
         if rows.len() == count {

@@ -74,6 +74,7 @@ async fn s1_004_005_009_create_traffic_logs_delete() {
 async fn hosts_are_there_after_a_restart() {
     let Site {
         folder,
+        database,
         target,
         server,
         ..
@@ -83,11 +84,16 @@ async fn hosts_are_there_after_a_restart() {
         site
     };
     drop(server);
-    let site = Site::on(folder, target.clone(), |_| {}).await;
+    let site = Site::on((folder, database), target.clone(), |_| {}).await;
     assert_eq!(site.get(HOST, "/").await.status(), 200);
     // Stricter rules hold for what was created before them.
-    let Site { folder, .. } = site;
-    let site = Site::on(folder, target, |settings| settings.private_targets.clear()).await;
+    let Site {
+        folder, database, ..
+    } = site;
+    let site = Site::on((folder, database), target, |settings| {
+        settings.private_targets.clear()
+    })
+    .await;
     assert_eq!(site.get(HOST, "/").await.status(), 502);
     let listed = site.bob().call("list_proxies", json!({})).await;
     assert_eq!(listed.structured()["proxies"][0]["hostname"], HOST);
@@ -96,8 +102,7 @@ async fn hosts_are_there_after_a_restart() {
 #[tokio::test]
 async fn processes_on_one_folder_learn_of_each_others_hosts() {
     let site = Site::new().await;
-    let database = format!("sqlite://{}", site.folder.path().join("proxy.db").display());
-    let mut settings = Settings::new(database, site.folder.path().join("proxy"));
+    let mut settings = Settings::new(site.database.url(), site.folder.path().join("proxy"));
     settings.listen = Some("127.0.0.1:0".to_owned());
     settings.private_targets = vec![site.target.url()];
     let other = Proxy::open(settings, Clock::system())

@@ -5,9 +5,11 @@ mod commands;
 mod contract;
 mod flow;
 mod logs;
+mod rivals;
 mod secrets;
 mod services;
 mod targets;
+mod tenants;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use crate::databases::Database;
+
 /// Longer than anything here takes, on a busy machine, too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -38,6 +42,8 @@ struct Site {
     server: TestServer,
     tokens: Arc<TokenFile>,
     target: Target,
+    /// Dropped after what is open in it.
+    database: Database,
 }
 
 /// A web server that says what it was asked, and counts.
@@ -105,14 +111,18 @@ impl Site {
 
     async fn with(adjust: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Self::on(folder, Target::start().await, adjust).await
+        let database = Database::file(&folder.path().join("proxy.db"));
+        Self::on((folder, database), Target::start().await, adjust).await
     }
 
-    async fn on(folder: TempDir, target: Target, adjust: impl FnOnce(&mut Settings)) -> Self {
+    async fn on(
+        (folder, database): (TempDir, Database),
+        target: Target,
+        adjust: impl FnOnce(&mut Settings),
+    ) -> Self {
         let clock = Clock::system();
         let tokens = Arc::new(TokenFile::new(folder.path(), clock.clone()));
-        let database = format!("sqlite://{}", folder.path().join("proxy.db").display());
-        let mut settings = Settings::new(database, folder.path().join("proxy"));
+        let mut settings = Settings::new(database.url(), folder.path().join("proxy"));
         settings.listen = Some("127.0.0.1:0".to_owned());
         settings.tls_listen = Some("127.0.0.1:0".to_owned());
         settings.reserved = vec!["mcp.example.test".to_owned()];
@@ -134,6 +144,7 @@ impl Site {
             proxy,
             tokens,
             target,
+            database,
         }
     }
 

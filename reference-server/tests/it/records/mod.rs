@@ -6,6 +6,7 @@ mod conflicts;
 mod contract;
 mod extended;
 mod flows;
+mod rivals;
 mod sync;
 mod tenants;
 
@@ -25,6 +26,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use crate::databases::Database;
+
 const TOKEN: &str = "a-service-token-for-tests";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NOBODY: &str = "99999999-9999-4999-8999-999999999999";
@@ -34,6 +37,9 @@ struct Office {
     clock: Clock,
     router: Router,
     server: TestServer,
+    settings: Settings,
+    /// Dropped after what is open in it.
+    database: Database,
     _folder: TempDir,
 }
 
@@ -44,22 +50,30 @@ impl Office {
 
     async fn with(adjust: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let database = format!("sqlite://{}", folder.path().join("platform.db").display());
+        let database = Database::file(&folder.path().join("platform.db"));
         let key = "a-confirm-key-of-at-least-32-bytes-for-tests";
-        let mut settings = Settings::new(database, TOKEN, key);
+        let mut settings = Settings::new(database.url(), TOKEN, key);
         settings.rate_limits = RateLimits::Off;
         settings.record_signatures = Some(TenantSignatures::new(signing_key(), Version::V1));
         adjust(&mut settings);
         let noon: Timestamp = "2026-06-01T12:00:00Z".parse().expect("an instant");
         let clock = Clock::manual(noon);
-        let platform = Platform::open(settings, clock.clone()).await;
+        let platform = Platform::open(settings.clone(), clock.clone()).await;
         let router = platform.expect("the platform").router();
         Self {
             server: tools_over(router.clone(), &clock),
             clock,
             router,
+            settings,
+            database,
             _folder: folder,
         }
+    }
+
+    /// The tools over a platform of its own on the same database, as in another process.
+    async fn beside(&self) -> TestServer {
+        let platform = Platform::open(self.settings.clone(), self.clock.clone()).await;
+        tools_over(platform.expect("a second platform").router(), &self.clock)
     }
 
     /// A demo identity, as its token makes it.
@@ -67,6 +81,17 @@ impl Office {
         let identity = Identity::named(name).expect("an identity");
         self.server
             .as_caller(identity.caller(&[]).expect("a caller"))
+    }
+
+    /// `ada` of `org_a`, every other time on the second server.
+    fn of(&self, n: u64, second: &TestServer) -> TestClient {
+        let scopes = ["records:read", "records:write"];
+        let server = if n.is_multiple_of(2) {
+            &self.server
+        } else {
+            second
+        };
+        server.as_user("ada").tenant("org_a").scopes(scopes)
     }
 
     /// Somebody who may do everything.

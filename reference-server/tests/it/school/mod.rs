@@ -6,6 +6,7 @@ mod exports;
 mod flows;
 mod offers;
 mod payments;
+mod rivals;
 mod sql;
 mod tenants;
 
@@ -22,11 +23,15 @@ use reference_server::{App, Secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::databases::Database;
+
 /// A server with the demo schools, whose clock stands at noon of 1 June 2026, a Monday.
 struct Campus {
     clock: Clock,
     service: Service,
     server: TestServer,
+    settings: SchoolSettings,
+    database: Database,
     folder: TempDir,
 }
 
@@ -36,9 +41,13 @@ impl Campus {
     }
 
     async fn with(gateway: Arc<dyn Gateway>) -> Self {
+        Self::on(Database::memory(), gateway).await
+    }
+
+    async fn on(database: Database, gateway: Arc<dyn Gateway>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let settings = SchoolSettings {
-            database: "sqlite::memory:".to_owned(),
+            database: database.url().into(),
             currency: "USD".to_owned(),
             demo_data: true,
             mail: Mail::Folder(folder.path().join("mail")),
@@ -48,29 +57,20 @@ impl Campus {
         };
         let noon: Timestamp = "2026-06-01T12:00:00Z".parse().expect("an instant");
         let clock = Clock::manual(noon);
-        let school = School::open_at(settings, clock.clone(), gateway)
-            .await
-            .expect("a school");
-        let token = Secret::from("nobody-asks-the-marketplace");
-        let backend = Backend::in_process(axum::Router::new(), &token, Limits::default());
-        let app = App {
-            backend: backend.expect("a client"),
-            proxy: Default::default(),
-            school: school.clone(),
-        };
-        let server = Server::with_state(app, school::tools())
-            .resources(school::resources())
-            .prompts(school::prompts())
-            .tenant_header("x-tenant-id".parse().expect("a name"))
-            .routes(school::links::routes(&school))
-            .clock(clock.clone());
-        let service = server.build().expect("a server");
+        let service = serve(&settings, &clock, gateway).await;
         Self {
             clock,
             server: TestServer::over(service.clone()),
             service,
+            settings,
+            database,
             folder,
         }
+    }
+
+    /// A server of its own on the same database, as in another process.
+    async fn beside(&self, gateway: Arc<dyn Gateway>) -> TestServer {
+        TestServer::over(serve(&self.settings, &self.clock, gateway).await)
     }
 
     /// The admin of the first school.
@@ -89,6 +89,26 @@ impl Campus {
             .map(|file| std::fs::read_to_string(file.path()).expect("a letter"))
             .collect()
     }
+}
+
+async fn serve(settings: &SchoolSettings, clock: &Clock, gateway: Arc<dyn Gateway>) -> Service {
+    let school = School::open_at(settings.clone(), clock.clone(), gateway)
+        .await
+        .expect("a school");
+    let token = Secret::from("nobody-asks-the-marketplace");
+    let backend = Backend::in_process(axum::Router::new(), &token, Limits::default());
+    let app = App {
+        backend: backend.expect("a client"),
+        proxy: Default::default(),
+        school: school.clone(),
+    };
+    let server = Server::with_state(app, school::tools())
+        .resources(school::resources())
+        .prompts(school::prompts())
+        .tenant_header("x-tenant-id".parse().expect("a name"))
+        .routes(school::links::routes(&school))
+        .clock(clock.clone());
+    server.build().expect("a server")
 }
 
 fn admin_of(tenant: &str) -> Caller {

@@ -264,6 +264,9 @@ async fn s4_004_several_students_are_listed_instead() {
         let reply = admin.call("get_student_info", json!({"name": name})).await;
         assert_eq!(code(&reply), "student_not_found", "{name}");
     }
+    // No database but SQLite has texts with this one.
+    let reply = admin.call("get_student_info", json!({"name": "a\0"})).await;
+    assert_eq!(code(&reply), "invalid_text");
 }
 
 /// Nine at once who charge all that is open, three keys among them: one of the keys wins, and its

@@ -7,6 +7,7 @@ use mcp_runtime::testing::TestClient;
 use serde_json::{Value, json};
 
 use super::{Campus, admin_of, code, ok, read};
+use crate::databases::model_steps;
 
 /// TN-12: somebody else's is answered exactly like what was never there.
 #[tokio::test]
@@ -140,7 +141,7 @@ async fn s4_051_whatever_two_schools_do_nothing_leaks() {
         let admins = names.map(|tenant| campus.admin_of(tenant));
         let mut models = [Model::default(), Model::default()];
         let mut dice = Dice(seed);
-        for step in 0..120 {
+        for step in 0..model_steps() / 3 {
             let (mine, place) = (dice.throw(2), format!("seed {seed}, step {step}"));
             let theirs = 1 - mine;
             let (tool, arguments, foreign) = move_of(&mut dice, &models, (mine, theirs), step);
