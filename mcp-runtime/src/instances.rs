@@ -20,13 +20,15 @@ use crate::clock::Clock;
 use crate::digest;
 use crate::store::{Store, StoreError};
 
-pub(crate) use message::{Batch, List, Said};
 use message::Letter;
+pub(crate) use message::{Batch, List, Said};
 
 /// Messages that wait to be sent. More are dropped, and the others look at everything again.
 const MAX_WAITING: usize = 1024;
 /// How long the first request waits until its instance hears the others.
 const FIRST: Duration = Duration::from_secs(5);
+/// How long an instance that stops tries to say so.
+const LAST: Duration = Duration::from_secs(2);
 /// How long an instance counts as alive after it last said so, and how often it does.
 const LEASE: Duration = Duration::from_secs(30);
 const RENEWAL: Duration = Duration::from_secs(10);
@@ -157,13 +159,23 @@ impl Instances {
     /// Neither speaks nor hears any more.
     pub(crate) async fn leave(&self) {
         self.over.cancel();
-        if let Some(voice) = &self.voice
-            && voice.0.leased.swap(false, Ordering::AcqRel)
-        {
-            let key = voice.lease_key(&voice.0.name);
-            let gone = voice.0.store.remove(&key);
-            // Should that fail, it expires by itself.
-            let _ = tokio::time::timeout(FIRST, gone).await;
+        let Some(voice) = &self.voice else {
+            return;
+        };
+        let last_words = async {
+            let switched = voice.store_switches().await;
+            if voice.0.leased.swap(false, Ordering::AcqRel) {
+                let key = voice.lease_key(&voice.0.name);
+                voice.0.store.remove(&key).await?;
+            }
+            switched
+        };
+        match tokio::time::timeout(LAST, last_words).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn(&error, "other instances cannot be told that this one stops"),
+            Err(_) => {
+                tracing::warn!(target: "mcp::instances", "the store takes too long for last words");
+            }
         }
     }
 }

@@ -246,8 +246,9 @@ impl<S: Send + Sync + 'static> Server<S> {
     }
 
     /// Where the server keeps what several instances of it share, or what outlives its process:
-    /// sessions, and which confirmations are used up. With it, any instance goes on with a session
-    /// that another one has opened; without, everything is in memory.
+    /// sessions, tasks, what is switched off, and which confirmations are used up. With it, instances
+    /// of the same name and path are one server: any of them goes on with what another one has
+    /// begun, and hears of what changes there. Without, everything is in memory.
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);

@@ -30,8 +30,8 @@ use crate::outbox::{Outbox, Reader};
 use crate::wire::message::Id;
 use crate::wire::revision::Revision;
 
-use shared::{Record, Shared};
 pub(crate) use away::Away;
+use shared::{Record, Shared};
 pub(crate) use streams::Keeper;
 
 /// Resources that one session may watch, and the bytes of their URIs.
@@ -413,7 +413,6 @@ impl Session {
         }
     }
 
-    /// Ends what goes on in the session.
     /// Tells whoever waits for it that the session has ended. Calls under way may finish.
     pub(crate) fn conclude(&self) {
         self.is_ended.store(true, Ordering::Release);
@@ -422,6 +421,7 @@ impl Session {
         }
     }
 
+    /// Ends what goes on in the session.
     fn end(&self) {
         self.conclude();
         let running = std::mem::take(&mut *lock(&self.running));

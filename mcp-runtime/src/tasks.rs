@@ -723,9 +723,7 @@ impl Task {
             Phase::Running if state.open.is_empty() => ("working", state.said.as_deref()),
             Phase::Running => ("input_required", state.said.as_deref()),
             Phase::Ended(Ending::Completed(_)) => ("completed", None),
-            Phase::Ended(Ending::Failed(_)) => {
-                ("failed", Some(FAILED))
-            }
+            Phase::Ended(Ending::Failed(_)) => ("failed", Some(FAILED)),
             Phase::Cancelled => ("cancelled", Some("The client cancelled the task.")),
         };
         let ttl_ms = self.expires_ms.load(Ordering::Relaxed) - self.created.as_millisecond();

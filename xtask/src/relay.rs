@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_head_says_that_the_connection_ends() {
-        let head = b"POST /mcp HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nKeep-Alive: 5\r\n\r\n";
+        let head =
+            b"POST /mcp HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nKeep-Alive: 5\r\n\r\n";
         let expected = b"POST /mcp HTTP/1.1\r\nHost: a\r\nconnection: close\r\n\r\n";
         assert_eq!(closing(head), expected);
     }

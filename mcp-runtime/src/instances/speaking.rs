@@ -101,7 +101,7 @@ impl Voice {
     }
 
     /// Writes down what was switched here, and has everybody look.
-    async fn store_switches(&self) -> Result<(), StoreError> {
+    pub(super) async fn store_switches(&self) -> Result<(), StoreError> {
         let key = self.key("switches", "all");
         for _ in 0..MAX_TRIES {
             let mine = lock(&self.0.switched).clone();

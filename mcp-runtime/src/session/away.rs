@@ -13,7 +13,7 @@ use crate::outbox::{Outbox, Reader};
 use crate::session::{Session, Sessions};
 
 /// How long the instance that keeps a stream has to say so.
-const FOUND: Duration = Duration::from_secs(3);
+const FOUND: Duration = Duration::from_secs(2);
 /// How long it waits for an event before it says that there is none, and how much longer that may
 /// take to arrive.
 const HOLD: Duration = Duration::from_secs(10);

@@ -43,9 +43,9 @@ impl Session {
         }
     }
 
-    /// Whether it has a stream for what belongs to no request here.
-    fn listens(&self) -> bool {
-        lock(&self.listening).is_some()
+    /// Whether what is remembered matters here before it is used the next time.
+    fn is_busy(&self) -> bool {
+        lock(&self.listening).is_some() || !lock(&self.running).is_empty()
     }
 }
 
@@ -100,10 +100,10 @@ impl Sessions {
         lock(&self.open).named.get(name).cloned()
     }
 
-    /// A session that somebody listens to hears of what it is to hear of from now on. Others learn
-    /// when they are used.
+    /// A stream that is open, and a call that runs, hear of what they are to hear of from now on.
+    /// Other sessions learn when they are used.
     async fn learn_again(&self, session: &Session) {
-        if let (Some(shared), true) = (&self.shared, session.listens())
+        if let (Some(shared), true) = (&self.shared, session.is_busy())
             && let Ok(facts) = shared.facts(&session.id).await
         {
             session.learn(facts);

@@ -161,7 +161,11 @@ impl Tasks {
 
     /// Tells those who listen here how a task is that another instance runs.
     pub(crate) async fn has_changed(&self, name: &str) -> Result<(), StoreError> {
-        let Some(voice) = self.voice.as_ref().filter(|_| self.changes.awaits_task(name)) else {
+        let Some(voice) = self
+            .voice
+            .as_ref()
+            .filter(|_| self.changes.awaits_task(name))
+        else {
             return Ok(());
         };
         if let Some(bytes) = voice.store().get(&voice.key("task", name)).await? {

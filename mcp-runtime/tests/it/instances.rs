@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mcp_runtime::prelude::*;
-use mcp_runtime::store::{
-    MemoryStore, Publisher, Store, StoreError, StoreFuture, Subscription,
-};
+use mcp_runtime::store::{MemoryStore, Publisher, Store, StoreError, StoreFuture, Subscription};
 use mcp_runtime::testing::{TestServer, TestStream};
 use mcp_runtime::{Rate, Service, SessionMode};
 use serde_json::{Value, json};
@@ -156,7 +154,10 @@ impl Store for Wire {
 /// Stores that two instances share, of every kind that needs no other process.
 pub(crate) async fn stores() -> Vec<(&'static str, [Arc<dyn Store>; 2])> {
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 1000));
-    #[cfg_attr(not(feature = "sqlite"), expect(unused_mut, reason = "one kind adds to it"))]
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(unused_mut, reason = "one kind adds to it")
+    )]
     let mut all = vec![("memory", [Arc::clone(&memory), memory])];
     #[cfg(feature = "sqlite")]
     {
@@ -182,14 +183,21 @@ async fn joined(stores: [Arc<dyn Store>; 2]) -> [Service; 2] {
     services
 }
 
-const EVERYTHING: [&str; 3] = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+const EVERYTHING: [&str; 3] = [
+    "toolsListChanged",
+    "promptsListChanged",
+    "resourcesListChanged",
+];
 
 async fn listens(service: &Service, caller: Caller, uris: &[&str]) -> TestStream {
     let mut wanted = json!({ "resourceSubscriptions": uris });
     for list in EVERYTHING {
         wanted[list] = json!(true);
     }
-    let mut stream = TestServer::over(service.clone()).as_caller(caller).listen(wanted).await;
+    let mut stream = TestServer::over(service.clone())
+        .as_caller(caller)
+        .listen(wanted)
+        .await;
     let first = stream.next().await.unwrap();
     assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
     stream
@@ -290,7 +298,10 @@ async fn a_session_hears_at_one_instance_what_it_asked_for_at_another() {
         changes.resource("notes://today");
         changes.tools();
         let heard = feed.next().await.unwrap().message();
-        assert_eq!(heard["method"], "notifications/tools/list_changed", "{kind}");
+        assert_eq!(
+            heard["method"], "notifications/tools/list_changed",
+            "{kind}"
+        );
         one.stop().await;
         other.stop().await;
     }
@@ -325,7 +336,11 @@ async fn what_is_switched_off_at_one_instance_is_off_at_all_and_at_those_that_co
         let later = TestServer::new(server("one", Arc::clone(&stores[0]))).unwrap();
         assert_eq!(later.anonymous().tools().await, [""; 0], "{kind}");
         let another = TestServer::new(server("another", Arc::clone(&stores[0]))).unwrap();
-        assert_eq!(another.anonymous().tools().await, ["refund"], "{kind}: another server");
+        assert_eq!(
+            another.anonymous().tools().await,
+            ["refund"],
+            "{kind}: another server"
+        );
 
         other.switches().tool("refund").on().unwrap();
         until("on again at the first", async || {
@@ -349,7 +364,12 @@ async fn instances_agree_however_many_switch_at_once() {
             work.spawn(async move {
                 for round in 0..20 {
                     let refund = switches.tool("refund");
-                    if (round + at) % 2 == 0 { refund.off() } else { refund.on() }.unwrap();
+                    if (round + at) % 2 == 0 {
+                        refund.off()
+                    } else {
+                        refund.on()
+                    }
+                    .unwrap();
                     tokio::task::yield_now().await;
                 }
             });
@@ -406,7 +426,11 @@ async fn a_call_is_cancelled_and_a_session_ended_from_any_instance() {
                 "cancelled" => (cancel(&id, json!(7)), 202),
                 _ => (get(REVISION, &id).method("DELETE"), 204),
             };
-            assert_eq!(status(&other.exchange(&ask.bytes()).await), expected, "{kind}");
+            assert_eq!(
+                status(&other.exchange(&ask.bytes()).await),
+                expected,
+                "{kind}"
+            );
             passed(&gates[0].dropped).await;
             let rest = running.rest().await;
             let answered = rest.iter().any(|event| {
@@ -450,7 +474,10 @@ async fn an_answer_that_arrives_elsewhere_is_found_although_nobody_says_so() {
             wire.gap();
         }
         let last = events.rest().await.pop().unwrap().message();
-        assert_eq!(last["result"]["content"][0]["text"], "a secret name", "{way}");
+        assert_eq!(
+            last["result"]["content"][0]["text"], "a secret name",
+            "{way}"
+        );
         for said in &*wire.said.lock().unwrap() {
             assert!(!said.contains(&id) && !said.contains("secret"), "{said}");
         }
@@ -469,7 +496,10 @@ async fn after_a_gap_everything_is_looked_at_again() {
     one.switches().tool("refund").off().unwrap();
     one.changes().resource("notes://today");
     until("all is said", async || wire.said.lock().unwrap().len() >= 2).await;
-    assert!(other.switches().tool("refund").is_on().unwrap(), "it was not heard");
+    assert!(
+        other.switches().tool("refund").is_on().unwrap(),
+        "it was not heard"
+    );
     wire.is(&wire.deaf, false);
     wire.gap();
     // The switch itself, then everything that may have changed.
@@ -495,31 +525,55 @@ async fn what_could_not_be_said_while_the_store_failed_is_made_up_for() {
         !other.switches().tool("refund").is_on().unwrap()
     })
     .await;
-    assert!(until_prompts(&mut bob).await.contains(&"tools/list_changed".to_owned()));
+    assert!(
+        until_prompts(&mut bob)
+            .await
+            .contains(&"tools/list_changed".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn an_instance_that_starts_without_its_store_serves_and_joins_later() {
     let wire = Wire::new(Clock::system());
-    let [one] = [joined([wire.clone(), wire.clone()]).await.into_iter().next().unwrap()];
+    let [one] = [joined([wire.clone(), wire.clone()])
+        .await
+        .into_iter()
+        .next()
+        .unwrap()];
     one.switches().tool("refund").off().unwrap();
-    until("it is written", async || !wire.said.lock().unwrap().is_empty()).await;
+    until("it is written", async || {
+        !wire.said.lock().unwrap().is_empty()
+    })
+    .await;
     wire.is(&wire.broken, true);
     let late = server("one", wire.clone()).build().unwrap();
     let test = TestServer::over(late.clone());
     assert_eq!(test.anonymous().tools().await, ["refund"], "it serves");
     let mut bob = listens(&late, Caller::user("bob"), &[]).await;
     wire.is(&wire.broken, false);
-    until("it has looked", async || !late.switches().tool("refund").is_on().unwrap()).await;
+    until("it has looked", async || {
+        !late.switches().tool("refund").is_on().unwrap()
+    })
+    .await;
     let heard = until_prompts(&mut bob).await;
-    assert!(heard.contains(&"tools/list_changed".to_owned()), "{heard:?}");
+    assert!(
+        heard.contains(&"tools/list_changed".to_owned()),
+        "{heard:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_instance_that_is_gone_listens_no_more() {
     let wire = Wire::new(Clock::system());
     let [one, other] = joined([wire.clone(), wire.clone()]).await;
-    let open = || wire.listeners.lock().unwrap().iter().filter(|it| !it.is_closed()).count();
+    let open = || {
+        wire.listeners
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|it| !it.is_closed())
+            .count()
+    };
     assert_eq!(open(), 2, "one subscription for each");
     TestServer::over(one.clone()).anonymous().tools().await;
     assert_eq!(open(), 2, "and no more");
@@ -537,7 +591,10 @@ async fn talking(stores: [Arc<dyn Store>; 2]) -> [(Live, Arc<crate::streams::Gat
     let mut all = Vec::new();
     for store in stores {
         let (server, gate) = crate::streams::server();
-        all.push((Live::start(server.store(store).build().unwrap()).await, gate));
+        all.push((
+            Live::start(server.store(store).build().unwrap()).await,
+            gate,
+        ));
     }
     all.try_into().ok().unwrap()
 }
@@ -561,17 +618,28 @@ async fn a_client_comes_back_to_its_stream_at_any_instance() {
         // The call still runs when its client comes back.
         let mut again = Events::open(&other, &back(&id, &priming.id())).await;
         assert!(again.is_stream(), "{kind}: {}", again.head);
-        assert_eq!(again.next().await.unwrap(), said, "{kind}: what was said before");
+        assert_eq!(
+            again.next().await.unwrap(),
+            said,
+            "{kind}: what was said before"
+        );
         gate.open.add_permits(1);
         let rest = again.rest().await;
         assert_eq!(texts(&rest), ["two", "done"], "{kind}");
         let stream = priming.id().replace(".0", "");
         let ids: Vec<String> = rest.iter().map(crate::events::Event::id).collect();
-        assert_eq!(ids, [format!("{stream}.2"), format!("{stream}.3")], "{kind}");
+        assert_eq!(
+            ids,
+            [format!("{stream}.2"), format!("{stream}.3")],
+            "{kind}"
+        );
 
         // And when it has ended; from here and from there.
         for live in [&other, &one, &other] {
-            let rest = Events::open(live, &back(&id, &said.id())).await.rest().await;
+            let rest = Events::open(live, &back(&id, &said.id()))
+                .await
+                .rest()
+                .await;
             assert_eq!(texts(&rest), ["two", "done"], "{kind}");
         }
 
@@ -579,7 +647,11 @@ async fn a_client_comes_back_to_its_stream_at_any_instance() {
         for (what, session, event) in [
             ("SE-08 another session", &foreign, said.id()),
             ("SE-09 never sent", &id, format!("{stream}.9")),
-            ("SE-09 made up", &id, "0123456789abcdef0123456789abcdef.1".to_owned()),
+            (
+                "SE-09 made up",
+                &id,
+                "0123456789abcdef0123456789abcdef.1".to_owned(),
+            ),
         ] {
             let got = other.exchange(&back(session, &event).bytes()).await;
             assert_eq!(status(&got), 400, "{kind}, {what}: {got}");
@@ -608,7 +680,10 @@ async fn a_stream_has_one_reader_wherever_that_is() {
     assert_eq!(texts(&third.rest().await), ["two", "done"]);
     for said in &*wire.said.lock().unwrap() {
         let stream = priming.split_once('.').unwrap().0;
-        assert!(!said.contains(&id) && !said.contains(stream) && !said.contains("talk"), "{said}");
+        assert!(
+            !said.contains(&id) && !said.contains(stream) && !said.contains("talk"),
+            "{said}"
+        );
     }
     one.stop().await;
     other.stop().await;
@@ -655,7 +730,10 @@ async fn what_belongs_to_no_request_goes_on_where_the_client_is() {
     assert_eq!(again.next().await.unwrap().message(), unseen.message());
     changes[0].resources();
     let heard = again.next().await.unwrap();
-    assert_eq!(heard.message()["method"], "notifications/resources/list_changed");
+    assert_eq!(
+        heard.message()["method"],
+        "notifications/resources/list_changed"
+    );
     drop(again);
     // And back to where it began, with an id that the other gave.
     let mut third = Events::open(&one, &back(&id, &new.id())).await;
@@ -687,7 +765,10 @@ async fn a_session_of_a_stream_outlives_it_when_it_is_used_elsewhere() {
             assert_eq!(status(&one.exchange(&ping).await), 200);
         } else {
             until("it ends with its stream", async || {
-                status(&one.exchange(&get(REVISION, &id).method("HEAD").bytes()).await) == 404
+                status(
+                    &one.exchange(&get(REVISION, &id).method("HEAD").bytes())
+                        .await,
+                ) == 404
             })
             .await;
         }

@@ -59,9 +59,16 @@ async fn a_task_is_the_same_at_every_instance() {
 
         world.go.notify_one();
         let done = settled(&there, &created, "completed").await;
-        assert_eq!(done.result()["result"]["content"][0]["text"], "gone on", "{kind}");
+        assert_eq!(
+            done.result()["result"]["content"][0]["text"],
+            "gone on",
+            "{kind}"
+        );
         assert_eq!(said(&done), said(&get(&here, &created).await), "{kind}");
-        assert!(is_ack(&cancel(&there, &created).await), "{kind}: it has ended already");
+        assert!(
+            is_ack(&cancel(&there, &created).await),
+            "{kind}: it has ended already"
+        );
     }
 }
 
@@ -91,19 +98,39 @@ async fn answers_and_cancellations_find_the_instance_that_runs_the_task() {
         let (here, there) = (knows(&one, "ada"), knows(&other, "ada"));
         let created = here.call("both", json!({})).await;
         settled(&there, &created, "input_required").await;
-        until("both are asked", async || asked(&get(&there, &created).await).len() == 2).await;
+        until("both are asked", async || {
+            asked(&get(&there, &created).await).len() == 2
+        })
+        .await;
         let answered = update(&there, &created, json!({ "one": named("Ada") })).await;
         assert!(is_ack(&answered), "{kind}: {}", answered.body);
-        assert_eq!(asked(&get(&here, &created).await), ["two"], "{kind}: it is done");
-        assert!(is_ack(&update(&here, &created, json!({ "two": named("Bob") })).await));
+        assert_eq!(
+            asked(&get(&here, &created).await),
+            ["two"],
+            "{kind}: it is done"
+        );
+        assert!(is_ack(
+            &update(&here, &created, json!({ "two": named("Bob") })).await
+        ));
         let done = settled(&there, &created, "completed").await;
-        assert_eq!(done.result()["result"]["content"][0]["text"], "Ada and Bob", "{kind}");
+        assert_eq!(
+            done.result()["result"]["content"][0]["text"],
+            "Ada and Bob",
+            "{kind}"
+        );
 
         let created = here.call("wait", json!({})).await;
         until("it runs", async || world.begun.load(Ordering::SeqCst) == 1).await;
         assert!(is_ack(&cancel(&there, &created).await), "{kind}");
-        assert_eq!(get(&here, &created).await.result()["status"], "cancelled", "{kind}");
-        until("it is dropped", async || world.dropped.load(Ordering::SeqCst) == 1).await;
+        assert_eq!(
+            get(&here, &created).await.result()["status"],
+            "cancelled",
+            "{kind}"
+        );
+        until("it is dropped", async || {
+            world.dropped.load(Ordering::SeqCst) == 1
+        })
+        .await;
         settled(&there, &created, "cancelled").await;
     }
 }
@@ -114,14 +141,20 @@ async fn nothing_of_a_task_is_in_what_instances_tell_each_other() {
     let [(one, _), (other, _)] = two([wire.clone(), wire.clone()], &Clock::system());
     let (here, there) = (knows(&one, "ada"), knows(&other, "ada"));
     let created = here.call("both", json!({})).await;
-    until("both are asked", async || asked(&get(&there, &created).await).len() == 2).await;
+    until("both are asked", async || {
+        asked(&get(&there, &created).await).len() == 2
+    })
+    .await;
     let answers = json!({ "one": named("a secret"), "two": named("another secret") });
     update(&there, &created, answers).await;
     settled(&there, &created, "completed").await;
     let messages = wire.said.lock().unwrap();
     assert!(messages.len() >= 3, "{messages:?}");
     for said in &*messages {
-        assert!(!said.contains("secret") && !said.contains(created.task_id()), "{said}");
+        assert!(
+            !said.contains("secret") && !said.contains(created.task_id()),
+            "{said}"
+        );
     }
 }
 
@@ -132,22 +165,37 @@ async fn who_listens_at_another_instance_hears_how_a_task_goes_on() {
         let (here, there) = (knows(&one, "ada"), knows(&other, "ada"));
         let created = here.call("both", json!({})).await;
         settled(&there, &created, "input_required").await;
-        let mut stream = there.listen(json!({ "taskIds": [created.task_id(), "made-up"] })).await;
+        let mut stream = there
+            .listen(json!({ "taskIds": [created.task_id(), "made-up"] }))
+            .await;
         let first = stream.next().await.unwrap();
         let accepted = &first["params"]["notifications"]["taskIds"];
         assert_eq!(accepted, &json!([created.task_id()]), "{kind}: {first}");
         let answers = json!({ "one": named("Ada"), "two": named("Bob") });
         update(&here, &created, answers).await;
         let mut heard: Vec<Value> = Vec::new();
-        while heard.last().is_none_or(|last| last["status"] != "completed") {
+        while heard
+            .last()
+            .is_none_or(|last| last["status"] != "completed")
+        {
             let note = stream.next().await.unwrap();
             assert_eq!(note["method"], "notifications/tasks", "{kind}: {note}");
-            assert_eq!(note["params"]["taskId"], created.task_id(), "{kind}: {note}");
+            assert_eq!(
+                note["params"]["taskId"],
+                created.task_id(),
+                "{kind}: {note}"
+            );
             heard.push(note["params"].clone());
         }
-        assert_eq!(heard[0]["status"], "input_required", "{kind}: how it was at first");
+        assert_eq!(
+            heard[0]["status"], "input_required",
+            "{kind}: how it was at first"
+        );
         let last = heard.pop().unwrap();
-        assert_eq!(last["result"]["content"][0]["text"], "Ada and Bob", "{kind}");
+        assert_eq!(
+            last["result"]["content"][0]["text"], "Ada and Bob",
+            "{kind}"
+        );
     }
 }
 
@@ -184,7 +232,11 @@ async fn the_tasks_of_an_instance_that_is_gone_have_failed() {
         }
     }
     clock.advance(Duration::from_secs(3600));
-    assert_eq!(get(&there, &created).await.error()["code"], -32602, "its time is over");
+    assert_eq!(
+        get(&there, &created).await.error()["code"],
+        -32602,
+        "its time is over"
+    );
 }
 
 #[tokio::test]
@@ -192,7 +244,11 @@ async fn the_tasks_of_an_instance_that_stops_are_known_to_have_ended() {
     let clock = clock();
     let wire = Wire::new(clock.clone());
     let (server, _) = app();
-    let service = server.store(wire.clone()).clock(clock.clone()).build().unwrap();
+    let service = server
+        .store(wire.clone())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
     let live = Live::start(service.clone()).await;
     let one = TestServer::over(service);
     let [(other, _), _] = two([wire.clone(), wire], &clock);
@@ -217,7 +273,11 @@ async fn without_its_store_no_call_becomes_a_task() {
     let refused = here.call("wait", json!({})).await;
     assert_eq!(refused.code(), "tasks_unavailable");
     assert_eq!(world.begun.load(Ordering::SeqCst), 0, "nothing has run");
-    assert_eq!(get(&here, &created).await.result()["status"], "working", "its own it knows");
+    assert_eq!(
+        get(&here, &created).await.result()["status"],
+        "working",
+        "its own it knows"
+    );
     for reply in [get(&there, &created).await, cancel(&there, &created).await] {
         assert_eq!(reply.status, 503, "{}", reply.body);
         assert!(!reply.body.to_string().contains("broken"), "{}", reply.body);
@@ -230,7 +290,9 @@ async fn without_its_store_no_call_becomes_a_task() {
 async fn a_result_that_other_instances_could_not_be_told_is_an_error_everywhere() {
     let wire = Wire::new(Clock::system());
     let [(one, _), (other, _)] = two([wire.clone(), wire], &Clock::system());
-    let created = knows(&one, "ada").call("fill", json!({ "bytes": 600_000 })).await;
+    let created = knows(&one, "ada")
+        .call("fill", json!({ "bytes": 600_000 }))
+        .await;
     for server in [&one, &other] {
         let done = settled(&knows(server, "ada"), &created, "completed").await;
         let result = &done.result()["result"];
@@ -242,5 +304,9 @@ async fn a_result_that_other_instances_could_not_be_told_is_an_error_everywhere(
     let ada = knows(&alone, "ada");
     let created = ada.call("fill", json!({ "bytes": 600_000 })).await;
     let done = ada.await_task(&created).await;
-    assert_eq!(done.result()["result"]["isError"], false, "alone there is no such bound");
+    assert_eq!(
+        done.result()["result"]["isError"],
+        false,
+        "alone there is no such bound"
+    );
 }
