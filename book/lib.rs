@@ -36,6 +36,7 @@ pages! {
     "src/streams.md" => streams,
     "src/tasks.md" => tasks,
     "src/serving.md" => serving,
+    "src/stores.md" => stores,
     "src/transports.md" => transports,
     "src/tls.md" => tls,
     "src/testing.md" => testing,

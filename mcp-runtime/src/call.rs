@@ -44,7 +44,7 @@ pub(crate) async fn answer(
 ) -> Result<Outcome, Refusal> {
     let _ended = EndsWith(call);
     let mut ticket = Ticket::new(bound, call, &arguments);
-    let (allowed, _slot) = match enter(bound, call, variables) {
+    let (allowed, _slot) = match enter(bound, call, variables).await {
         Ok(entered) => entered,
         Err(refusal) => {
             ticket.deny(&refusal).await;
@@ -65,17 +65,17 @@ pub(crate) async fn answer(
 }
 
 /// Asks the policy, then the limits.
-fn enter<'call>(
+async fn enter<'call>(
     bound: &'call Bound,
     call: &Call,
     variables: Variables<'_>,
 ) -> Result<(Allowed<'call>, Option<Slot<'call>>), Refusal> {
     let allowed = policy::authorize(&bound.policy, call.caller(), variables)?;
-    let slot = bound
-        .gate
-        .as_ref()
-        .map(|gate| gate.admit(call.caller(), call.0.reach.address));
-    Ok((allowed, slot.transpose()?))
+    let Some(gate) = &bound.gate else {
+        return Ok((allowed, None));
+    };
+    let slot = gate.admit(call.caller(), call.0.reach.address).await?;
+    Ok((allowed, Some(slot)))
 }
 
 /// Checks and reads the arguments; every problem at once.

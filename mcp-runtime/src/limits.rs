@@ -2,10 +2,12 @@
 //! ask of one tool.
 //!
 //! The buckets run on the monotonic clock, are those of a principal (not of a token or a session)
-//! or of an address, and are bounded in number.
+//! or of an address, and are bounded in number. Where instances share a store for it, what one of
+//! them lets in the others count, too.
 
 mod buckets;
 mod rate;
+mod tally;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +18,7 @@ use std::time::Duration;
 #[cfg(feature = "auth")]
 pub(crate) use self::buckets::{Room as Bucket, network as network_of};
 pub use self::rate::Rate;
+pub(crate) use self::tally::{Tally, kind_of};
 
 use crate::caller::Caller;
 use crate::error::Refusal;
@@ -95,22 +98,24 @@ impl Limits {
         *self == Self::default()
     }
 
-    pub(crate) fn build(&self) -> Result<Shared, Vec<String>> {
+    /// With a `tally`, what other instances let in counts, too.
+    pub(crate) fn build(&self, tally: Option<&Arc<Tally>>) -> Result<Shared, Vec<String>> {
         let mut problems = Vec::new();
-        let mut room = |rate: Option<Rate>| {
+        let mut room = |rate: Option<Rate>, kind: &str| {
             let room = rate.map(Room::new).transpose();
-            room.unwrap_or_else(|problem| {
+            let room = room.unwrap_or_else(|problem| {
                 problems.push(format!("limits: {problem}"));
                 None
-            })
+            });
+            room.map(|room| room.together(kind, tally))
         };
         let shared = Shared {
-            requests: room(self.requests),
-            anonymous: room(self.anonymous.or(self.requests)),
-            failures: room(self.failed_authentications),
+            requests: room(self.requests, "requests"),
+            anonymous: room(self.anonymous.or(self.requests), "anonymous"),
+            failures: room(self.failed_authentications, "failed-authentication"),
             writes: self
                 .writes
-                .map(Buckets::new)
+                .map(|rate| Buckets::new(rate, "writes", tally))
                 .transpose()
                 .unwrap_or_else(|problem| {
                     problems.push(format!("limits: {problem}"));
@@ -140,26 +145,38 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Counts a request of this caller.
-    pub(crate) fn request(&self, caller: &Caller, address: Option<IpAddr>) -> Result<(), TooMany> {
+    pub(crate) async fn request(
+        &self,
+        caller: &Caller,
+        address: Option<IpAddr>,
+    ) -> Result<(), TooMany> {
         let room = if caller.is_anonymous() {
             &self.anonymous
         } else {
             &self.requests
         };
         let Some(room) = room else { return Ok(()) };
-        match Key::of(caller, address) {
-            Key::Principal(key) | Key::Address(key) => room.take(key),
+        let (Key::Principal(key) | Key::Address(key)) = Key::of(caller, address);
+        let too_many = |wait| TooMany::new("requests", wait);
+        room.take(key).map_err(too_many)?;
+        match room.take_together(key) {
+            Some(taking) => taking.await.map_err(too_many),
+            None => Ok(()),
         }
-        .map_err(|wait| TooMany::new("requests", wait))
     }
 
     /// Counts a token that is not good.
-    pub(crate) fn failure(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
+    pub(crate) async fn failure(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
         let Some(room) = &self.failures else {
             return Ok(());
         };
-        room.take(network(address))
-            .map_err(|wait| TooMany::new("access tokens that are not good", wait))
+        let too_many = |wait| TooMany::new("access tokens that are not good", wait);
+        let key = network(address);
+        room.take(key).map_err(too_many)?;
+        match room.take_together(key) {
+            Some(taking) => taking.await.map_err(too_many),
+            None => Ok(()),
+        }
     }
 }
 
@@ -218,11 +235,14 @@ struct Running {
 }
 
 impl Gate {
-    /// `None` where nothing is limited.
+    /// `None` where nothing is limited. `kind` is what the rate of this function is called where
+    /// instances count together.
     pub(crate) fn new(
         share: Share,
         writes: bool,
         shared: Option<&Arc<Shared>>,
+        kind: &str,
+        tally: Option<&Arc<Tally>>,
     ) -> Result<Option<Box<Self>>, String> {
         if share.concurrency == Some(0) {
             return Err("its concurrency is zero: no call could run".to_owned());
@@ -235,7 +255,10 @@ impl Gate {
         Ok(Some(Box::new(Self {
             shared: shared.cloned(),
             writes,
-            rate: share.rate.map(Buckets::new).transpose()?,
+            rate: share
+                .rate
+                .map(|rate| Buckets::new(rate, kind, tally))
+                .transpose()?,
             running: share.concurrency.map(|max| Running {
                 max,
                 now: AtomicU32::new(0),
@@ -244,7 +267,7 @@ impl Gate {
     }
 
     /// Lets a call in for as long as the slot lives.
-    pub(crate) fn admit(
+    pub(crate) async fn admit(
         &self,
         caller: &Caller,
         address: Option<IpAddr>,
@@ -258,25 +281,35 @@ impl Gate {
         if let Some(running) = &self.running {
             slot.running = Some(running.enter().map_err(Refusal::TooMany)?);
         }
-        if let Some(shared) = &self.shared {
-            if let Some(concurrent) = &shared.concurrent {
-                slot.caller = Some(concurrent.enter(key).map_err(Refusal::TooMany)?);
-            }
-            if let Some(writes) = shared.writes.as_ref().filter(|_| self.writes) {
-                take(writes, key, "calls that change something")?;
+        let shared = self.shared.as_ref();
+        if let Some(concurrent) = shared.and_then(|shared| shared.concurrent.as_ref()) {
+            slot.caller = Some(concurrent.enter(key).map_err(Refusal::TooMany)?);
+        }
+        let writes = shared.and_then(|shared| shared.writes.as_ref());
+        let rates = [
+            (
+                writes.filter(|_| self.writes),
+                "calls that change something",
+            ),
+            (self.rate.as_ref(), "calls of this kind"),
+        ];
+        for (buckets, what) in rates {
+            if let Some(buckets) = buckets {
+                buckets.take(key).map_err(|wait| over(what, wait))?;
             }
         }
-        if let Some(rate) = &self.rate {
-            take(rate, key, "calls of this kind")?;
+        // Then what the other instances let in: who is turned away here costs no way to a store.
+        for (buckets, what) in rates {
+            if let Some(taking) = buckets.and_then(|buckets| buckets.take_together(key)) {
+                taking.await.map_err(|wait| over(what, wait))?;
+            }
         }
         Ok(slot)
     }
 }
 
-fn take(buckets: &Buckets, key: Key, what: &'static str) -> Result<(), Refusal> {
-    buckets
-        .take(key)
-        .map_err(|wait| Refusal::TooMany(TooMany::new(what, wait)))
+fn over(what: &'static str, wait: Duration) -> Refusal {
+    Refusal::TooMany(TooMany::new(what, wait))
 }
 
 /// A call that was let in.

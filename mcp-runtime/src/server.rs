@@ -114,6 +114,7 @@ pub struct Server<S = ()> {
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     call_limits: limits::Limits,
+    shared_limits: Option<Arc<dyn Store>>,
     proxies: Vec<String>,
     audit: Option<AuditLog>,
     tenant_header: Option<http::HeaderName>,
@@ -173,6 +174,7 @@ impl<S: Send + Sync + 'static> Server<S> {
             #[cfg(feature = "tls")]
             tls: None,
             call_limits: limits::Limits::none(),
+            shared_limits: None,
             proxies: Vec::new(),
             audit: None,
             tenant_header: None,
@@ -492,6 +494,18 @@ impl<S: Send + Sync + 'static> Server<S> {
         self
     }
 
+    /// Counts rates in a store, too, together with all instances that share it: what each caller
+    /// may ask, what it may ask without a token, and what tools say about themselves. Calls at the
+    /// same time are still counted by each instance for itself.
+    ///
+    /// Each instance counts for itself first; only what it would let in asks the store. While the
+    /// store cannot be used, each limits for itself, and a warning is logged.
+    #[must_use]
+    pub fn shared_limits(mut self, store: Arc<dyn Store>) -> Self {
+        self.shared_limits = Some(store);
+        self
+    }
+
     /// Proxies in front of this server, as addresses or networks (`10.0.0.0/8`). What they say in
     /// `Forwarded` or `X-Forwarded-For` is where a request comes from; nobody else is believed.
     /// A proxy has to overwrite or extend these headers, not hand on what a client wrote.
@@ -689,7 +703,13 @@ impl<S: Send + Sync + 'static> Server<S> {
             skills,
             apps,
         };
-        let watch = Watch::over(&mut offers, &self.call_limits, self.audit, &mut problems);
+        let watch = Watch::over(
+            &mut offers,
+            &self.call_limits,
+            self.shared_limits,
+            self.audit,
+            &mut problems,
+        );
         let mut proxies = Proxies::default();
         problems.extend(
             self.proxies

@@ -1,12 +1,21 @@
 //! What instances of a server share: a small key/value store with expiry, buckets for rates, and
-//! messages to everybody. With [`SqlStore`] it also outlives a restart.
+//! messages to everybody.
+//!
+//! [`MemoryStore`] is that of one process. `SqlStore` is a SQLite file of one machine (feature
+//! `sqlite`) or a PostgreSQL database (feature `postgres`), and outlives a restart. `RedisStore`
+//! (feature `redis`) is a Redis server.
 //!
 //! Every operation is atomic on its own, and an entry whose expiry has come is absent for all of
-//! them: it lives while `now < expires_at`, counted in microseconds.
+//! them: it lives while `now < expires_at`, counted in microseconds. `now` is the time of the
+//! instance that asks, so the clocks of instances have to agree about as well as expiry matters.
 
 mod memory;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod listen;
 mod subscription;
 
 use std::error::Error;
@@ -19,8 +28,12 @@ use jiff::Timestamp;
 use crate::limits::Rate;
 
 pub use memory::MemoryStore;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use sql::SqlStore;
+#[cfg(feature = "postgres")]
+pub(crate) use sql::check_parameters;
 #[cfg(feature = "sqlite")]
 pub(crate) use sql::{configure, create_private, file_url};
 pub use subscription::{Notice, Publisher, Subscription};
@@ -81,7 +94,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// A bucket is an entry of its own that expires when it is full again: at the time until which
     /// what was taken is spread, one every [`Rate::interval`], and which may lie
-    /// [`Rate::at_once`] intervals ahead at most (the generic cell rate algorithm).
+    /// [`Rate::at_once`] intervals ahead at most (the generic cell rate algorithm). One that lies
+    /// further ahead than that, and ten seconds, was written by a clock that has since been set
+    /// back: the bucket then counts as empty from now on, instead of until that time.
     fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>>;
 
     /// Tells everybody who subscribed, on every instance that shares the store; this one, too.
@@ -176,10 +191,40 @@ fn check_message(message: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A bucket in microseconds: what taking one adds, and how far ahead its end may lie before.
-fn bucket(rate: Rate) -> (i64, i64) {
-    let interval = rate.interval().as_micros().max(1);
-    let ahead = interval.saturating_mul(u128::from(rate.at_once().max(1) - 1));
-    let micros = |time| i64::try_from(time).unwrap_or(i64::MAX);
-    (micros(interval), micros(ahead))
+/// How far the clocks of instances may differ before a bucket takes the one for wrong.
+const SKEW: i64 = 10_000_000;
+
+/// A bucket at a moment, in microseconds.
+struct Bucket {
+    /// What taking one adds to its end.
+    interval: i64,
+    /// One can be taken while its end is no later.
+    latest: i64,
+    /// The end of one that is empty.
+    empty: i64,
+    /// No bucket ends later, if clocks are right.
+    impossible: i64,
+}
+
+impl Bucket {
+    fn of(rate: Rate, now: i64) -> Self {
+        let micros = |time| i64::try_from(time).unwrap_or(i64::MAX);
+        let interval = rate.interval().as_micros().max(1);
+        let ahead = interval.saturating_mul(u128::from(rate.at_once().max(1) - 1));
+        let latest = now.saturating_add(micros(ahead));
+        let interval = micros(interval);
+        let empty = latest.saturating_add(interval);
+        Self {
+            interval,
+            latest,
+            empty,
+            impossible: empty.saturating_add(SKEW),
+        }
+    }
+
+    /// How long to wait until one can be taken from a bucket with this end.
+    fn wait(&self, end: i64) -> Duration {
+        let early = end.saturating_sub(self.latest).max(1);
+        Duration::from_micros(early.unsigned_abs())
+    }
 }

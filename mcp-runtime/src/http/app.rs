@@ -315,9 +315,9 @@ impl App {
     }
 
     /// The answer to one more token that is not good, after too many from the same address.
-    fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
+    async fn too_many_failures(&self, head: &http::request::Parts) -> Option<Answer> {
         let limits = self.engine.limits.as_ref()?;
-        let too_many = limits.failure(self.address(head)).err()?;
+        let too_many = limits.failure(self.address(head)).await.err()?;
         tracing::debug!(target: "mcp::auth", outcome = "too_many_failures", "request refused");
         let mut reply = Reply::malformed(code::TOO_MANY, &too_many.text());
         reply.status = 429;
@@ -348,11 +348,13 @@ impl App {
             }
             _ => Err(AuthError::Invalid),
         };
+        if let Err(AuthError::Invalid) = outcome
+            && let Some(answer) = self.too_many_failures(head).await
+        {
+            return Err(answer);
+        }
         outcome.map_err(|error| match error {
             AuthError::Invalid => {
-                if let Some(answer) = self.too_many_failures(head) {
-                    return answer;
-                }
                 tracing::info!(target: "mcp::auth", outcome = "invalid_token", "request refused");
                 self.unauthenticated(
                     Some("invalid_token"),

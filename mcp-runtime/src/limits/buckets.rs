@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::limits::Rate;
+use crate::limits::tally::{Taking, Tally, Together};
 
 /// Whose bucket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,18 +62,28 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    pub(crate) fn new(rate: Rate) -> Result<Self, String> {
+    /// `kind` is what the rate is called where instances count together.
+    pub(crate) fn new(rate: Rate, kind: &str, tally: Option<&Arc<Tally>>) -> Result<Self, String> {
         Ok(Self {
-            principals: Room::new(rate)?,
-            addresses: Room::new(rate)?,
+            principals: Room::new(rate)?.together(kind, tally),
+            addresses: Room::new(rate)?.together(&format!("{kind}-anonymous"), tally),
         })
     }
 
     /// Takes one, or says how long to wait for it.
     pub(crate) fn take(&self, key: Key) -> Result<(), Duration> {
+        self.room(key).take(key.bytes())
+    }
+
+    /// As [`Room::take_together`].
+    pub(crate) fn take_together(&self, key: Key) -> Option<Taking<'_>> {
+        self.room(key).take_together(key.bytes())
+    }
+
+    fn room(&self, key: Key) -> &Room {
         match key {
-            Key::Principal(_) => self.principals.take(key.bytes()),
-            Key::Address(_) => self.addresses.take(key.bytes()),
+            Key::Principal(_) => &self.principals,
+            Key::Address(_) => &self.addresses,
         }
     }
 }
@@ -80,8 +91,9 @@ impl Buckets {
 /// Buckets of one kind of key.
 pub(crate) struct Room {
     limiter: RateLimiter<[u8; 16], Shelves, Monotonic, NoOpMiddleware<Duration>>,
-    #[cfg(test)]
     shelves: Shelves,
+    rate: Rate,
+    together: Option<Together>,
     sweep_every: Duration,
     /// In milliseconds of the clock.
     next_sweep: AtomicU64,
@@ -93,9 +105,10 @@ impl Room {
         let sweep_every = rate.window().clamp(SWEEP_AT_LEAST, SWEEP_AT_MOST);
         let shelves = Shelves::new(MAX_KEYS);
         Ok(Self {
-            #[cfg(test)]
             shelves: shelves.clone(),
             limiter: RateLimiter::new(quota, shelves, Monotonic::new()),
+            rate,
+            together: None,
             sweep_every,
             next_sweep: AtomicU64::new(millis(sweep_every)),
         })
@@ -106,6 +119,20 @@ impl Room {
         self.limiter
             .check_key(&key)
             .map_err(|refused| refused.wait_time_from(self.limiter.clock().now()))
+    }
+
+    /// Counts in a store, too.
+    pub(crate) fn together(mut self, kind: &str, tally: Option<&Arc<Tally>>) -> Self {
+        self.together = tally.map(|tally| Together::new(tally, kind, self.rate));
+        self
+    }
+
+    /// Takes one from the bucket that is that of all instances, if there is one. For a key for
+    /// which there was one here.
+    pub(crate) fn take_together(&self, key: [u8; 16]) -> Option<Taking<'_>> {
+        let together = self.together.as_ref()?;
+        // Keys that share a bucket here do so there, too: the store is as bounded as this is.
+        Some(together.take(self.shelves.state_of(key)))
     }
 
     /// A bucket that is full again is no different from none: what remains are the callers of the
@@ -154,6 +181,25 @@ impl Shelves {
         }))
     }
 
+    /// The key under which the state of a key lies.
+    fn state_of(&self, key: [u8; 16]) -> [u8; 16] {
+        let (shelf, shared) = self.place(&key);
+        if shelf.contains_key(&key) {
+            key
+        } else {
+            shared
+        }
+    }
+
+    /// The shelf of a key, and the key that it shares when there is no room.
+    fn place(&self, key: &[u8; 16]) -> (MutexGuard<'_, HashMap<[u8; 16], Nanos>>, [u8; 16]) {
+        let hash = self.0.hasher.hash_one(key);
+        let shelf = usize::try_from(hash % SHELVES as u64).unwrap_or_default();
+        let mut shared = [0xff; 16];
+        shared[..8].copy_from_slice(&(hash / SHELVES as u64 % SHARED).to_be_bytes());
+        (lock(&self.0.shelves[shelf]), shared)
+    }
+
     fn each(&self) -> impl Iterator<Item = MutexGuard<'_, HashMap<[u8; 16], Nanos>>> {
         self.0.shelves.iter().map(lock)
     }
@@ -166,15 +212,9 @@ impl StateStore for Shelves {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let hash = self.0.hasher.hash_one(key);
-        let shelf = usize::try_from(hash % SHELVES as u64).unwrap_or_default();
-        let mut shelf = lock(&self.0.shelves[shelf]);
-        let mut key = *key;
-        if shelf.len() >= self.0.max && !shelf.contains_key(&key) {
-            let shared = hash / SHELVES as u64 % SHARED;
-            key = [0xff; 16];
-            key[..8].copy_from_slice(&shared.to_be_bytes());
-        }
+        let (mut shelf, shared) = self.place(key);
+        let full = shelf.len() >= self.0.max && !shelf.contains_key(key);
+        let key = if full { shared } else { *key };
         let (outcome, state) = f(shelf.get(&key).copied())?;
         shelf.insert(key, state);
         Ok(outcome)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Publisher, Store, StoreError, StoreFuture, Subscription, bucket, check_message, check_size,
+    Bucket, Publisher, Store, StoreError, StoreFuture, Subscription, check_message, check_size,
 };
 use crate::Clock;
 use crate::limits::Rate;
@@ -121,15 +121,14 @@ impl Store for MemoryStore {
     fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>> {
         Box::pin(async move {
             check_size(key, &[])?;
-            let (interval, ahead) = bucket(rate);
             let (mut entries, now) = self.lock();
-            let end = entries.live(key, now).map_or(now, |entry| entry.expires_at);
-            let early = end.saturating_sub(now.saturating_add(ahead));
-            if early > 0 {
-                return Ok(Err(Duration::from_micros(early.unsigned_abs())));
-            }
-            let end = Timestamp::from_microsecond(end.saturating_add(interval));
-            let end = end.unwrap_or(Timestamp::MAX);
+            let bucket = Bucket::of(rate, now);
+            let end = match entries.live(key, now).map_or(now, |entry| entry.expires_at) {
+                wrong if wrong > bucket.impossible => bucket.empty,
+                end if end > bucket.latest => return Ok(Err(bucket.wait(end))),
+                end => end.saturating_add(bucket.interval),
+            };
+            let end = Timestamp::from_microsecond(end).unwrap_or(Timestamp::MAX);
             entries.insert(key, &[], end, now, self.capacity)?;
             Ok(Ok(()))
         })

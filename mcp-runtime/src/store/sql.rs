@@ -1,62 +1,130 @@
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
+//! A store in a database: the statements, which are the same everywhere. What differs is in a file
+//! for each database.
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::fmt;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
+use sqlx::any::{Any, AnyArguments, AnyRow};
+use sqlx::query::{Query, QueryScalar};
+use sqlx::{AnyPool, Decode, Type};
 
-use super::{
-    Publisher, Store, StoreError, StoreFuture, Subscription, bucket, check_message, check_size,
-};
+#[cfg(feature = "postgres")]
+pub(crate) use self::postgres::check_parameters;
+#[cfg(feature = "sqlite")]
+pub(crate) use self::sqlite::{configure, create_private, file_url};
+use super::{Bucket, Store, StoreError, StoreFuture, Subscription, check_message, check_size};
 use crate::Clock;
 use crate::limits::Rate;
 
 /// A [`Store`] in a database: what it acknowledged survives `kill -9`.
 ///
 /// The statements use one table, `mcp_store`, `$1` placeholders and no type beyond text, 64-bit
-/// integers and blobs, so that they also run on PostgreSQL.
-#[derive(Debug)]
+/// integers and bytes, so that they run on SQLite and on PostgreSQL.
 pub struct SqlStore {
     pool: AnyPool,
+    database: Database,
+    /// How long a statement may take.
+    patience: Duration,
     clock: Clock,
     /// When the next write is to also delete what has expired, in microseconds.
     next_sweep: AtomicI64,
 }
 
+enum Database {
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Messages),
+}
+
 impl SqlStore {
     /// Opens the SQLite file at `path`, which is created, readable by its owner only, when it
     /// does not exist.
+    #[cfg(feature = "sqlite")]
     pub async fn open(path: impl AsRef<Path>, clock: Clock) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        create_private(path)?;
         sqlx::any::install_default_drivers();
-        let options: AnyConnectOptions = file_url(path)?.parse().map_err(unavailable)?;
-        // Not by way of the pool, which tries a file it cannot use again and again, and then
-        // reports that this took too long.
-        create_schema(&options).await.map_err(unavailable)?;
-        let pool = AnyPoolOptions::new()
-            // One writer at a time is SQLite's rule; the others read or wait for their turn.
-            .max_connections(4)
-            .acquire_timeout(BUSY)
-            .after_connect(|connection, _| Box::pin(configure(connection)))
-            .connect_lazy_with(options);
-        Ok(Self {
-            pool,
-            clock,
-            next_sweep: AtomicI64::new(i64::MIN),
-        })
+        let pool = sqlite::open(path.as_ref()).await?;
+        // SQLite itself gives up after BUSY.
+        Ok(Self::over(pool, Database::Sqlite, sqlite::BUSY * 2, clock))
     }
 
-    /// Waits for running statements, then closes the file.
+    /// Connects to a PostgreSQL database, `postgres://user:password@host:5432/database`, and makes
+    /// the table `mcp_store` in its current schema where there is none. Any number of instances
+    /// may do so at once.
+    ///
+    /// What the URL leaves out comes from the variables and the password file of libpq
+    /// (`PGPASSWORD`, `~/.pgpass`). With TLS where the server has it, as
+    /// libpq does; `sslmode=verify-full` also checks who it is. Something that hands out connections per transaction cannot stand in between. Each
+    /// [subscription](Store::subscribe) is a connection of its own.
+    ///
+    /// # Errors
+    /// When the database cannot be reached within five seconds, or has no such table and does not
+    /// let it be made.
+    #[cfg(feature = "postgres")]
+    pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let (pool, messages) = postgres::connect(url).await?;
+        let database = Database::Postgres(messages);
+        Ok(Self::over(pool, database, postgres::PATIENCE, clock))
+    }
+
+    fn over(pool: AnyPool, database: Database, patience: Duration, clock: Clock) -> Self {
+        Self {
+            pool,
+            database,
+            patience,
+            clock,
+            next_sweep: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Waits for running statements, then closes the database. Subscriptions end.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 
     fn now(&self) -> i64 {
         self.clock.now().as_microsecond()
+    }
+
+    /// The number of rows that a statement affects.
+    async fn run(&self, query: Query<'_, Any, AnyArguments>) -> Result<u64, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+        match tokio::time::timeout(self.patience, query.execute(&mut *connection)).await {
+            Ok(done) => done.map(|done| done.rows_affected()).map_err(unavailable),
+            Err(late) => {
+                // Its answer may still come, and is not that to the next question.
+                connection.close_on_drop();
+                Err(unavailable(late))
+            }
+        }
+    }
+
+    async fn value<T>(
+        &self,
+        query: QueryScalar<'_, Any, T, AnyArguments>,
+    ) -> Result<Option<T>, StoreError>
+    where
+        T: Send + Unpin + for<'r> Decode<'r, Any> + Type<Any>,
+        (T,): for<'r> sqlx::FromRow<'r, AnyRow>,
+    {
+        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+        match tokio::time::timeout(self.patience, query.fetch_optional(&mut *connection)).await {
+            Ok(value) => value.map_err(unavailable),
+            Err(late) => {
+                connection.close_on_drop();
+                Err(unavailable(late))
+            }
+        }
     }
 
     /// Deletes what has expired, at most once a minute, after somebody's write: no background
@@ -72,16 +140,20 @@ impl SqlStore {
                 .is_ok()
         };
         if is_due && mine() {
-            for (statement, until) in [
-                (DELETE_EXPIRED, now),
-                (DELETE_MESSAGES, now.saturating_sub(MESSAGE_LIVES)),
-            ] {
-                let swept = sqlx::query(statement).bind(until).execute(&self.pool);
-                if let Err(error) = swept.await {
-                    // What is over only takes space; what the caller is after has been written.
-                    tracing::warn!(%error, "expired entries could not be deleted");
-                }
+            self.delete(DELETE_EXPIRED, now).await;
+            #[cfg(feature = "sqlite")]
+            if matches!(self.database, Database::Sqlite) {
+                let until = now.saturating_sub(sqlite::MESSAGE_LIVES);
+                self.delete(sqlite::DELETE_MESSAGES, until).await;
             }
+        }
+    }
+
+    async fn delete(&self, statement: &'static str, until: i64) {
+        if let Err(error) = self.run(sqlx::query(statement).bind(until)).await {
+            // What is over only takes space; what the caller is after has been written.
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(cause, "expired entries could not be deleted");
         }
     }
 }
@@ -89,11 +161,8 @@ impl SqlStore {
 impl Store for SqlStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Vec<u8>>> {
         Box::pin(async move {
-            let value = sqlx::query_scalar(SELECT)
-                .bind(key)
-                .bind(self.now())
-                .fetch_optional(&self.pool);
-            value.await.map_err(unavailable)
+            let query = sqlx::query_scalar(SELECT).bind(key).bind(self.now());
+            self.value(query).await
         })
     }
 
@@ -105,13 +174,11 @@ impl Store for SqlStore {
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             check_size(key, value)?;
-            sqlx::query(UPSERT)
+            let query = sqlx::query(UPSERT)
                 .bind(key)
                 .bind(value)
-                .bind(expires_at.as_microsecond())
-                .execute(&self.pool)
-                .await
-                .map_err(unavailable)?;
+                .bind(expires_at.as_microsecond());
+            self.run(query).await?;
             self.sweep(self.now()).await;
             Ok(())
         })
@@ -126,16 +193,14 @@ impl Store for SqlStore {
         Box::pin(async move {
             check_size(key, value)?;
             let now = self.now();
-            let done = sqlx::query(INSERT_IF_ABSENT)
+            let query = sqlx::query(INSERT_IF_ABSENT)
                 .bind(key)
                 .bind(value)
                 .bind(expires_at.as_microsecond())
-                .bind(now)
-                .execute(&self.pool)
-                .await
-                .map_err(unavailable)?;
+                .bind(now);
+            let rows = self.run(query).await?;
             self.sweep(now).await;
-            Ok(done.rows_affected() == 1)
+            Ok(rows == 1)
         })
     }
 
@@ -148,157 +213,100 @@ impl Store for SqlStore {
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             check_size(key, value)?;
-            let done = sqlx::query(REPLACE)
+            let query = sqlx::query(REPLACE)
                 .bind(key)
                 .bind(expected)
                 .bind(value)
                 .bind(expires_at.as_microsecond())
-                .bind(self.now())
-                .execute(&self.pool)
-                .await
-                .map_err(unavailable)?;
-            Ok(done.rows_affected() == 1)
+                .bind(self.now());
+            Ok(self.run(query).await? == 1)
         })
     }
 
     fn remove<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let done = sqlx::query(DELETE)
-                .bind(key)
-                .bind(self.now())
-                .execute(&self.pool)
-                .await
-                .map_err(unavailable)?;
-            Ok(done.rows_affected() == 1)
+            let query = sqlx::query(DELETE).bind(key).bind(self.now());
+            Ok(self.run(query).await? == 1)
         })
     }
 
     fn take<'a>(&'a self, key: &'a str, rate: Rate) -> StoreFuture<'a, Result<(), Duration>> {
         Box::pin(async move {
             check_size(key, &[])?;
-            let (interval, ahead) = bucket(rate);
             let now = self.now();
-            let latest = now.saturating_add(ahead);
-            let done = sqlx::query(TAKE)
+            let bucket = Bucket::of(rate, now);
+            let query = sqlx::query(TAKE)
                 .bind(key)
-                .bind(now.saturating_add(interval))
+                .bind(now.saturating_add(bucket.interval))
                 .bind(now)
-                .bind(interval)
-                .bind(latest)
-                .execute(&self.pool)
-                .await
-                .map_err(unavailable)?;
-            if done.rows_affected() == 1 {
+                .bind(bucket.interval)
+                .bind(bucket.latest)
+                .bind(bucket.impossible)
+                .bind(bucket.empty);
+            if self.run(query).await? == 1 {
                 self.sweep(now).await;
                 return Ok(Ok(()));
             }
-            let end: Option<i64> = sqlx::query_scalar(BUCKET_END)
-                .bind(key)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(unavailable)?;
+            let end: Option<i64> = self.value(sqlx::query_scalar(BUCKET_END).bind(key)).await?;
             // It may have been emptied and swept in between.
-            let early = end.unwrap_or(latest).saturating_sub(latest).max(1);
-            Ok(Err(Duration::from_micros(early.unsigned_abs())))
+            Ok(Err(bucket.wait(end.unwrap_or(bucket.latest))))
         })
     }
 
     fn publish<'a>(&'a self, message: &'a [u8]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             check_message(message)?;
-            let now = self.now();
-            sqlx::query(PUBLISH)
-                .bind(message)
-                .bind(now)
-                .execute(&self.pool)
-                .await
-                .map_err(unavailable)?;
-            self.sweep(now).await;
+            match &self.database {
+                #[cfg(feature = "sqlite")]
+                Database::Sqlite => {
+                    let now = self.now();
+                    let query = sqlx::query(sqlite::PUBLISH).bind(message).bind(now);
+                    self.run(query).await?;
+                    self.sweep(now).await;
+                }
+                #[cfg(feature = "postgres")]
+                Database::Postgres(messages) => {
+                    let query = sqlx::query(postgres::PUBLISH)
+                        .bind(messages.channel.as_str())
+                        .bind(postgres::encoded(message));
+                    self.run(query).await?;
+                }
+            }
             Ok(())
         })
     }
 
     fn subscribe(&self) -> StoreFuture<'_, Subscription> {
-        Box::pin(async move {
-            let last: i64 = sqlx::query_scalar(LAST_MESSAGE)
-                .fetch_one(&self.pool)
-                .await
-                .map_err(unavailable)?;
-            let (publisher, subscription) = Subscription::channel(WAITING);
-            tokio::spawn(pass_on(self.pool.clone(), last, publisher));
-            Ok(subscription)
-        })
-    }
-}
-
-/// Looks for what others published until nobody listens any more. A file tells nobody that it has
-/// changed, so it is asked; one row of the primary key costs microseconds.
-async fn pass_on(pool: AnyPool, mut last: i64, publisher: Publisher) {
-    let mut told = false;
-    loop {
-        tokio::select! {
-            () = publisher.closed() => return,
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        let rows = sqlx::query_as::<_, (i64, Vec<u8>)>(MESSAGES_SINCE)
-            .bind(last)
-            .fetch_all(&pool)
-            .await;
-        match rows {
-            Ok(rows) => {
-                told = false;
-                for (id, message) in rows {
-                    // Ids come without holes: what is missing was swept before it was read.
-                    if id != last + 1 {
-                        publisher.gap();
-                    }
-                    last = id;
-                    publisher.send(&message);
-                }
+        match &self.database {
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite => sqlite::subscribe(&self.pool),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(messages) => {
+                use super::listen;
+                let closed = self.pool.close_event();
+                let source = messages.clone();
+                Box::pin(listen::subscribe::<postgres::Notifications>(source, closed))
             }
-            Err(sqlx::Error::PoolClosed) => return,
-            Err(error) if !told => {
-                told = true;
-                tracing::warn!(%error, "messages of other instances cannot be read");
-            }
-            Err(_) => {}
         }
     }
 }
 
-/// How often messages are looked for.
-const LOOK: Duration = Duration::from_millis(100);
-/// How long they lie there.
-const MESSAGE_LIVES: i64 = 60_000_000;
-/// Messages that wait for one who listens.
-const WAITING: usize = 1024;
+/// Not the address of the database, in which a password may stand.
+impl fmt::Debug for SqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let database = match self.database {
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite => "sqlite",
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => "postgres",
+        };
+        f.debug_struct("SqlStore")
+            .field("database", &database)
+            .finish_non_exhaustive()
+    }
+}
 
-const BUSY: Duration = Duration::from_secs(5); // as in PRAGMAS
 const SWEEP_EVERY: i64 = 60_000_000;
-
-const PRAGMAS: [&str; 3] = [
-    // First, as switching to WAL may itself have to wait for another process.
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA journal_mode = WAL",
-    // In WAL mode NORMAL may lose the last commits with the power: a used token, used again.
-    "PRAGMA synchronous = FULL",
-];
-
-const CREATE_TABLE: &str = "\
-    CREATE TABLE IF NOT EXISTS mcp_store (\
-        entry_key TEXT NOT NULL PRIMARY KEY, \
-        value BLOB NOT NULL, \
-        expires_at BIGINT NOT NULL)";
-
-/// Ids of deleted messages are not given out again.
-const CREATE_MESSAGES: &str = "\
-    CREATE TABLE IF NOT EXISTS mcp_message (\
-        id INTEGER PRIMARY KEY AUTOINCREMENT, \
-        message BLOB NOT NULL, \
-        published_at BIGINT NOT NULL)";
-
-const CREATE_INDEX: &str =
-    "CREATE INDEX IF NOT EXISTS mcp_store_expires_at ON mcp_store (expires_at)";
 
 const SELECT: &str = "SELECT value FROM mcp_store WHERE entry_key = $1 AND expires_at > $2";
 
@@ -321,102 +329,18 @@ const REPLACE: &str = "\
 const TAKE: &str = "\
     INSERT INTO mcp_store (entry_key, value, expires_at) VALUES ($1, '', $2) \
     ON CONFLICT (entry_key) DO UPDATE \
-    SET expires_at = $4 + \
-        CASE WHEN mcp_store.expires_at > $3 THEN mcp_store.expires_at ELSE $3 END \
-    WHERE mcp_store.expires_at <= $5";
+    SET expires_at = CASE \
+        WHEN mcp_store.expires_at > $6 THEN $7 \
+        WHEN mcp_store.expires_at > $3 THEN mcp_store.expires_at + $4 \
+        ELSE $3 + $4 END \
+    WHERE mcp_store.expires_at <= $5 OR mcp_store.expires_at > $6";
 
 const BUCKET_END: &str = "SELECT expires_at FROM mcp_store WHERE entry_key = $1";
-
-const PUBLISH: &str = "INSERT INTO mcp_message (message, published_at) VALUES ($1, $2)";
-
-const LAST_MESSAGE: &str = "SELECT COALESCE(MAX(id), 0) FROM mcp_message";
-
-const MESSAGES_SINCE: &str =
-    "SELECT id, message FROM mcp_message WHERE id > $1 ORDER BY id LIMIT 1000";
 
 const DELETE: &str = "DELETE FROM mcp_store WHERE entry_key = $1 AND expires_at > $2";
 
 const DELETE_EXPIRED: &str = "DELETE FROM mcp_store WHERE expires_at <= $1";
 
-const DELETE_MESSAGES: &str = "DELETE FROM mcp_message WHERE published_at <= $1";
-
-async fn create_schema(options: &AnyConnectOptions) -> sqlx::Result<()> {
-    let mut connection = options.connect().await?;
-    configure(&mut connection).await?;
-    for statement in [CREATE_TABLE, CREATE_INDEX, CREATE_MESSAGES] {
-        sqlx::query(statement).execute(&mut connection).await?;
-    }
-    connection.close().await
-}
-
-pub(crate) async fn configure(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    for pragma in PRAGMAS {
-        sqlx::query(pragma).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-/// Stored results may be confidential. SQLite gives its `-wal` and `-shm` files the permissions
-/// of the main file.
-///
-/// A file that exists is not even opened: closing it again would take away the POSIX locks that
-/// another connection of this process holds on it.
-pub(crate) fn create_private(path: &Path) -> Result<(), StoreError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unavailable(error)),
-        _ => Ok(()),
-    }
-}
-
-/// The URL of an existing file, as sqlx's `Any` takes nothing else. Its own way to make one
-/// forgets to encode `%` and panics on some relative paths.
-pub(crate) fn file_url(path: &Path) -> Result<String, StoreError> {
-    let path = path.canonicalize().map_err(unavailable)?;
-    let mut url = "sqlite:".to_owned();
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' => url.push(byte.into()),
-            _ if byte.is_ascii_alphanumeric() => url.push(byte.into()),
-            _ => url.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    Ok(url)
-}
-
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::unavailable(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn every_connection_is_durable_and_patient() {
-        let path = std::env::temp_dir().join(format!("mcp-store-{}.db", std::process::id()));
-        let store = SqlStore::open(&path, Clock::system()).await.unwrap();
-        let mut connections = Vec::new();
-        for _ in 0..4 {
-            connections.push(store.pool.acquire().await.unwrap());
-        }
-        for connection in &mut connections {
-            for (pragma, expected) in [("PRAGMA synchronous", 2), ("PRAGMA busy_timeout", 5000)] {
-                let value = sqlx::query_scalar::<_, i64>(pragma);
-                assert_eq!(
-                    value.fetch_one(&mut **connection).await.unwrap(),
-                    expected,
-                    "{pragma}"
-                );
-            }
-            let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode");
-            assert_eq!(mode.fetch_one(&mut **connection).await.unwrap(), "wal");
-        }
-        drop(connections);
-        store.close().await;
-        std::fs::remove_file(path).unwrap();
-    }
 }

@@ -436,7 +436,7 @@ impl Engine {
     }
 
     async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
-        if let Err(reply) = self.admit(&request, link) {
+        if let Err(reply) = self.admit(&request, link).await {
             return reply;
         }
         let modern = request.revision.is_modern();

@@ -14,7 +14,7 @@ const RATE_LIMITED: &str = "rate_limited";
 impl Engine {
     /// Counts a request against what its caller may ask. Here and not in the call: a list counts,
     /// too, and so does a call of what does not exist or is hidden.
-    pub(crate) fn admit(&self, request: &Request<'_>, link: &Link) -> Result<(), Reply> {
+    pub(crate) async fn admit(&self, request: &Request<'_>, link: &Link) -> Result<(), Reply> {
         let Some(limits) = &self.limits else {
             return Ok(());
         };
@@ -23,6 +23,7 @@ impl Engine {
         }
         limits
             .request(&link.caller, link.address)
+            .await
             .map_err(|too_many| self.refuse(request, link, &too_many))
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::audit::{AuditLog, Audited};
-use crate::limits::{Gate, Limits, Shared};
+use crate::limits::{Gate, Limits, Shared, Tally, kind_of};
+use crate::store::Store;
 use crate::wire::engine::Offers;
 
 /// What of it concerns all of a server.
@@ -20,14 +21,16 @@ impl Watch {
     pub(crate) fn over(
         offers: &mut Offers,
         limits: &Limits,
+        shared_limits: Option<Arc<dyn Store>>,
         audit: Option<AuditLog>,
         problems: &mut Vec<String>,
     ) -> Self {
+        let tally = shared_limits.map(Tally::new);
         let limits = if limits.is_none() {
             None
         } else {
             limits
-                .build()
+                .build(tally.as_ref())
                 .map(Arc::new)
                 .map_err(|found| problems.extend(found))
                 .ok()
@@ -41,7 +44,9 @@ impl Watch {
         for offered in all {
             let bound = offered.bound;
             addresses |= offered.share.rate.is_some();
-            match Gate::new(offered.share, !offered.read_only, limits.as_ref()) {
+            let kind = kind_of(offered.kind, &bound.name);
+            let (writes, all) = (!offered.read_only, limits.as_ref());
+            match Gate::new(offered.share, writes, all, &kind, tally.as_ref()) {
                 Ok(gate) => bound.gate = gate,
                 Err(problem) => problems.push(format!("{}: {problem}", offered.at)),
             }

@@ -7,6 +7,10 @@
 
 mod confirm;
 mod idempotency;
+#[cfg(all(feature = "postgres", feature = "redis"))]
+mod network_stores;
+#[cfg(all(feature = "postgres", feature = "redis"))]
+mod services;
 mod static_tokens;
 mod store;
 mod tenant_signature;
@@ -43,6 +47,8 @@ mod policy;
 mod run;
 #[cfg(feature = "testing")]
 mod schema;
+#[cfg(feature = "testing")]
+mod shared_limits;
 #[cfg(feature = "testing")]
 mod skills;
 #[cfg(feature = "testing")]

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +175,32 @@ const CONTRACT: &[(&str, &[Step])] = &[
         ],
     ),
     (
+        "a clock that is set back does not shut a bucket",
+        &[
+            Put("a", "", 60_000_000),
+            Take("a", None),
+            Take("a", Some(10)),
+            Advance(10),
+            Take("a", None),
+            Take("a", Some(10)),
+            Advance(1000),
+            Take("a", None),
+            Take("a", None),
+            Take("a", None),
+            Take("a", Some(10)),
+        ],
+    ),
+    (
+        "clocks that differ a little share a bucket",
+        &[
+            Put("a", "", 9_000_030),
+            Take("a", Some(9_000_010)),
+            Advance(9_000_010),
+            Take("a", None),
+            Take("a", Some(10)),
+        ],
+    ),
+    (
         "a bucket is an entry like others",
         &[
             Take("a", None),
@@ -187,7 +214,7 @@ const CONTRACT: &[(&str, &[Step])] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_50_that_take_at_once_as_many_get_one_as_there_are() {
-    for (name, store, _) in stores("buckets").await {
+    for (name, store, _, _own) in stores("buckets").await {
         let rate = Rate::new(1, Duration::from_secs(60)).burst(7);
         let taken = race(50, |_| {
             let store = Arc::clone(&store);
@@ -201,7 +228,7 @@ async fn of_50_that_take_at_once_as_many_get_one_as_there_are() {
 
 #[tokio::test]
 async fn who_subscribed_hears_every_message_in_order_and_nothing_from_before() {
-    for (name, store, _) in stores("messages").await {
+    for (name, store, _, _own) in stores("messages").await {
         store.publish(b"before").await.unwrap();
         let mut heard = [
             store.subscribe().await.unwrap(),
@@ -245,7 +272,7 @@ async fn who_is_too_slow_is_told_of_a_gap() {
 #[tokio::test]
 async fn every_store_keeps_the_contract() {
     for (case, steps) in CONTRACT {
-        for (name, store, clock) in stores(case).await {
+        for (name, store, clock, _own) in stores(case).await {
             let start = clock.now();
             for (number, step) in steps.iter().enumerate() {
                 let at = format!("{name}: {case}: step {number}");
@@ -294,7 +321,7 @@ async fn run(step: &Step, store: &dyn Store, clock: &Clock, start: Timestamp, at
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_50_concurrent_writers_exactly_one_wins() {
-    for (name, store, clock) in stores("race").await {
+    for (name, store, clock, _own) in stores("race").await {
         let until = clock.now() + Duration::from_secs(60);
         for round in 0..5 {
             let key = format!("key {round}");
@@ -329,7 +356,7 @@ async fn of_50_concurrent_writers_exactly_one_wins() {
 
 #[tokio::test]
 async fn a_store_takes_keys_and_values_up_to_its_limits() {
-    for (name, store, clock) in stores("size").await {
+    for (name, store, clock, _own) in stores("size").await {
         let until = clock.now() + Duration::from_secs(60);
         let (key, value) = ("k".repeat(MAX_KEY), vec![0xff; MAX_VALUE]);
         assert!(
@@ -576,19 +603,21 @@ pub(crate) mod sqlite {
     }
 }
 
-type Named = (&'static str, Arc<dyn Store>, Clock);
+/// With its name, its clock, and what has to outlive it.
+type Named = (&'static str, Arc<dyn Store>, Clock, Box<dyn Any>);
 
-/// Every kind of store, empty, each with a clock of its own.
+/// Every kind of store that can be had here, empty, each with a clock of its own.
 async fn stores(test: &str) -> Vec<Named> {
     let memory = clock();
     #[cfg_attr(
-        not(feature = "sqlite"),
+        not(any(feature = "postgres", feature = "redis", feature = "sqlite")),
         expect(unused_mut, reason = "there is only one then")
     )]
     let mut stores: Vec<Named> = vec![(
         "memory",
         Arc::new(MemoryStore::new(memory.clone(), 100)),
         memory,
+        Box::new(()),
     )];
     #[cfg(feature = "sqlite")]
     {
@@ -597,15 +626,17 @@ async fn stores(test: &str) -> Vec<Named> {
         let store = mcp_runtime::store::SqlStore::open(path, clock.clone())
             .await
             .unwrap();
-        stores.push(("sqlite", Arc::new(store), clock));
+        stores.push(("sqlite", Arc::new(store), clock, Box::new(())));
     }
     #[cfg(not(feature = "sqlite"))]
     let _ = test;
+    #[cfg(all(feature = "postgres", feature = "redis"))]
+    stores.extend(crate::network_stores::stores().await);
     stores
 }
 
 /// Runs `count` tasks at the same time.
-async fn race<F>(count: u8, mut task: impl FnMut(u8) -> F) -> Vec<F::Output>
+pub(crate) async fn race<F>(count: u8, mut task: impl FnMut(u8) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {

@@ -5,7 +5,7 @@ use mcp_runtime::{AuthMode, Authenticate, BootError, Clock, Result, Server};
 use reqwest::Url;
 
 use crate::backend::{Backend, is_loopback};
-use crate::config::{Config, Mode, Transports};
+use crate::config::{Config, Mode, SharedStore, Transports};
 use crate::identity::TokenFile;
 use crate::platform::Platform;
 use crate::proxy::{self, Proxy};
@@ -57,6 +57,7 @@ pub(super) async fn server(config: &Config, clock: &Clock) -> Result<Server<App>
     } else {
         config.guarded(server, own, |way| way)?
     };
+    let server = config.sharing(server, clock).await?;
     config.watched(server).await
 }
 
@@ -156,7 +157,9 @@ async fn unsigned(config: &Config, clock: &Clock) -> Result<Backend> {
 /// The marketplace on the data of this machine.
 pub(super) async fn platform(config: &Config, clock: &Clock) -> Result<Platform> {
     let settings = config.platform_settings()?;
-    Platform::open(settings, clock.clone())
+    let shared = config.store.open(clock).await?;
+    let shared = shared.and_then(SharedStore::lasting);
+    Platform::open_sharing(settings, clock.clone(), shared)
         .await
         .map_err(|error| error.told("the platform does not start"))
 }

@@ -9,6 +9,7 @@ mod proxy;
 mod read;
 mod school;
 mod security;
+mod store;
 mod tokens;
 mod watch;
 
@@ -25,6 +26,7 @@ pub use self::keys::{known as known_keys, of_entries as keys_of_entries};
 pub use self::proxy::Proxy;
 pub use self::school::School;
 pub use self::security::{TenantSignature, TlsFiles};
+pub use self::store::{SharedStore, StoreSettings};
 pub use self::tokens::{Asked, Auth, Challenge, Issuer, StaticToken, Without};
 pub use self::watch::{Audit, AuditMode, AuditPlace, CallLimits, Often};
 use crate::backend::Limits;
@@ -44,6 +46,7 @@ pub struct Config {
     pub toolsets: Vec<String>,
     pub keys: Vec<Secret>,
     pub keys_file: Option<PathBuf>,
+    pub store: StoreSettings,
     pub transports: Transports,
     pub log: Log,
     pub identity: Identity,
@@ -186,6 +189,7 @@ impl Default for Config {
             toolsets: Vec::new(),
             keys: Vec::new(),
             keys_file: None,
+            store: StoreSettings::default(),
             transports: Transports::default(),
             log: Log::default(),
             identity: Identity::default(),

@@ -50,6 +50,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use mcp_runtime::confirm::Confirm;
 use mcp_runtime::idempotency::Idempotency;
+use mcp_runtime::store::Store;
 use mcp_runtime::tenant_signature::VerifyTenant;
 use mcp_runtime::{BootError, Clock};
 use serde_json::json;
@@ -126,6 +127,17 @@ impl Platform {
     /// asked to, and finishes invite sends that a crash interrupted. Other processes may have the
     /// same database open: what they are about to send is left to them.
     pub async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
+        Self::open_sharing(settings, clock, None).await
+    }
+
+    /// As [`open`](Self::open). What may happen once, a token or an idempotency key, then happens
+    /// once among all who share this store instead of the database. Whether one of them still
+    /// lives cannot be seen in it: what a dead one has begun is taken over when its lease is over.
+    pub async fn open_sharing(
+        settings: Settings,
+        clock: Clock,
+        shared: Option<Arc<dyn Store>>,
+    ) -> Result<Self, OpenError> {
         settings.check()?;
         let keys = settings.keys()?;
         let mailer = Mailer::new(&settings.mail)?;
@@ -137,7 +149,16 @@ impl Platform {
             }
         }
         let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
-        let store = db.store(&clock).await?;
+        let (store, idempotency) = match shared {
+            Some(store) => {
+                let idempotency = Idempotency::new(Arc::clone(&store), clock.clone());
+                (store, idempotency)
+            }
+            None => {
+                let store = db.store(&clock).await?;
+                (store.clone(), db.idempotency(store, clock.clone()))
+            }
+        };
         let signatures = settings.tenant_signatures.as_ref();
         let platform = Self(Arc::new(Inner {
             tenants: signatures.map(|signatures| signatures.layer(&clock, &store, body::LIMIT)),
@@ -149,9 +170,7 @@ impl Platform {
             record_limits: records::Often::default(),
             limits: Limits::new(settings.rate_limits),
             confirm: Confirm::new(keys, clock.clone(), store.clone()),
-            idempotency: db
-                .idempotency(store, clock.clone())
-                .with_lease(invites::LONGEST_SEND),
+            idempotency: idempotency.with_lease(invites::LONGEST_SEND),
             mailer,
             #[cfg(debug_assertions)]
             crash: crash::CrashPoint::default(),

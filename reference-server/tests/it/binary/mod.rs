@@ -14,6 +14,7 @@ mod remote;
 mod school;
 mod secure;
 mod shared;
+mod shared_store;
 mod stdio;
 mod tokens;
 

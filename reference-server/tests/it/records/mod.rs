@@ -39,7 +39,7 @@ struct Office {
     server: TestServer,
     settings: Settings,
     /// Dropped after what is open in it.
-    database: Database,
+    _database: Database,
     _folder: TempDir,
 }
 
@@ -65,7 +65,7 @@ impl Office {
             clock,
             router,
             settings,
-            database,
+            _database: database,
             _folder: folder,
         }
     }

@@ -1,0 +1,307 @@
+//! Two machines with a store between them: two data folders, and nothing else in common but their
+//! keys.
+//!
+//! `MCP_TEST_POSTGRES` and `MCP_TEST_REDIS` say where the services are. Without one its part is
+//! skipped, with a line that says so; under `CI=true` that is a failure.
+
+use std::net::ToSocketAddrs;
+
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::program::{Place, Reply, Running};
+
+const PREVIEW: &str = "instainstru_invites_preview";
+const SEND: &str = "instainstru_invites_send";
+const READ: &str = "instainstru_metrics_describe";
+const KEY: &str = "vT8qLm3ZxN5pRw7yBc2dFg4hJk6s9AeUiO1r";
+
+/// A store that is one test's alone and goes with it.
+enum Own {
+    File(TempDir),
+    /// A schema.
+    Postgres(Url, String),
+    /// A prefix.
+    Redis(Url, String),
+}
+
+impl Own {
+    async fn all(test: &str) -> Vec<Self> {
+        let mut all = vec![Self::File(TempDir::new().expect("a temporary folder"))];
+        let name = format!("mcp_test_{}_{test}", std::process::id());
+        if let Some(url) = service(
+            "MCP_TEST_POSTGRES",
+            "postgres://root@127.0.0.1:5432/root",
+            5432,
+        ) {
+            sql(&url, format!("CREATE SCHEMA {name}")).await;
+            all.push(Self::Postgres(url, name.clone()));
+        }
+        if let Some(url) = service("MCP_TEST_REDIS", "redis://127.0.0.1:6379", 6379) {
+            all.push(Self::Redis(url, format!("{name}:")));
+        }
+        all
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "sqlite",
+            Self::Postgres(..) => "postgres",
+            Self::Redis(..) => "redis",
+        }
+    }
+
+    /// A machine that uses it.
+    fn machine(&self) -> Place {
+        let place = Place::new();
+        match self {
+            Self::File(folder) => {
+                let path = folder.path().join("store.db");
+                place.env("MCP_STORE__URL", &format!("sqlite:{}", path.display()))
+            }
+            Self::Postgres(url, schema) => {
+                let mut url = url.clone();
+                let path = format!("-c search_path={schema}");
+                url.query_pairs_mut().append_pair("options", &path);
+                // Not in the environment under a name that is a setting: it may have a password.
+                place
+                    .env("MCP_STORE__URL_ENV", "STORE")
+                    .env("STORE", url.as_str())
+            }
+            Self::Redis(url, prefix) => {
+                let file = place.path().join("store-url");
+                std::fs::write(&file, format!("{url}\n")).expect("written");
+                place
+                    .env("MCP_STORE__URL_FILE", &file.display().to_string())
+                    .env("MCP_STORE__PREFIX", prefix)
+            }
+        }
+    }
+
+    async fn clear(self) {
+        match self {
+            Self::File(_) => {}
+            Self::Postgres(url, schema) => sql(&url, format!("DROP SCHEMA {schema} CASCADE")).await,
+            Self::Redis(url, prefix) => {
+                let client = redis::Client::open(url.as_str()).expect("a URL");
+                let connection = client.get_multiplexed_async_connection().await;
+                let mut connection = connection.expect("a connection");
+                let mut keys = redis::cmd("KEYS");
+                keys.arg(format!("{prefix}*"));
+                let keys: Vec<String> = keys.query_async(&mut connection).await.expect("keys");
+                assert!(!keys.is_empty(), "nothing was ever in the store");
+                let mut del = redis::cmd("DEL");
+                del.arg(keys);
+                del.exec_async(&mut connection).await.expect("deleted");
+            }
+        }
+    }
+}
+
+fn service(variable: &str, local: &str, port: u16) -> Option<Url> {
+    let url = std::env::var(variable).unwrap_or_else(|_| local.to_owned());
+    let url: Url = url.parse().expect("a URL");
+    let host = url.host_str().expect("a host");
+    let mut addresses = (host, url.port().unwrap_or(port)).to_socket_addrs();
+    let answers = addresses
+        .as_mut()
+        .is_ok_and(|addresses| addresses.any(|at| std::net::TcpStream::connect(at).is_ok()));
+    if answers {
+        return Some(url);
+    }
+    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(!ci, "nothing answers at {host}: CI needs it ({variable})");
+    eprintln!("SKIPPED: nothing answers at {host}; {variable} says where it is");
+    None
+}
+
+async fn sql(url: &Url, statement: String) {
+    use sqlx::Connection as _;
+    let mut connection = sqlx::PgConnection::connect(url.as_str())
+        .await
+        .expect("connected");
+    let statement = sqlx::query(sqlx::AssertSqlSafe(statement));
+    statement.execute(&mut connection).await.expect("done");
+}
+
+fn with_keys(place: Place) -> Place {
+    place
+        .env("MCP_KEYS", KEY)
+        .env("MCP_PLATFORM__CONFIRM_KEYS", KEY)
+}
+
+#[tokio::test]
+async fn what_is_used_up_at_one_machine_is_used_up_at_the_other() {
+    for own in Own::all("used").await {
+        let name = own.name();
+        let places = [with_keys(own.machine()), with_keys(own.machine())];
+        let servers = [places[0].serve(&[]).await, places[1].serve(&[]).await];
+        let admins = [0, 1].map(|at: usize| places[at].token(&["--as", "admin"]));
+
+        let invite = json!({"recipient_emails": ["ann@example.com"]});
+        let preview = servers[0].call(&admins[0], PREVIEW, invite).await;
+        let token = &preview.structured()["data"]["confirm_token"];
+        let send = json!({"confirm_token": token, "idempotency_key": "key"});
+        let sent = servers[0].call(&admins[0], SEND, send.clone()).await;
+        assert_eq!(sent.structured()["data"]["sent_count"], 1, "{name}");
+        let again = servers[1].call(&admins[1], SEND, send).await;
+        assert_eq!(
+            again.structured()["data"],
+            sent.structured()["data"],
+            "{name}"
+        );
+        let other = json!({"confirm_token": token, "idempotency_key": "other"});
+        let used = servers[1].call(&admins[1], SEND, other).await;
+        assert_eq!(used.code(), "MCP_TOKEN_ALREADY_USED", "{name}");
+        assert_eq!(places[0].letters().len(), 1, "{name}");
+        assert!(places[1].letters().is_empty(), "{name}");
+
+        // A session that the one has opened goes on at the other.
+        let session = open_session(&servers[0], &admins[0]).await;
+        let known = in_session(&servers[1], &admins[1], &session).await;
+        assert_eq!(known.status, 200, "{name}: {}", known.body);
+        let unknown = in_session(&servers[1], &admins[1], &"0".repeat(session.len())).await;
+        assert_eq!(unknown.status, 404, "{name}");
+        for server in &servers {
+            let log = server.log();
+            assert!(
+                !log.contains("Give all instances the same"),
+                "{name}: {log}"
+            );
+        }
+        drop(servers);
+        own.clear().await;
+    }
+}
+
+async fn open_session(server: &Running, token: &str) -> String {
+    let params = json!({"protocolVersion": "2025-06-18", "capabilities": {"sampling": {}},
+        "clientInfo": {"name": "test", "version": "1"}});
+    let reply = server.ask(Some(token), "initialize", params).await;
+    let session = reply.headers.get("mcp-session-id");
+    let session = session.unwrap_or_else(|| panic!("no session: {}", reply.body));
+    session.to_str().expect("text").to_owned()
+}
+
+async fn in_session(server: &Running, token: &str, session: &str) -> Reply {
+    let message = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}});
+    let request = server
+        .request(Method::POST, "/mcp")
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2025-06-18")
+        .header("mcp-session-id", session)
+        .bearer_auth(token);
+    Reply::of(request.body(message.to_string())).await
+}
+
+#[tokio::test]
+async fn rl_01_two_machines_let_in_as_many_as_one() {
+    for own in Own::all("limits").await {
+        let name = own.name();
+        // Slow enough that none comes back while the test runs.
+        let limits = |place: Place| {
+            with_keys(place)
+                .without("MCP_LIMITS__REQUESTS")
+                .env("MCP_LIMITS__REQUESTS", "10/day")
+        };
+        let places = [limits(own.machine()), limits(own.machine())];
+        let servers = [places[0].serve(&[]).await, places[1].serve(&[]).await];
+        let admins = [0, 1].map(|at: usize| places[at].token(&["--as", "admin"]));
+        let arguments = json!({"metric_name": "founding.cap"});
+        let mut well = 0;
+        for round in 0..24 {
+            let (server, admin) = (&servers[round % 2], &admins[round % 2]);
+            let reply = server.call(admin, READ, arguments.clone()).await;
+            match reply.status.as_u16() {
+                200 => well += 1,
+                429 => assert_eq!(reply.body["error"]["data"]["code"], "rate_limited"),
+                other => panic!("{name}: {other}: {}", reply.body),
+            }
+        }
+        assert_eq!(well, 10, "{name}");
+        drop(servers);
+        own.clear().await;
+    }
+}
+
+#[tokio::test]
+async fn secrets_of_one_machine_on_a_store_of_many_are_told_at_the_start() {
+    for own in Own::all("keys").await {
+        let name = own.name();
+        let place = own.machine();
+        let server = place.serve(&[]).await;
+        let warned = |log: &str| {
+            let lines = log.lines().map(serde_json::from_str::<Value>);
+            let mut lines = lines.map(|line| line.expect("JSON"));
+            lines.any(|line| {
+                line["level"] == "WARN" && line["settings"] == "keys, platform.confirm_keys"
+            })
+        };
+        let log = server.log();
+        assert_eq!(warned(&log), name != "sqlite", "{name}: {log}");
+        // Something is in the store, so that there is something to clear.
+        open_session(&server, &place.token(&["--as", "admin"])).await;
+        drop(server);
+        own.clear().await;
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_used_stops_the_start_and_shows_no_password() {
+    const SECRET: &str = "hunter2hunter2";
+    let with = |url: &str| url.replace("SECRET", SECRET);
+    let all = "memory:, sqlite:<path>, postgres://…, redis://…, rediss://…";
+    for (variables, expected) in [
+        (vec![("URL", "mysql://user:SECRET@db.example.com/x")], all),
+        (vec![("URL", "SECRET")], all),
+        (vec![("URL", "memory:SECRET")], all),
+        (vec![("URL", "sqlite:")], "sqlite:data/store.db"),
+        (vec![("URL", "sqlite::memory:")], "sqlite:data/store.db"),
+        (
+            vec![("URL", "redis://user:SECRET@127.0.0.1:1")],
+            "cannot use the store at redis://127.0.0.1:1",
+        ),
+        (
+            vec![("URL", "postgres://user:SECRET@127.0.0.1:1/x")],
+            "cannot use the store at postgres://127.0.0.1:1",
+        ),
+        (
+            vec![("URL", "postgres://127.0.0.1:1/x?pasword=SECRET")],
+            "unknown parameter `pasword`",
+        ),
+        (vec![("URL_ENV", "NOT_THERE")], "NOT_THERE"),
+        (vec![("URL_FILE", "not-there")], "not-there"),
+        (
+            vec![("URL", "memory:"), ("URL_ENV", "HOME")],
+            "store has more than one of url, url_env and url_file",
+        ),
+        (vec![("PREFIX", "x:")], "store.prefix is of no use"),
+        (
+            vec![("URL", "memory:"), ("PREFIX", "x:")],
+            "store.prefix is for Redis",
+        ),
+    ] {
+        let place = variables.iter().fold(Place::new(), |place, (name, value)| {
+            place.env(&format!("MCP_STORE__{name}"), &with(value))
+        });
+        let output = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && error.contains(expected),
+            "{variables:?}: {error}"
+        );
+        assert!(!error.contains(SECRET), "{variables:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_in_memory_is_one_too() {
+    let place = Place::new().env("MCP_STORE__URL", "memory:");
+    let server = place.serve(&[]).await;
+    let admin = place.token(&["--as", "admin"]);
+    let session = open_session(&server, &admin).await;
+    let known = in_session(&server, &admin, &session).await;
+    assert_eq!(known.status, 200, "{}", known.body);
+}
