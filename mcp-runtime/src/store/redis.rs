@@ -473,4 +473,24 @@ mod tests {
             assert_eq!(evicts(info), expected, "{info}");
         }
     }
+
+    #[test]
+    fn a_redis_that_is_full_says_so_as_a_store_in_memory_does() {
+        use super::super::StoreErrorKind::{Full, Unavailable};
+        for (said, expected) in [
+            (
+                "-OOM command not allowed when used memory > 'maxmemory'. script: 1, on @user_script:1.\r\n",
+                Full,
+            ),
+            (
+                "-READONLY You can't write against a read only replica.\r\n",
+                Unavailable,
+            ),
+            ("-WRONGTYPE Operation against a key\r\n", Unavailable),
+        ] {
+            let answer = redis::parse_redis_value(said.as_bytes()).unwrap();
+            let error = answer.extract_error().unwrap_err();
+            assert_eq!(failed(error).kind(), expected, "{said}");
+        }
+    }
 }

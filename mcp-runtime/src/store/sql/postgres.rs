@@ -233,6 +233,18 @@ mod tests {
                 let value = value.fetch_one(&mut connection).await.unwrap();
                 assert_eq!(value, expected, "{setting} where the role says {said}");
             }
+            // Counting does not wait for the disk; what comes after it does.
+            let table = CREATE_TABLE.replacen("CREATE TABLE", "CREATE TEMPORARY TABLE", 1);
+            let table = sqlx::query(sqlx::AssertSqlSafe(table));
+            table.execute(&mut connection).await.unwrap();
+            let mut take = sqlx::query(super::super::TAKE_SOON).bind("bucket");
+            for number in 1..=6_i64 {
+                take = take.bind(number);
+            }
+            let taken = take.execute(&mut connection).await.unwrap();
+            assert_eq!(taken.rows_affected(), 1);
+            let value = sqlx::query_scalar::<_, String>("SHOW synchronous_commit");
+            assert_eq!(value.fetch_one(&mut connection).await.unwrap(), expected);
         }
     }
 }

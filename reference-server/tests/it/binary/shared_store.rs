@@ -79,10 +79,12 @@ impl Own {
         }
     }
 
-    async fn clear(self) {
+    async fn clear(&self) {
         match self {
             Self::File(_) => {}
-            Self::Postgres(url, schema) => sql(&url, format!("DROP SCHEMA {schema} CASCADE")).await,
+            Self::Postgres(url, schema) => {
+                sql(url, format!("DROP SCHEMA {schema} CASCADE")).await;
+            }
             Self::Redis(url, prefix) => {
                 let client = redis::Client::open(url.as_str()).expect("a URL");
                 let connection = client.get_multiplexed_async_connection().await;
@@ -90,12 +92,31 @@ impl Own {
                 let mut keys = redis::cmd("KEYS");
                 keys.arg(format!("{prefix}*"));
                 let keys: Vec<String> = keys.query_async(&mut connection).await.expect("keys");
-                assert!(!keys.is_empty(), "nothing was ever in the store");
-                let mut del = redis::cmd("DEL");
-                del.arg(keys);
-                del.exec_async(&mut connection).await.expect("deleted");
+                for key in keys {
+                    let mut del = redis::cmd("DEL");
+                    del.arg(key);
+                    del.exec_async(&mut connection).await.expect("deleted");
+                }
             }
         }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // Of its own, as that of the test may be about to end.
+        let clear = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(self.clear());
+        };
+        let cleared = std::thread::scope(|scope| scope.spawn(clear).join().is_ok());
+        assert!(
+            cleared || std::thread::panicking(),
+            "something is left behind"
+        );
     }
 }
 
@@ -170,8 +191,6 @@ async fn what_is_used_up_at_one_machine_is_used_up_at_the_other() {
                 "{name}: {log}"
             );
         }
-        drop(servers);
-        own.clear().await;
     }
 }
 
@@ -200,30 +219,46 @@ async fn in_session(server: &Running, token: &str, session: &str) -> Reply {
 async fn rl_01_two_machines_let_in_as_many_as_one() {
     for own in Own::all("limits").await {
         let name = own.name();
-        // Slow enough that none comes back while the test runs.
-        let limits = |place: Place| {
-            with_keys(place)
-                .without("MCP_LIMITS__REQUESTS")
-                .env("MCP_LIMITS__REQUESTS", "10/day")
-        };
-        let places = [limits(own.machine()), limits(own.machine())];
-        let servers = [places[0].serve(&[]).await, places[1].serve(&[]).await];
-        let admins = [0, 1].map(|at: usize| places[at].token(&["--as", "admin"]));
-        let arguments = json!({"metric_name": "founding.cap"});
-        let mut well = 0;
-        for round in 0..24 {
-            let (server, admin) = (&servers[round % 2], &admins[round % 2]);
-            let reply = server.call(admin, READ, arguments.clone()).await;
-            match reply.status.as_u16() {
-                200 => well += 1,
-                429 => assert_eq!(reply.body["error"]["data"]["code"], "rate_limited"),
-                other => panic!("{name}: {other}: {}", reply.body),
+        // A store that takes too long is done without. On a busy machine that may happen, and is
+        // then said.
+        let mut callers = ["admin", "reader", "bob"].into_iter();
+        loop {
+            let caller = callers
+                .next()
+                .unwrap_or_else(|| panic!("{name} is always too slow"));
+            let (well, slow) = let_in(&own, caller).await;
+            if !slow {
+                assert_eq!(well, 10, "{name}");
+                break;
             }
         }
-        assert_eq!(well, 10, "{name}");
-        drop(servers);
-        own.clear().await;
     }
+}
+
+/// How many calls of 24 two machines let in, and whether one of them did without the store.
+async fn let_in(own: &Own, caller: &str) -> (usize, bool) {
+    // Slow enough that none comes back while the test runs.
+    let limits = |place: Place| {
+        with_keys(place)
+            .without("MCP_LIMITS__REQUESTS")
+            .env("MCP_LIMITS__REQUESTS", "10/day")
+    };
+    let places = [limits(own.machine()), limits(own.machine())];
+    let servers = [places[0].serve(&[]).await, places[1].serve(&[]).await];
+    let tokens = [0, 1].map(|at: usize| places[at].token(&["--as", caller]));
+    let arguments = json!({"metric_name": "founding.cap"});
+    let mut well = 0;
+    for round in 0..24 {
+        let (server, token) = (&servers[round % 2], &tokens[round % 2]);
+        let reply = server.call(token, READ, arguments.clone()).await;
+        match reply.status.as_u16() {
+            200 => well += 1,
+            429 => assert_eq!(reply.body["error"]["data"]["code"], "rate_limited"),
+            other => panic!("{}: {other}: {}", own.name(), reply.body),
+        }
+    }
+    let without = |server: &Running| server.log().contains("the store of limits cannot be used");
+    (well, servers.iter().any(without))
 }
 
 #[tokio::test]
@@ -241,10 +276,6 @@ async fn secrets_of_one_machine_on_a_store_of_many_are_told_at_the_start() {
         };
         let log = server.log();
         assert_eq!(warned(&log), name != "sqlite", "{name}: {log}");
-        // Something is in the store, so that there is something to clear.
-        open_session(&server, &place.token(&["--as", "admin"])).await;
-        drop(server);
-        own.clear().await;
     }
 }
 
