@@ -32,6 +32,8 @@ pub use memory::MemoryStore;
 pub use redis::RedisStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use sql::SqlStore;
+#[cfg(feature = "postgres")]
+pub(crate) use sql::check_parameters;
 #[cfg(feature = "sqlite")]
 pub(crate) use sql::{configure, create_private, file_url};
 pub use subscription::{Notice, Publisher, Subscription};

@@ -61,6 +61,9 @@ const CONNECTIONS: u32 = 8;
 /// How long somebody waits for a connection, for a lock, or for the database to answer at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Whoever was used a moment ago is taken to be there.
+const IDLE: Duration = Duration::from_secs(1);
+
 impl Database {
     /// Opens a database and brings its tables up to date. A file is made for its owner alone.
     pub(crate) async fn open(url: &str, part: &Part) -> Result<Self, OpenError> {
@@ -280,6 +283,7 @@ impl Postgres {
     /// role is for, so that several servers can share a database, too.
     async fn reach(url: &str, part: &Part) -> Result<Self, OpenError> {
         let options: AnyConnectOptions = url.parse()?;
+        check_parameters(&options)?;
         // Not by way of the pool, which would try again and again and then report that it took long.
         let mut connection = connect(&options).await?;
         let current = sqlx::query_scalar("SELECT current_schema()::text");
@@ -322,11 +326,54 @@ impl Postgres {
         AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
+            // A question to each connection before each use would double the way of most answers.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 let session = AssertSqlSafe(session.clone());
                 Box::pin(async move { connection.execute(session).await.map(drop) })
             })
             .connect_lazy_with(self.options.clone())
+    }
+}
+
+/// sqlx passes over a parameter that it does not know and logs its value, which may be a password
+/// under a misspelt name.
+fn check_parameters(options: &AnyConnectOptions) -> Result<(), OpenError> {
+    const KNOWN: [&str; 17] = [
+        "application_name",
+        "dbname",
+        "host",
+        "hostaddr",
+        "options",
+        "password",
+        "port",
+        "ssl-ca",
+        "ssl-cert",
+        "ssl-key",
+        "ssl-mode",
+        "ssl-root-cert",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "user",
+    ];
+    let mut names = options.database_url.query_pairs().map(|(name, _)| name);
+    match names.find(|name| !KNOWN.contains(&&**name) && !name.starts_with("options[")) {
+        None => Ok(()),
+        Some(name) => wrong(&format!(
+            "has an unknown parameter `{}`; there are: {}",
+            name.escape_debug(),
+            KNOWN.join(", ")
+        )),
     }
 }
 

@@ -36,8 +36,8 @@ fn on_postgres() -> Result {
     let package = ["test", "--package", "reference-server", "--all-features"];
     let mut command = shell::cargo(package);
     command.args(["--no-fail-fast", "--test", "it"]);
-    // A hundred connections are what a server gives by default.
-    command.args(["--", "--test-threads", "4"]);
+    // Each test opens dozens of connections, and a server gives a hundred by default.
+    command.args(["--", "--test-threads", "2"]);
     tests(
         "tests on PostgreSQL",
         command.env("MCP_TEST_DATABASE", "postgres"),

@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use super::record::{AuditRecord, GENESIS, unseal};
 use super::verify::{Broken, Chain, Verified};
 use super::{AuditError, AuditFuture, AuditSink};
+#[cfg(feature = "postgres")]
+use crate::store::check_parameters;
 #[cfg(feature = "sqlite")]
 use crate::store::{configure, create_private, file_url};
 
@@ -174,8 +176,13 @@ impl Place {
             }
             _ => url,
         };
+        let options = url.parse().map_err(AuditError::new)?;
+        #[cfg(feature = "postgres")]
+        if file.is_none() {
+            check_parameters(&options).map_err(AuditError::new)?;
+        }
         Ok(Self {
-            options: url.parse().map_err(AuditError::new)?,
+            options,
             is_file: file.is_some(),
         })
     }

@@ -17,6 +17,8 @@ use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::query::{Query, QueryScalar};
 use sqlx::{AnyPool, Decode, Type};
 
+#[cfg(feature = "postgres")]
+pub(crate) use self::postgres::check_parameters;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::sqlite::{configure, create_private, file_url};
 use super::{Bucket, Store, StoreError, StoreFuture, Subscription, check_message, check_size};

@@ -637,13 +637,29 @@ async fn au_06_many_writers_make_one_chain() {
 #[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn au_06_rows_of_a_database_are_a_chain_too() {
-    use sqlx::Connection as _;
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("a udit.db").display());
-    assert_eq!(AuditLog::verify_sql(&url).await.unwrap_err().row, None);
+    rows_are_a_chain(&url, &url.replace("a udit", "a%20udit")).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn au_06_rows_of_postgresql_are_a_chain_too() {
+    let Some(corner) = crate::services::postgres().await else {
+        return;
+    };
+    rows_are_a_chain(corner.url.as_str(), corner.url.as_str()).await;
+}
+
+/// Two servers write to one table, and somebody changes it.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+async fn rows_are_a_chain(url: &str, direct: &str) {
+    use sqlx::Connection as _;
+    sqlx::any::install_default_drivers();
+    assert_eq!(AuditLog::verify_sql(url).await.unwrap_err().row, None);
     let mut work = Vec::new();
     for _ in 0..2 {
-        let log = AuditLog::sql(&url).await.unwrap();
+        let log = AuditLog::sql(url).await.unwrap();
         let server = TestServer::new(builder(log).1).unwrap();
         for _ in 0..4 {
             let client = server.as_caller(ada());
@@ -658,8 +674,7 @@ async fn au_06_rows_of_a_database_are_a_chain_too() {
     for work in work {
         within(work).await.unwrap();
     }
-    assert_eq!(AuditLog::verify_sql(&url).await.unwrap().records, 80);
-    let file = url.replace("a udit", "a%20udit");
+    assert_eq!(AuditLog::verify_sql(url).await.unwrap().records, 80);
     for (statement, row) in [
         (
             "UPDATE mcp_audit SET record = replace(record, '\"sub\":\"ada\"', '\"sub\":\"eve\"') WHERE seq = 40",
@@ -667,13 +682,13 @@ async fn au_06_rows_of_a_database_are_a_chain_too() {
         ),
         ("DELETE FROM mcp_audit WHERE seq = 20", 21),
     ] {
-        let mut connection = sqlx::AnyConnection::connect(&file).await.unwrap();
+        let mut connection = sqlx::AnyConnection::connect(direct).await.unwrap();
         sqlx::query(statement)
             .execute(&mut connection)
             .await
             .unwrap();
         connection.close().await.unwrap();
-        let broken = AuditLog::verify_sql(&url).await.unwrap_err();
+        let broken = AuditLog::verify_sql(url).await.unwrap_err();
         assert_eq!(broken.row, Some(row), "{broken}");
     }
 }

@@ -83,6 +83,11 @@ impl Db {
     pub(super) async fn store(&self, clock: &Clock) -> Result<Arc<dyn Store>, OpenError> {
         Ok(match (self.database.file(), self.database.postgres()) {
             (Some(path), _) => Arc::new(SqlStore::open(path, clock.clone()).await?),
+            #[cfg(feature = "postgres")]
+            (_, Some(options)) => {
+                let url = options.database_url.as_str();
+                Arc::new(SqlStore::connect(url, clock.clone()).await?)
+            }
             (None, _) => Arc::new(MemoryStore::new(clock.clone(), 10_000)),
         })
     }

@@ -95,7 +95,7 @@ pub(super) async fn connect(url: &str) -> Result<(AnyPool, Messages), StoreError
 
 /// sqlx passes over a parameter that it does not know and logs its value, which may be a password
 /// under a misspelt name.
-fn check_parameters(options: &AnyConnectOptions) -> Result<(), StoreError> {
+pub(crate) fn check_parameters(options: &AnyConnectOptions) -> Result<(), StoreError> {
     const KNOWN: [&str; 17] = [
         "application_name",
         "dbname",

@@ -19,6 +19,9 @@ const FAULTS: &[Fault] = &[
         s.database = "mysql://user:hunter2@localhost/x".into()
     }),
     ("database", |s| s.database = "sqlite://".into()),
+    ("database", |s| {
+        s.database = "postgres://user@localhost/x?pasword=hunter2".into()
+    }),
     ("service_token", |s| s.service_token = "short".into()),
     ("confirm_keys", |s| s.confirm_keys.clear()),
     ("confirm_keys", |s| {

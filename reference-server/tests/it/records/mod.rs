@@ -40,7 +40,7 @@ struct Office {
     server: TestServer,
     settings: Settings,
     /// Dropped after what is open in it.
-    database: Database,
+    _database: Database,
     _folder: TempDir,
 }
 
@@ -72,7 +72,7 @@ impl Office {
             clock,
             router,
             settings,
-            database,
+            _database: database,
             _folder: folder,
         }
     }

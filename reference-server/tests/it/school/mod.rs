@@ -31,7 +31,8 @@ struct Campus {
     service: Service,
     server: TestServer,
     settings: SchoolSettings,
-    database: Database,
+    /// Dropped after what is open in it.
+    _database: Database,
     folder: TempDir,
 }
 
@@ -63,7 +64,7 @@ impl Campus {
             server: TestServer::over(service.clone()),
             service,
             settings,
-            database,
+            _database: database,
             folder,
         }
     }

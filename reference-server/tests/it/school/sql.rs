@@ -32,7 +32,7 @@ fn statements() -> Vec<(String, String)> {
                 "AssertSqlSafe",
                 ".pool()",
                 "fetch_",
-                "begin_write",
+                "begin_",
             ] {
                 assert!(
                     !text.contains(way_around),
