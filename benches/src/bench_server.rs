@@ -1,9 +1,11 @@
 //! The server that is measured: `add`, `find_items` and 58 tools like it, all public.
 //!
-//! `bench-server PORT` serves them on loopback with everything that a default server has.
+//! `bench-server PORT [ISSUER]` serves them on loopback with everything that a default server has;
+//! with an issuer on loopback, tokens of it are taken.
 
 mod domain;
 
+use mcp_runtime::auth::Egress;
 use mcp_runtime::prelude::*;
 
 use crate::domain::{FindResult, Status, find};
@@ -113,8 +115,11 @@ async fn main() -> mcp_runtime::Result {
         .nth(1)
         .and_then(|port| port.parse().ok())
         .unwrap_or(8000);
-    let service = Server::new(tools![add] + finders())
-        .identity("bench", "1.0.0")
-        .build()?;
+    let mut server = Server::new(tools![add] + finders()).identity("bench", "1.0.0");
+    if let Some(issuer) = std::env::args().nth(2) {
+        let tokens = Jwt::discover(issuer).audience("bench");
+        server = server.auth(tokens.egress(Egress::new().allow_loopback()));
+    }
+    let service = server.build()?;
     service.serve_on(("127.0.0.1", port)).await
 }

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::StatusCode;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::BodyExt;
-use mcp_runtime::store::{MemoryStore, Store, StoreError, StoreFuture};
+use mcp_runtime::store::MemoryStore;
 use mcp_runtime::tenant_signature::{Signer, SigningKey, VerifyTenant, Version};
 use mcp_runtime::{Caller, Clock, Tenant};
 use sha2::Sha256;
