@@ -6,6 +6,7 @@
 //! Meant to be run alone on its machine, on one core, with the servers on another (`taskset`).
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
+#[expect(dead_code, reason = "streams are for the other measurement")]
 mod wire;
 
 use std::process::Stdio;
@@ -249,7 +250,6 @@ fn cpu_time() -> Result<u64> {
     Ok(first.ok_or("an empty schedstat")?.parse()?)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure in a table")]
 fn micros(nanos: u64, times: usize) -> f64 {
     nanos as f64 / 1e3 / times as f64
 }
