@@ -1,11 +1,13 @@
 //! The server that is measured: `add`, `find_items` and 58 tools like it, all public.
 //!
 //! `bench-server PORT` serves them on loopback with everything that a default server has;
-//! `bench-server PORT metrics` counts, too.
+//! `bench-server PORT metrics` counts, too; `bench-server PORT ISSUER` takes tokens of an issuer on
+//! loopback.
 
 mod domain;
 
 use mcp_runtime::Metrics;
+use mcp_runtime::auth::Egress;
 use mcp_runtime::prelude::*;
 
 use crate::domain::{FindResult, Status, find};
@@ -116,11 +118,13 @@ async fn main() -> mcp_runtime::Result {
         .and_then(|port| port.parse().ok())
         .unwrap_or(8000);
     let mut server = Server::new(tools![add] + finders()).identity("bench", "1.0.0");
-    if std::env::args()
-        .nth(2)
-        .is_some_and(|word| word == "metrics")
-    {
-        server = server.metrics(&Metrics::new());
+    match std::env::args().nth(2).as_deref() {
+        None => {}
+        Some("metrics") => server = server.metrics(&Metrics::new()),
+        Some(issuer) => {
+            let tokens = Jwt::discover(issuer).audience("bench");
+            server = server.auth(tokens.egress(Egress::new().allow_loopback()));
+        }
     }
     let service = server.build()?;
     service.serve_on(("127.0.0.1", port)).await

@@ -392,8 +392,11 @@ struct Checked(Allowed, Names);
 enum Names {
     OfTheSystem,
     #[cfg(feature = "testing")]
-    Given(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Given(Arc<LookUp>),
 }
+
+#[cfg(feature = "testing")]
+type LookUp = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
 
 impl Names {
     async fn look_up(&self, name: &str) -> std::io::Result<Vec<SocketAddr>> {

@@ -53,6 +53,9 @@ const EVENTS: &str = "Accept: text/event-stream\r\n";
 /// The end of a body in chunks.
 const OVER: &[u8] = b"\r\n0\r\n\r\n";
 
+/// `(what, what is sent, what says that it is open, what says that it is over)`
+type Row = (&'static str, Vec<u8>, &'static [u8], &'static [u8]);
+
 /// SE-10: the end comes within 60 s of the end of the token, and not before the leeway is over.
 #[tokio::test]
 async fn se_10_streams_end_with_the_token_that_opened_them() {
@@ -66,7 +69,7 @@ async fn se_10_streams_end_with_the_token_that_opened_them() {
         .replace("connection: close\r\n", "");
     let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mcp\r\n";
-    let rows: [(&str, Vec<u8>, &[u8], &[u8]); 4] = [
+    let rows: [Row; 4] = [
         (
             "a subscription",
             listens.into_bytes(),

@@ -155,7 +155,14 @@ impl Config {
             )));
         }
         let whole = text.trim_end_matches('/');
-        Ok(whole.strip_suffix(path).map(str::to_owned))
+        match whole.strip_suffix(path) {
+            Some(origin) if url.query().is_none() && url.fragment().is_none() => {
+                Ok(Some(origin.to_owned()))
+            }
+            _ => Err(refused(&format!(
+                "public_url `{text}` is more than an origin: write it like https://mcp.example.com"
+            ))),
+        }
     }
 }
 

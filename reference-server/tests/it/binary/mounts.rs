@@ -235,6 +235,11 @@ const REFUSED: &[(&str, &[(&str, &str)], &str)] = &[
         "which is no mount",
     ),
     (
+        "[{path='/a'}]",
+        &[("MCP_PUBLIC_URL", "https://mcp.example.com/a?b=/a")],
+        "more than an origin",
+    ),
+    (
         "[{path='/a'}, {path='/b', auth='open'}]",
         &[("MCP_PUBLIC_URL", "https://mcp.example.com")],
         "auth.mode is \"open\"",
