@@ -566,7 +566,12 @@ mod tests {
         })
         .unwrap();
         assert_eq!((again, left), (node, Some(r#"{"d":[4 ]}"#)));
-        for (value, text) in [("1 ", "1"), ("\"}\\\"\"", "\"}\\\"\""), ("[{}]", "[{}]"), ("é", "")] {
+        for (value, text) in [
+            ("1 ", "1"),
+            ("\"}\\\"\"", "\"}\\\"\""),
+            ("[{}]", "[{}]"),
+            ("é", ""),
+        ] {
             let message = format!(r#"{{"p":{{"_m":{value},"a":1}}}}"#);
             let left = parse_without(message.as_bytes(), &["p", "_m"], |_| None);
             let left = left.map(|(_, left)| left.unwrap_or_default());

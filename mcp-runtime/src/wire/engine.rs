@@ -331,12 +331,10 @@ impl Engine {
                 method,
                 params,
                 meta,
-            }) => {
-                match self.understand(id, &method, params, meta, headers) {
-                    Ok(request) => self.answer(request, bytes, link).await,
-                    Err(reply) => reply,
-                }
-            }
+            }) => match self.understand(id, &method, params, meta, headers) {
+                Ok(request) => self.answer(request, bytes, link).await,
+                Err(reply) => reply,
+            },
             Ok(Message::Notification { method, params }) => hear(&method, &params, link),
             Ok(Message::Response { id, answer }) => answered(id, answer, link).await,
             Err(reply) => reply,
@@ -641,13 +639,11 @@ impl Engine {
     /// What is known of the client of a request, and how it can be reached while it waits.
     pub(crate) fn reach(&self, request: &Request<'_>, link: &Link) -> Reach {
         let meta = &request.meta;
-        let progress_token = meta
-            .get("progressToken")
-            .and_then(|token| match token {
-                Node::String(text) if text.len() <= 1024 => Some(json!(text).to_string()),
-                Node::Number(number) => Some(number.to_string()),
-                _ => None,
-            });
+        let progress_token = meta.get("progressToken").and_then(|token| match token {
+            Node::String(text) if text.len() <= 1024 => Some(json!(text).to_string()),
+            Node::Number(number) => Some(number.to_string()),
+            _ => None,
+        });
         let client = if request.revision.is_modern() {
             let capabilities = meta.get(META_CAPABILITIES).and_then(Node::as_object);
             let mut client = capabilities.map(Client::declared).unwrap_or_default();

@@ -50,8 +50,8 @@ impl Id<'_> {
 
 /// Reads a message, or answers what is wrong with it.
 pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, Reply> {
-    let (node, meta) = json::parse_without(bytes, &["params", "_meta"], Meta::known_length)
-        .map_err(unreadable)?;
+    let (node, meta) =
+        json::parse_without(bytes, &["params", "_meta"], Meta::known_length).map_err(unreadable)?;
     let meta = meta
         .map_or(Ok(Meta::None), Meta::read)
         .map_err(unreadable)?;

@@ -141,7 +141,10 @@ mod tests {
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_KEPT));
         assert!(!known(&long) && !known(&long), "too long to keep");
         for _ in 0..3 {
-            assert_eq!(Meta::read(r#"{"a":1,"a":1}"#).unwrap_err(), Fault::Duplicate);
+            assert_eq!(
+                Meta::read(r#"{"a":1,"a":1}"#).unwrap_err(),
+                Fault::Duplicate
+            );
             assert_eq!(Meta::read("1e999").unwrap_err(), Fault::Syntax);
         }
     }
