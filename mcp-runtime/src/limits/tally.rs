@@ -29,8 +29,8 @@ pub(crate) struct Tally {
 
 /// A limit is not worth making a caller wait for it any longer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Nor is it worth making every caller wait.
-const REST: u64 = 1_000;
+/// Nor is it worth making every caller wait: in milliseconds, and longer than the patience.
+const REST: u64 = 5_000;
 const WARN_EVERY: u64 = 60_000;
 
 impl Tally {
