@@ -26,7 +26,7 @@ use mcp_runtime::{Keys, Replies, SessionLimits, SessionMode, told_to_stop};
 use tokio::net::TcpListener;
 
 const USAGE: &str = "conformance ADDRESS [--sessions auto|stateless|stateful] [--replies negotiate|json|sse]\n\
-    [--store sqlite:PATH] [--keys-file PATH] [--public-url URL]\n\
+    [--store URL] [--keys-file PATH] [--public-url URL]\n\
     ADDRESS like 127.0.0.1:8000; port 0 takes a free one. Sessions are stateful and replies are streams \
     unless said otherwise.";
 

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use mcp_runtime::store::Store;
 
-/// Opens the store at a URL: `sqlite:PATH`, with the feature of that name.
+/// Opens the store at a URL, with the feature of its kind: `sqlite:PATH`, `postgres://…`, `redis://…`.
 pub(crate) async fn open(url: &str) -> std::io::Result<Arc<dyn Store>> {
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(unused_variables, reason = "one kind has a place")
+    )]
     let (scheme, place) = url.split_once(':').unwrap_or((url, ""));
     match scheme {
         #[cfg(feature = "sqlite")]
@@ -14,8 +18,20 @@ pub(crate) async fn open(url: &str) -> std::io::Result<Arc<dyn Store>> {
             let store = mcp_runtime::store::SqlStore::open(place, clock).await;
             Ok(Arc::new(store.map_err(std::io::Error::other)?))
         }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let clock = mcp_runtime::Clock::system();
+            let store = mcp_runtime::store::SqlStore::connect(url, clock).await;
+            Ok(Arc::new(store.map_err(std::io::Error::other)?))
+        }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => {
+            let clock = mcp_runtime::Clock::system();
+            let store = mcp_runtime::store::RedisStore::connect(url, clock).await;
+            Ok(Arc::new(store.map_err(std::io::Error::other)?))
+        }
         _ => Err(std::io::Error::other(format!(
-            "there is no store `{scheme}` in this program for `{place}`: build it with the feature"
+            "this program has no store of the kind `{scheme}`, built as it is"
         ))),
     }
 }

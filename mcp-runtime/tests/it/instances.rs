@@ -151,24 +151,48 @@ impl Store for Wire {
     }
 }
 
-/// Stores that two instances share, of every kind that needs no other process.
-pub(crate) async fn stores() -> Vec<(&'static str, [Arc<dyn Store>; 2])> {
+/// A kind of store, as two instances have it, and what has to outlive it.
+type Shared = (&'static str, [Arc<dyn Store>; 2], Box<dyn std::any::Any>);
+
+/// Stores that two instances share, of every kind.
+pub(crate) async fn stores() -> Vec<Shared> {
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 1000));
     #[cfg_attr(
-        not(feature = "sqlite"),
-        expect(unused_mut, reason = "one kind adds to it")
+        not(any(feature = "postgres", feature = "sqlite")),
+        expect(unused_mut, reason = "other kinds are added")
     )]
-    let mut all = vec![("memory", [Arc::clone(&memory), memory])];
+    let mut all: Vec<Shared> = vec![("memory", [Arc::clone(&memory), memory], Box::new(()))];
     #[cfg(feature = "sqlite")]
     {
-        let folder = tempfile::tempdir().unwrap().keep();
-        let mut two: Vec<Arc<dyn Store>> = Vec::new();
-        for _ in 0..2 {
-            let path = folder.join("store.db");
-            let store = mcp_runtime::store::SqlStore::open(path, Clock::system());
-            two.push(Arc::new(store.await.unwrap()));
+        let folder = tempfile::tempdir().unwrap();
+        let open = || async {
+            let path = folder.path().join("store.db");
+            let store = mcp_runtime::store::SqlStore::open(path, Clock::system()).await;
+            Arc::new(store.unwrap()) as Arc<dyn Store>
+        };
+        let two = [open().await, open().await];
+        all.push(("sqlite", two, Box::new(folder)));
+    }
+    #[cfg(all(feature = "postgres", feature = "redis"))]
+    {
+        if let Some(corner) = crate::services::postgres().await {
+            let open = || async {
+                let url = corner.url.as_str();
+                let store = mcp_runtime::store::SqlStore::connect(url, Clock::system()).await;
+                Arc::new(store.unwrap()) as Arc<dyn Store>
+            };
+            let two = [open().await, open().await];
+            all.push(("postgres", two, Box::new(corner)));
         }
-        all.push(("sqlite", two.try_into().ok().unwrap()));
+        if let Some(corner) = crate::services::redis().await {
+            let open = || async {
+                let url = corner.url.as_str();
+                let store = mcp_runtime::store::RedisStore::connect(url, Clock::system()).await;
+                Arc::new(store.unwrap().prefix(corner.name.clone())) as Arc<dyn Store>
+            };
+            let two = [open().await, open().await];
+            all.push(("redis", two, Box::new(corner)));
+        }
     }
     all
 }
@@ -233,7 +257,7 @@ pub(crate) async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
 
 #[tokio::test]
 async fn changes_reach_who_may_hear_of_them_on_every_instance() {
-    for (kind, stores) in stores().await {
+    for (kind, stores, _corner) in stores().await {
         let [one, other] = joined(stores).await;
         let mine = "docs://7";
         let uris = ["notes://today", mine];
@@ -276,7 +300,7 @@ async fn changes_reach_who_may_hear_of_them_on_every_instance() {
 
 #[tokio::test]
 async fn a_session_hears_at_one_instance_what_it_asked_for_at_another() {
-    for (kind, stores) in stores().await {
+    for (kind, stores, _corner) in stores().await {
         let [one, other] = stores.map(|store| server("one", store).build().unwrap());
         let changes = one.changes().clone();
         let (one, other) = (Live::start(one).await, Live::start(other).await);
@@ -309,7 +333,7 @@ async fn a_session_hears_at_one_instance_what_it_asked_for_at_another() {
 
 #[tokio::test]
 async fn what_is_switched_off_at_one_instance_is_off_at_all_and_at_those_that_come_later() {
-    for (kind, stores) in stores().await {
+    for (kind, stores, _corner) in stores().await {
         let [one, other] = joined(stores.clone()).await;
         let names = ["ada", "boss"];
         let boss = Caller::user("boss").role("chief");
@@ -356,7 +380,7 @@ async fn what_is_switched_off_at_one_instance_is_off_at_all_and_at_those_that_co
 
 #[tokio::test]
 async fn instances_agree_however_many_switch_at_once() {
-    for (kind, stores) in stores().await {
+    for (kind, stores, _corner) in stores().await {
         let services = joined(stores).await;
         let mut work = tokio::task::JoinSet::new();
         for (at, service) in services.iter().enumerate() {
@@ -393,7 +417,7 @@ async fn instances_agree_however_many_switch_at_once() {
 /// A running call of a session at one instance, and everything that is to end it elsewhere.
 #[tokio::test]
 async fn a_call_is_cancelled_and_a_session_ended_from_any_instance() {
-    for (kind, stores) in stores().await {
+    for (kind, stores, _corner) in stores().await {
         for ending in ["cancelled", "deleted"] {
             let mut gates = Vec::new();
             let mut lives = Vec::new();
@@ -605,7 +629,7 @@ fn back(session: &str, after: &str) -> Ask {
 
 #[tokio::test]
 async fn a_client_comes_back_to_its_stream_at_any_instance() {
-    for (kind, stores) in stores().await {
+    for (kind, stores, _corner) in stores().await {
         let [(one, gate), (other, _)] = talking(stores).await;
         let id = session(&one, REVISION).await;
         let mut first = Events::open(&one, &call(REVISION, "talk", json!({})).within(&id)).await;
@@ -691,7 +715,7 @@ async fn a_stream_has_one_reader_wherever_that_is() {
 
 #[tokio::test]
 async fn a_client_that_was_sent_away_comes_back_anywhere() {
-    for (kind, stores) in stores().await {
+    for (kind, stores, _corner) in stores().await {
         let [(one, gate), (other, _)] = talking(stores).await;
         let id = session(&one, REVISION).await;
         let mut first = Events::open(&one, &call(REVISION, "away", json!({})).within(&id)).await;
@@ -747,31 +771,23 @@ async fn what_belongs_to_no_request_goes_on_where_the_client_is() {
 /// A session that was opened for a stream outlives it when somebody uses it, anywhere.
 #[tokio::test]
 async fn a_session_of_a_stream_outlives_it_when_it_is_used_elsewhere() {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Clock::system(), 1000));
-    let [(one, _), (other, _)] = talking([Arc::clone(&store), store]).await;
-    for used in [true, false] {
-        let feed = Events::open(&one, &get(REVISION, "").without("mcp-session-id")).await;
-        let id = feed.header("mcp-session-id").unwrap().to_owned();
-        let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
-        let ping = Ask::raw(ping.to_string()).within(&id).bytes();
-        if used {
-            assert_eq!(status(&other.exchange(&ping).await), 200);
-            // The word has to get there first.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        drop(feed);
-        if used {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            assert_eq!(status(&one.exchange(&ping).await), 200);
-        } else {
-            until("it ends with its stream", async || {
-                status(
-                    &one.exchange(&get(REVISION, &id).method("HEAD").bytes())
-                        .await,
-                ) == 404
-            })
-            .await;
-        }
+    let wire = Wire::new(Clock::system());
+    let [(one, _), (other, _)] = talking([wire.clone(), wire.clone()]).await;
+    let feed = Events::open(&one, &get(REVISION, "").without("mcp-session-id")).await;
+    let id = feed.header("mcp-session-id").unwrap().to_owned();
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    let ping = Ask::raw(ping.to_string()).within(&id).bytes();
+    assert_eq!(status(&other.exchange(&ping).await), 200);
+    until("it is said", async || {
+        let said = wire.said.lock().unwrap();
+        said.iter().any(|said| said.contains("\"used\""))
+    })
+    .await;
+    drop(feed);
+    // For longer than it takes a session to end with its stream.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(status(&other.exchange(&ping).await), 200);
     }
     one.stop().await;
     other.stop().await;
