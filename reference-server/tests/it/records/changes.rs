@@ -1,6 +1,9 @@
 //! What has changed: read on from a cursor, heard as it happens, and heard by nobody else.
 
+use mcp_runtime::Changes;
 use mcp_runtime::testing::{TestClient, TestStream};
+use reference_server::Secret;
+use reference_server::backend::{Backend, Limits};
 use serde_json::{Value, json};
 
 use super::{Office, done, note, uid_of};
@@ -194,4 +197,33 @@ async fn tn_nobody_hears_or_reads_of_the_changes_of_another() {
         note(other, "Own").await;
         is_of_changes(&stream.next().await.expect("the own change"));
     }
+}
+
+/// Where the API runs elsewhere, nobody tells what others change there: own changes are heard.
+#[tokio::test]
+async fn of_an_api_elsewhere_own_changes_are_heard() {
+    let office = Office::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a socket");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = office.router.clone();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let changes = Changes::default();
+    let heard = changes.clone();
+    let backend = Backend::remote(&url, &Secret::from(super::TOKEN), Limits::default())
+        .expect("a client")
+        .on_record_change(move |owner| heard.resource_of_owner(owner, URI));
+    let server = super::tools_with(backend, &office.clock, changes);
+    let scopes = ["records:read", "records:write"];
+    let ada = server.as_user("ada").tenant("org_a").scopes(scopes);
+    let mut stream = listen(&ada).await;
+    note(&ada, "Title").await;
+    is_of_changes(&stream.next().await.expect("the own change"));
+    done(&ada, "list_notes", json!({})).await;
+    done(&ada, "search", json!({"query": "title"})).await;
+    let bob = server.as_user("bob").tenant("org_a").scopes(scopes);
+    note(&bob, "Not hers").await;
+    let more = tokio::time::timeout(std::time::Duration::from_millis(200), stream.next()).await;
+    assert!(more.is_err(), "{more:?}");
 }

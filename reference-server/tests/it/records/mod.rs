@@ -161,11 +161,14 @@ fn signing_key() -> SigningKey {
 
 fn tools_over(router: Router, clock: &Clock, changes: Changes) -> TestServer {
     let backend = Backend::in_process(router, &Secret::from(TOKEN), Limits::default());
+    tools_with(backend.expect("a client"), clock, changes)
+}
+
+fn tools_with(backend: Backend, clock: &Clock, changes: Changes) -> TestServer {
     let signer = Signer::new(signing_key(), clock.clone());
-    let backend = backend.expect("a client").with_records(signer);
     let server = Server::with_state(
         App {
-            backend,
+            backend: backend.with_records(signer),
             proxy: Default::default(),
             school: reference_server::school::School::absent(),
         },
