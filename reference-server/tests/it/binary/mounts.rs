@@ -211,7 +211,13 @@ async fn mounts_share_limits_and_audit() {
 }
 
 /// `(the mounts, other settings, what the error says)`
-const REFUSED: &[(&str, &[(&str, &str)], &str)] = &[
+type Row = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+const REFUSED: &[Row] = &[
     ("[{path='mcp'}]", &[], "write it like \"/mcp\""),
     ("[{}]", &[], "write it like \"/mcp\""),
     ("[{path='/mcp/'}]", &[], "is not a path"),
