@@ -17,7 +17,7 @@ pub struct Metrics {
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {
     pub otlp_endpoint: Option<String>,
-    pub sample: f64,
+    pub sample_percent: u8,
     pub service_name: String,
 }
 
@@ -25,7 +25,7 @@ impl Default for Traces {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
-            sample: 1.0,
+            sample_percent: 100,
             service_name: "reference-server".to_owned(),
         }
     }
@@ -45,9 +45,9 @@ impl Config {
                 "traces.otlp_endpoint is set, and this program was built without the feature otlp",
             ));
         }
-        if !(0.0..=1.0).contains(&self.traces.sample) {
+        if self.traces.sample_percent > 100 {
             return Err(BootError::new(
-                "traces.sample is not a share from 0 to 1, like 0.1",
+                "traces.sample_percent is not a share from 0 to 100",
             ));
         }
         let wrong = |problem: &str| {

@@ -39,6 +39,9 @@ const MAX_ANSWER: usize = 64 << 10;
 /// Attributes of one span; none is longer than this.
 const MAX_TEXT: usize = 256;
 
+/// The targets of our spans.
+const TARGETS: [&str; 3] = ["mcp::call", "mcp::backend", "platform::request"];
+
 static SAMPLER: OnceLock<Sampler> = OnceLock::new();
 
 /// Which traces are recorded. By a hash that nobody outside knows, so that no client chooses.
@@ -81,15 +84,12 @@ pub(super) fn init(config: &Config, endpoint: &str) -> Result<Exporter> {
         LogFormat::Json => Box::new(lines.json().flatten_event(true).with_filter(filter())),
     };
     let processor = std::sync::Arc::new(processor(config, endpoint)?);
-    // What is logged does not decide what is traced.
-    let spans = Spans(std::sync::Arc::clone(&processor)).with_filter(
-        tracing_subscriber::filter::filter_fn(|meta| {
-            meta.is_span()
-                && ["mcp::call", "mcp::backend", "platform::request"].contains(&meta.target())
-        }),
-    );
+    // What is logged does not decide what is traced. By targets alone: `tracing::enabled!` asks with
+    // what is neither span nor event, and its answer must hold for the span that follows.
+    let ours = tracing_subscriber::filter::filter_fn(|meta| TARGETS.contains(&meta.target()));
+    let spans = Spans(std::sync::Arc::clone(&processor)).with_filter(ours);
     let _ = SAMPLER.set(Sampler {
-        share: config.traces.sample,
+        share: f64::from(config.traces.sample_percent) / 100.0,
         hash: RandomState::new(),
     });
     let all = Registry::default().with(lines).with(spans);
