@@ -264,10 +264,8 @@ async fn unsigned(config: &Config, clock: &Clock, beneath: Beneath<'_>) -> Resul
             }
             let backend = Backend::remote(url, &config.service_token()?, limits)?;
             // What others change over there, nobody tells us.
-            let changes = changes.clone();
-            Ok(backend.on_record_change(move |owner| {
-                changes.resource_of_owner(owner, records::changes::URI);
-            }))
+            let listeners = beneath.listeners.clone();
+            Ok(backend.on_record_change(move |owner| listeners.tell(owner)))
         }
     }
 }

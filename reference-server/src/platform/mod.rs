@@ -35,7 +35,6 @@ mod demo;
 mod figures;
 mod founding;
 mod funnel;
-mod figures;
 mod instructor_detail;
 mod instructors;
 mod invites;
@@ -47,6 +46,7 @@ mod records;
 mod search;
 mod settings;
 mod tenants;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -66,11 +66,11 @@ use self::auth::ServiceAccount;
 #[cfg(debug_assertions)]
 pub use self::crash::Step;
 use self::db::Db;
-pub(crate) use self::figures::counted;
 use self::limits::Limits;
 use self::mail::Mailer;
 pub use self::settings::{Mail, PageSizes, RateLimits, Settings};
 pub use self::tenants::TenantSignatures;
+pub(crate) use self::traffic::counted;
 pub use crate::secret::Secret;
 
 /// The marketplace: its database, its rules and its REST API. Clones share everything.
@@ -228,7 +228,7 @@ impl Platform {
             .method_not_allowed_fallback(answer::wrong_method)
             .layer(DefaultBodyLimit::max(body::LIMIT))
             .with_state(self.clone());
-        figures::traced(all)
+        traffic::traced(all)
     }
 
     fn now(&self) -> jiff::Timestamp {

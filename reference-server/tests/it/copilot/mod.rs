@@ -48,7 +48,7 @@ impl Market {
         let folder = TempDir::new().expect("a temporary folder");
         let file = folder.path().join("platform.db");
         let database = format!("sqlite://{}", file.display());
-        let adjust = |settings: &mut Settings| settings.database.clone_from(&database);
+        let adjust = |settings: &mut Settings| settings.database = database.clone().into();
         let mut market = Self::serving(copilot::extended_tools(), adjust).await;
         market.database = Some((folder, database));
         market

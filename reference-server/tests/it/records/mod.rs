@@ -80,7 +80,11 @@ impl Office {
     /// The tools over a platform of its own on the same database, as in another process.
     async fn beside(&self) -> TestServer {
         let platform = Platform::open(self.settings.clone(), self.clock.clone()).await;
-        tools_over(platform.expect("a second platform").router(), &self.clock)
+        tools_over(
+            platform.expect("a second platform").router(),
+            &self.clock,
+            Changes::default(),
+        )
     }
 
     /// A demo identity, as its token makes it.
