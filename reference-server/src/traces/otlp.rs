@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use mcp_runtime::{BootError, LogFormat, Result};
+use mcp_runtime::{BootError, Clock, LogFormat, Result};
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
@@ -87,7 +87,11 @@ pub(super) fn init(config: &Config, endpoint: &str) -> Result<Exporter> {
     // What is logged does not decide what is traced. By targets alone: `tracing::enabled!` asks with
     // what is neither span nor event, and its answer must hold for the span that follows.
     let ours = tracing_subscriber::filter::filter_fn(|meta| TARGETS.contains(&meta.target()));
-    let spans = Spans(std::sync::Arc::clone(&processor)).with_filter(ours);
+    let spans = Spans {
+        processor: std::sync::Arc::clone(&processor),
+        clock: Clock::system(),
+    }
+    .with_filter(ours);
     let _ = SAMPLER.set(Sampler {
         share: f64::from(config.traces.sample_percent) / 100.0,
         hash: RandomState::new(),
@@ -167,7 +171,10 @@ impl HttpClient for Client {
 }
 
 /// Makes a span of OpenTelemetry of each that ends.
-struct Spans(std::sync::Arc<BatchSpanProcessor>);
+struct Spans {
+    processor: std::sync::Arc<BatchSpanProcessor>,
+    clock: Clock,
+}
 
 /// What is known of a span that has not ended.
 struct Open {
@@ -187,7 +194,7 @@ struct Ids {
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut open = Open {
-            since: SystemTime::now(),
+            since: self.clock.now().into(),
             ids: Ids::default(),
             attributes: Vec::new(),
             failed: false,
@@ -218,14 +225,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
         let Some(open) = span.extensions_mut().remove::<Open>() else {
             return;
         };
-        if let Some(span) = open.finish(span.metadata()) {
-            self.0.on_end(span);
+        if let Some(span) = open.finish(span.metadata(), self.clock.now().into()) {
+            self.processor.on_end(span);
         }
     }
 }
 
 impl Open {
-    fn finish(self, meta: &tracing::Metadata<'_>) -> Option<SpanData> {
+    fn finish(self, meta: &tracing::Metadata<'_>, end_time: SystemTime) -> Option<SpanData> {
         let (Some(trace), Some(span)) = (self.ids.trace, self.ids.span) else {
             return None;
         };
@@ -246,7 +253,7 @@ impl Open {
             span_kind: kind,
             name: meta.name().to_owned().into(),
             start_time: self.since,
-            end_time: SystemTime::now(),
+            end_time,
             attributes: self.attributes,
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
