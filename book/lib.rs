@@ -40,6 +40,7 @@ pages! {
     "src/instances.md" => instances,
     "src/serving.md" => serving,
     "src/stores.md" => stores,
+    "src/databases.md" => databases,
     "src/transports.md" => transports,
     "src/tls.md" => tls,
     "src/mounts.md" => mounts,
