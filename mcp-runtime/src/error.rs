@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::input::Problem;
 use crate::limits::TooMany;
+use crate::store::StoreError;
+use crate::switches::SwitchError;
 
 /// What a tool returns.
 pub type ToolResult<T> = Result<T, ToolError>;
@@ -264,6 +266,25 @@ impl fmt::Debug for BootError {
 }
 
 impl Error for BootError {}
+
+/// With what lies beneath: nobody but the operator sees why a server does not start.
+impl From<StoreError> for BootError {
+    #[track_caller]
+    fn from(error: StoreError) -> Self {
+        let at = Location::caller();
+        let cause = match error.source() {
+            Some(cause) => format!(": {cause}"),
+            None => String::new(),
+        };
+        Self::new(format!("{error}{cause} (at {}:{})", at.file(), at.line()))
+    }
+}
+
+impl From<SwitchError> for BootError {
+    fn from(error: SwitchError) -> Self {
+        Self::new(error.to_string())
+    }
+}
 
 impl From<std::io::Error> for BootError {
     #[track_caller]

@@ -1088,7 +1088,7 @@ impl Service {
     /// let greetings = Server::new(tools![hello]).path("/greetings").build()?;
     /// let both = sums.beside(greetings)?;
     /// # let again = Server::new(tools![hello]).path("/sums").build()?;
-    /// # assert!(both.beside(again).unwrap_err().to_string().contains("/sums"));
+    /// # assert!(both.beside(again).is_err_and(|error| error.to_string().contains("/sums")));
     /// # Ok(())
     /// # }
     /// ```

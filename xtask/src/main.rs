@@ -1,4 +1,4 @@
-//! Project automation: `cargo xtask test`, `ci`, `conformance`, `oauth`, `foreign`, `tools`, `bench`, `held`, `auth-cost`, `compile-cost`.
+//! Project automation: `cargo xtask test`, `ci`, `conformance`, `oauth`, `foreign`, `tools`, `bench`, `held`, `load`, `auth-cost`, `compile-cost`.
 #![expect(
     clippy::print_stdout,
     reason = "a command line tool; stdout is where it reports"
@@ -16,6 +16,7 @@ mod python;
 mod tools;
 mod bench;
 mod held;
+mod load;
 mod auth_cost;
 mod compile_cost;
 mod peers;
@@ -40,6 +41,7 @@ cargo xtask bench            our bench-server beside the limit and rmcp, in one 
     --conns A,B,C              connections (1,32,256)
     --peers DIR                load generator and peers (../shared/bench)
 cargo xtask held             what sessions and streams cost, and whether any is lost; two minutes
+cargo xtask load             fifty users at the forty tools of the records; two minutes, [SECONDS] [DATABASE_URL]
 cargo xtask auth-cost        what a token costs, known and unknown; needs a machine to itself
 cargo xtask compile-cost     what 60 tools cost to compile, ours and rmcp's side by side
     --rounds N                 interleaved edits (7)
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         "tools" => tools::run(&rest),
         "bench" => bench::run(&rest),
         "held" => held::run(&rest),
+        "load" => load::run(&rest),
         "auth-cost" => auth_cost::run(&rest),
         "compile-cost" => compile_cost::run(&rest),
         "" | "help" | "--help" | "-h" => {

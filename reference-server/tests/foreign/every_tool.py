@@ -166,6 +166,8 @@ def proxy(mode, got):
     yield "list_services", {}
     yield "get_logs", {"lines": 1000, "level": "DEBUG", "hours": 168, "hostname": host}
     yield "run_command", {"command": "env"}
+    yield "config_save", {"name": mode, "include_tokens": True, "include_secrets": True}
+    yield "config_load", {"name": mode, "force": True}
     yield "delete_proxy", {"hostname": host}
 
 

@@ -24,6 +24,10 @@ const TABLES: &[(&str, &str)] = &[
         include_str!("../contracts/copilot-extended.txt"),
     ),
     (
+        "proxy-extended",
+        include_str!("../contracts/proxy-extended.txt"),
+    ),
+    (
         "records-extended",
         include_str!("../contracts/records-extended.txt"),
     ),

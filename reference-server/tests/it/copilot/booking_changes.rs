@@ -296,8 +296,8 @@ async fn a_slot_is_taken_once() {
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].code(), "slot_taken");
     assert_eq!(market.letters(), 2);
-    let blocked = market.move_preview(&second, "2026-07-20", "02:30").await;
-    let blocked_too = market.move_preview(&first, "2026-07-20", "02:30").await;
+    let blocked = market.move_preview(&second, "2026-07-20", "03:15").await;
+    let blocked_too = market.move_preview(&first, "2026-07-20", "03:15").await;
     let found = [&blocked, &blocked_too].iter().any(|preview| {
         preview["eligible"] == false && preview["conflicts"][0]["who"] == "instructor"
     });
