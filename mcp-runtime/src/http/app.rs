@@ -281,7 +281,7 @@ impl App {
         let headers = head.headers;
         let handled = async move {
             let mut reply = engine.handle(&bytes, Some(&headers), &link).await;
-            reply.room = headers;
+            reply.room = Some(Box::new(headers));
             reply
         };
         let mut running: Running = Box::pin(handled.instrument(span));
@@ -634,18 +634,16 @@ pub(super) fn respond(mut reply: Reply) -> Answer {
     let answer = if body.is_empty() {
         Response::new(AnswerBody::default())
     } else {
-        json_in(emptied(&mut reply.room), StatusCode::OK, body.into())
+        json_in(emptied(reply.room.take()), StatusCode::OK, body.into())
     };
     dress(answer, reply)
 }
 
 /// The headers of a request as those of its answer, without what is in them. hyper takes those of
 /// an answer for the next request of the connection, so that there they find their memory again.
-fn emptied(headers: &mut HeaderMap) -> HeaderMap {
-    let mut headers = std::mem::take(headers);
-    if headers.capacity() > MAX_ROOM {
-        return HeaderMap::new();
-    }
+fn emptied(headers: Option<Box<HeaderMap>>) -> HeaderMap {
+    let headers = headers.filter(|headers| headers.capacity() <= MAX_ROOM);
+    let mut headers = headers.map_or_else(HeaderMap::new, |headers| *headers);
     headers.clear();
     headers
 }

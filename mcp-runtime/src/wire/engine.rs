@@ -587,7 +587,7 @@ impl Engine {
                 .open(&link.caller, client, Some(revision))
                 .await
             {
-                Ok(session) => reply.session = Some(session.id.to_string()),
+                Ok(session) => reply.session = Some((*session.id).into()),
                 // Better served without a back-channel than not at all.
                 Err(NoSession::TooMany) if self.modes.sessions == SessionMode::Auto => {
                     tracing::warn!(target: "mcp::session", "too many sessions: served without one");

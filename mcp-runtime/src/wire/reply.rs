@@ -43,11 +43,11 @@ pub(crate) struct Reply {
     /// What a `WWW-Authenticate` header has to ask for.
     pub(crate) challenge: Option<Challenge>,
     /// The id of a session that has just been opened.
-    pub(crate) session: Option<String>,
+    pub(crate) session: Option<Box<str>>,
     /// When to ask again, in seconds, after too many requests.
     pub(crate) retry_after_s: Option<u64>,
     /// Memory for the headers of the answer.
-    pub(crate) room: HeaderMap,
+    pub(crate) room: Option<Box<HeaderMap>>,
     /// The code of JSON-RPC, of an error.
     pub(crate) error: Option<i32>,
 }
@@ -67,7 +67,7 @@ impl Reply {
             challenge: None,
             session: None,
             retry_after_s: None,
-            room: HeaderMap::new(),
+            room: None,
             error: None,
         }
     }
