@@ -284,7 +284,10 @@ impl App {
             reply.room = Some(Box::new(headers));
             reply
         };
-        let mut running: Running = Box::pin(handled.instrument(span));
+        let mut running: Running = match span.is_none() {
+            true => Box::pin(handled),
+            false => Box::pin(handled.instrument(span)),
+        };
         let mut first = first(&mut running, &outbox, form).await;
         if in_body && let Some(reply) = &mut first {
             Challenges::move_into_body(reply);
