@@ -324,6 +324,7 @@ impl Tasks {
             id,
             owner,
             dirty: OnceLock::new(),
+            writing: tokio::sync::Mutex::new(()),
             bound,
             clock: self.clock.clone(),
             changes: self.changes.clone(),
@@ -518,6 +519,8 @@ pub(crate) struct Task {
     owner: String,
     /// Has it written down again, where other instances are to know of it.
     dirty: OnceLock<mpsc::Sender<()>>,
+    /// Held while it is written down, so that what is written last is what is so.
+    writing: tokio::sync::Mutex<()>,
     pub(crate) bound: Arc<Bound>,
     clock: Clock,
     changes: Changes,

@@ -2,7 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
 
 use crate::{Result, shell};
 
@@ -33,15 +36,32 @@ fn on_postgres() -> Result {
         );
         return Ok(());
     }
-    let package = ["test", "--package", "reference-server", "--all-features"];
-    let mut command = shell::cargo(package);
-    command.args(["--no-fail-fast", "--test", "it"]);
+    // The binary that has just run: for one package alone, cargo would build its dependencies anew,
+    // with the features that this package asks for.
+    let mut command = Command::new(reference_server_tests()?);
+    command.current_dir(shell::root().join("reference-server"));
     // Each test opens dozens of connections, and a server gives a hundred by default.
-    command.args(["--", "--test-threads", "2"]);
+    command.args(["--test-threads", "2"]);
     tests(
         "tests on PostgreSQL",
         command.env("MCP_TEST_DATABASE", "postgres"),
     )
+}
+
+/// Where the integration tests of the reference server lie.
+fn reference_server_tests() -> Result<PathBuf> {
+    let args = ["test", "--workspace", "--all-features", "--no-run"];
+    let mut command = shell::cargo(args);
+    let messages = shell::output(command.arg("--message-format=json-render-diagnostics"))?;
+    let artifact = |line: &str| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let manifest = message["manifest_path"].as_str()?;
+        let ours = manifest.ends_with("reference-server/Cargo.toml")
+            && message["target"]["kind"] == json!(["test"]);
+        ours.then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    let found = messages.lines().find_map(artifact);
+    Ok(found.ok_or("the reference server has no integration tests")?)
 }
 
 /// `host:port` of a URL.

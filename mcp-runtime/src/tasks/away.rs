@@ -146,17 +146,31 @@ impl Tasks {
     }
 
     /// Does what another instance asks for.
-    pub(crate) fn hear(&self, said: Said, answer: Answer) {
+    pub(crate) async fn hear(&self, said: Said, answer: Answer) {
         let found = match said {
-            Said::CancelTask { task } => self.named(&task).map(|task| task.cancel()),
+            Said::CancelTask { task } => self.named(&task).inspect(|task| task.cancel()),
             Said::UpdateTask { task, answers } => {
-                self.named(&task).map(|task| task.answer(answers))
+                self.named(&task).inspect(|task| task.answer(answers))
             }
             _ => return,
         };
+        if let Some(task) = &found {
+            self.write_down(task).await;
+        }
         answer.with(Said::Done {
             found: found.is_some(),
         });
+    }
+
+    /// Writes down how a task is before its client hears that something was done with it: the next
+    /// request may reach an instance that reads it.
+    pub(crate) async fn write_down(&self, task: &Task) {
+        if let Some(voice) = &self.voice
+            && let Err(error) = record(voice, task).await
+        {
+            // Whoever writes it down after each change tries on.
+            warn(&error);
+        }
     }
 
     /// Tells those who listen here how a task is that another instance runs.
@@ -278,6 +292,7 @@ async fn mirror(voice: Voice, task: Weak<Task>, mut changed: mpsc::Receiver<()>)
 
 /// Writes down how a task is; tells whether it still runs.
 async fn record(voice: &Voice, task: &Task) -> Result<bool, StoreError> {
+    let _writing = task.writing.lock().await;
     let (bytes, running) = {
         let state = lock(&task.state);
         let running = matches!(state.phase, Phase::Running);

@@ -54,7 +54,7 @@ impl Ear for Engine {
             }
             Said::CancelTask { .. } | Said::UpdateTask { .. } => {
                 if let Some(tasks) = &self.tasks {
-                    tasks.hear(said, answer);
+                    tasks.hear(said, answer).await;
                 }
             }
             Said::Resume {

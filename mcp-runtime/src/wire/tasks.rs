@@ -122,7 +122,10 @@ impl Engine {
         let answers = answers.0.into_iter();
         let answers = answers.map(|(key, value)| (key.into_owned(), value.to_value()));
         match task {
-            Found::Here(task) => task.answer(answers),
+            Found::Here(task) => {
+                task.answer(answers);
+                self.write_down(&task).await;
+            }
             Found::Away(task) => {
                 let said = Said::UpdateTask {
                     task: task.name.clone(),
@@ -138,7 +141,10 @@ impl Engine {
 
     pub(crate) async fn cancel_task(&self, request: &Request<'_>, link: &Link) -> Reply {
         match self.task(request, link).await {
-            Ok(Found::Here(task)) => task.cancel(),
+            Ok(Found::Here(task)) => {
+                task.cancel();
+                self.write_down(&task).await;
+            }
             Ok(Found::Away(task)) => {
                 let said = Said::CancelTask {
                     task: task.name.clone(),
@@ -150,6 +156,12 @@ impl Engine {
             Err(reply) => return reply,
         }
         self.of_task(&request.id, "complete", "")
+    }
+
+    async fn write_down(&self, task: &Task) {
+        if let Some(tasks) = &self.tasks {
+            tasks.write_down(task).await;
+        }
     }
 
     async fn ask_away(&self, id: &Id<'_>, task: &Away, said: Said) -> Result<(), Reply> {
