@@ -184,6 +184,9 @@ impl Listing {
         } else {
             "private"
         };
+        // Nor kept by a client, which may have another token the next moment: one that signs in
+        // would go on with what it saw before.
+        let ttl_ms = if self.rules.is_empty() { TTL_MS } else { 0 };
         let chunks: Vec<&[&Listed]> = if visible.is_empty() {
             vec![&[]]
         } else {
@@ -202,7 +205,7 @@ impl Listing {
             Page {
                 legacy: format!("{{\"{field}\":[{legacy}]{next}}}").into_bytes(),
                 modern: format!(
-                    "{{\"resultType\":\"complete\",\"{field}\":[{modern}]{next},\"ttlMs\":{TTL_MS},\"cacheScope\":\"{scope}\","
+                    "{{\"resultType\":\"complete\",\"{field}\":[{modern}]{next},\"ttlMs\":{ttl_ms},\"cacheScope\":\"{scope}\","
                 )
                 .into_bytes(),
             }

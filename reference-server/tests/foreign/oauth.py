@@ -100,8 +100,8 @@ async def log_in(url, mode):
     async with httpx2.AsyncClient(auth=auth, transport=transcript, timeout=30) as http:
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
             print("speaks", client.protocol_version, flush=True)
-            tools = await client.list_tools()
-            assert len(tools.tools) >= 10, "without a token, everybody may look around"
+            public = {tool.name for tool in (await client.list_tools()).tools}
+            assert "echo" in public and READ not in public, "without a token, what is public"
             assert memory.tokens is None, "and nobody had to log in for that"
             read = await client.call_tool(READ, {"metric_name": "founding.cap"})
             assert not read.is_error, read
@@ -111,6 +111,8 @@ async def log_in(url, mode):
             preview = await client.call_tool(PREVIEW, arguments)
             assert not preview.is_error, preview
             assert preview.structured_content["data"]["confirm_token"], preview
+            listed = {tool.name for tool in (await client.list_tools()).tools}
+            assert public | {READ, PREVIEW} <= listed, sorted(listed)
             full = set(memory.tokens.scope.split())
             assert full == {"copilot:read", "copilot:write"}, full
     check(transcript.lines, person)
