@@ -44,7 +44,10 @@ fn on_postgres() -> Result {
     command.args(["--test-threads", "2"]);
     tests(
         "tests on PostgreSQL",
-        command.env("MCP_TEST_DATABASE", "postgres"),
+        command
+            .env("MCP_TEST_DATABASE", "postgres")
+            // Each step is a few commits to a disk; on SQLite there are many more of them.
+            .env("MCP_TEST_MODEL_STEPS", "100"),
     )
 }
 
