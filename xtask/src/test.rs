@@ -37,7 +37,7 @@ const ON_POSTGRES: &[&str] = &[
     "school::rivals",
 ];
 
-/// The reference server once more, with its databases in PostgreSQL.
+/// Part of the reference server once more, with its databases in PostgreSQL.
 fn on_postgres() -> Result {
     let url = std::env::var("MCP_TEST_POSTGRES");
     let url = url.unwrap_or_else(|_| "postgres://root@127.0.0.1:5432/root".to_owned());
