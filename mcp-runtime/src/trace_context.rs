@@ -8,12 +8,14 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::call::Call;
 
 /// The header of requests over HTTP, and the member of `_meta`.
 pub(crate) const TRACEPARENT: &str = "traceparent";
+/// The same as the name of a header: looking it up by its text would read the text each time.
+static HEADER: HeaderName = HeaderName::from_static(TRACEPARENT);
 
 /// A span of a trace: one call, or one request that a call makes.
 ///
@@ -77,7 +79,7 @@ impl TraceContext {
 
     /// The span that the head of a request names, if it names exactly one.
     pub fn of_headers(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(TRACEPARENT).iter();
+        let mut values = headers.get_all(&HEADER).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => Self::parse(value.to_str().ok()?),
             _ => None,

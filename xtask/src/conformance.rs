@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::relay::Relay;
+use crate::services::Service;
 use crate::shell::{self, cargo, step};
 
 /// The suite needs Node 22; npm has it as a package, whatever version npm itself runs on.
@@ -24,7 +25,7 @@ const PACKAGES: [&str; 2] = [
 
 /// Every run, with the number of checks that have to pass: one that is no longer made is not noticed
 /// by counting failures.
-const RUNS: [Run; 18] = [
+const RUNS: [Run; 22] = [
     Run::suite("2025-03-26", Mode::Default, 3),
     Run::suite("2025-06-18", Mode::Default, 56),
     Run::suite("2025-11-25", Mode::Default, 84),
@@ -41,10 +42,14 @@ const RUNS: [Run; 18] = [
     Run::suite("2025-11-25", Mode::Stateless, 63),
     Run::suite("2026-07-28", Mode::Stateless, 152),
     // As many as one server passes.
-    Run::suite("2025-06-18", Mode::Two, 56),
-    Run::suite("2025-11-25", Mode::Two, 84),
-    Run::suite("2026-07-28", Mode::Two, 153),
-    Run::requirements("2026-07-28", Mode::Two, 197),
+    Run::suite("2026-07-28", Mode::Two(Shared::Sqlite), 153),
+    Run::suite("2025-06-18", Mode::Two(Shared::Redis), 56),
+    Run::suite("2025-11-25", Mode::Two(Shared::Redis), 84),
+    Run::suite("2026-07-28", Mode::Two(Shared::Redis), 153),
+    Run::requirements("2026-07-28", Mode::Two(Shared::Redis), 197),
+    Run::suite("2025-11-25", Mode::Two(Shared::Postgres), 84),
+    Run::suite("2026-07-28", Mode::Two(Shared::Postgres), 153),
+    Run::requirements("2026-07-28", Mode::Two(Shared::Postgres), 197),
 ];
 
 /// How the server is started.
@@ -56,8 +61,17 @@ enum Mode {
     Auto,
     /// No sessions, and JSON where that is enough.
     Stateless,
-    /// As it is without options, twice: each request goes to the other one.
-    Two,
+    /// As it is without options, twice, with a store that they share: each request goes to the
+    /// other one.
+    Two(Shared),
+}
+
+/// Where two servers keep what they share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Sqlite,
+    Postgres,
+    Redis,
 }
 
 impl Mode {
@@ -66,13 +80,15 @@ impl Mode {
             Self::Default => "default",
             Self::Auto => "auto",
             Self::Stateless => "stateless",
-            Self::Two => "two",
+            Self::Two(Shared::Sqlite) => "two-sqlite",
+            Self::Two(Shared::Postgres) => "two-postgres",
+            Self::Two(Shared::Redis) => "two-redis",
         }
     }
 
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::Default | Self::Two => &[],
+            Self::Default | Self::Two(_) => &[],
             Self::Auto => &["--sessions", "auto", "--replies", "negotiate"],
             Self::Stateless => &["--sessions", "stateless", "--replies", "negotiate"],
         }
@@ -161,18 +177,20 @@ pub(crate) fn run(args: &[String]) -> Result {
             "--example",
             "conformance",
             "--features",
-            "sqlite",
+            "sqlite,postgres,redis",
         ]),
     )?;
     let program = target.join("debug/examples/conformance");
 
     let mut table = vec![format!(
-        "{:<30}{:<11}{:>9}{:>8}{:>8}{:>10}",
+        "{:<30}{:<15}{:>9}{:>8}{:>8}{:>10}",
         "asked", "server", "scenarios", "passed", "failed", "warnings"
     )];
     let mut problems = Vec::new();
     for run in RUNS {
-        let served = Served::start(&program, run.mode, &home.join("shared"))?;
+        let Some(served) = Served::start(&program, run.mode, &home.join("shared"))? else {
+            continue;
+        };
         let report = suite.run(run, &served.url, &home.join("results"))?;
         let count = |status| {
             report
@@ -182,7 +200,7 @@ pub(crate) fn run(args: &[String]) -> Result {
                 .count()
         };
         table.push(format!(
-            "{:<30}{:<11}{:>9}{:>8}{:>8}{:>10}",
+            "{:<30}{:<15}{:>9}{:>8}{:>8}{:>10}",
             run.subject(),
             run.mode.name(),
             report.scenarios.len(),
@@ -215,7 +233,7 @@ pub(crate) fn run(args: &[String]) -> Result {
             ));
         }
         // What is a warning without sessions says that there are none.
-        if matches!(run.mode, Mode::Default | Mode::Two) && count("WARNING") > 0 {
+        if matches!(run.mode, Mode::Default | Mode::Two(_)) && count("WARNING") > 0 {
             problems.push(format!("{}: there are warnings", run.subject()));
         }
     }
@@ -263,27 +281,35 @@ struct Served {
 }
 
 impl Served {
-    fn start(program: &Path, mode: Mode, shared: &Path) -> Result<Self> {
-        if mode == Mode::Two {
-            return Self::two(program, mode, shared);
+    /// `None` where the service that this needs does not run.
+    fn start(program: &Path, mode: Mode, folder: &Path) -> Result<Option<Self>> {
+        if let Mode::Two(shared) = mode {
+            return Self::two(program, mode, shared, folder);
         }
         let server = Server::start(program, mode.options())?;
-        Ok(Self {
+        Ok(Some(Self {
             url: server.url.clone(),
             _relay: None,
             _servers: vec![server],
-        })
+        }))
     }
 
     /// Two servers that share a store and their keys, behind one address.
-    fn two(program: &Path, mode: Mode, shared: &Path) -> Result<Self> {
-        if shared.exists() {
-            fs::remove_dir_all(shared)?;
+    fn two(program: &Path, mode: Mode, shared: Shared, folder: &Path) -> Result<Option<Self>> {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
         }
-        fs::create_dir_all(shared)?;
-        let keys = shared.join("keys");
+        fs::create_dir_all(folder)?;
+        let keys = folder.join("keys");
         fs::write(&keys, "kX9vT3qLm7ZxN5pRw2yBc8dFg4hJk6sQ0aEu")?;
-        let store = format!("sqlite:{}", shared.join("store.db").display());
+        let store = match shared {
+            Shared::Sqlite => Some(format!("sqlite:{}", folder.join("store.db").display())),
+            Shared::Postgres => Service::Postgres.find()?,
+            Shared::Redis => Service::Redis.find()?,
+        };
+        let Some(store) = store else {
+            return Ok(None);
+        };
         let listener = Relay::listen()?;
         let url = format!("http://{}/mcp", listener.local_addr()?);
         let keys = keys.display().to_string();
@@ -301,11 +327,11 @@ impl Served {
             Server::start(program, &options)?,
         ];
         let addresses = servers.iter().map(Server::address).collect::<Result<_>>()?;
-        Ok(Self {
+        Ok(Some(Self {
             _relay: Some(Relay::start(listener, addresses)?),
             _servers: servers.into(),
             url,
-        })
+        }))
     }
 }
 

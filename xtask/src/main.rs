@@ -20,6 +20,7 @@ mod load;
 mod auth_cost;
 mod compile_cost;
 mod peers;
+mod services;
 mod options;
 mod statistics;
 mod shell;

@@ -1,12 +1,12 @@
 //! `cargo xtask test`: everything a contribution must pass.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::services::Service;
 use crate::{Result, shell};
 
 pub(crate) fn run(args: &[String]) -> Result {
@@ -39,17 +39,7 @@ const ON_POSTGRES: &[&str] = &[
 
 /// Part of the reference server once more, with its databases in PostgreSQL.
 fn on_postgres() -> Result {
-    let url = std::env::var("MCP_TEST_POSTGRES");
-    let url = url.unwrap_or_else(|_| "postgres://root@127.0.0.1:5432/root".to_owned());
-    let address = address(&url).ok_or("MCP_TEST_POSTGRES is not a URL")?;
-    if let Err(error) = TcpStream::connect(&address) {
-        let missing = format!("PostgreSQL does not answer at {address}: {error}");
-        if std::env::var("CI").is_ok_and(|ci| ci == "true") {
-            return Err(missing.into());
-        }
-        println!(
-            "\n== tests on PostgreSQL are skipped: {missing}; MCP_TEST_POSTGRES says where it is"
-        );
+    if Service::Postgres.find()?.is_none() {
         return Ok(());
     }
     // The binary that has just run: for one package alone, cargo would build its dependencies anew,
@@ -78,20 +68,6 @@ fn reference_server_tests() -> Result<PathBuf> {
     };
     let found = messages.lines().find_map(artifact);
     Ok(found.ok_or("the reference server has no integration tests")?)
-}
-
-/// `host:port` of a URL.
-fn address(url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?']).next()?;
-    let place = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, place)| place);
-    let port = place.rsplit_once(':').map(|(_, port)| port);
-    match port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit())) {
-        true => Some(place.to_owned()),
-        false => Some(format!("{place}:5432")),
-    }
 }
 
 /// Runs a `cargo test`, and adds up what its many binaries report.
@@ -154,23 +130,7 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, address};
-
-    #[test]
-    fn finds_where_a_database_is() {
-        for (url, expected) in [
-            ("postgres://root@127.0.0.1:5432/root", "127.0.0.1:5432"),
-            (
-                "postgres://db.example.com/x?sslmode=require",
-                "db.example.com:5432",
-            ),
-            ("postgres://a:b@[::1]/x", "[::1]:5432"),
-            ("postgres://a:b@[::1]:5433/x", "[::1]:5433"),
-        ] {
-            assert_eq!(address(url).as_deref(), Some(expected), "{url}");
-        }
-        assert_eq!(address("root"), None);
-    }
+    use super::Counts;
 
     #[test]
     fn reads_what_cargo_test_prints() {

@@ -1,6 +1,7 @@
 //! One HTTP request, from its head to its answer.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -38,7 +39,7 @@ use crate::wire::message;
 use crate::wire::reply::{Challenge, Reply, code};
 
 /// Which session of the earlier revisions a request belongs to.
-pub(super) const SESSION: &str = "mcp-session-id";
+pub(super) static SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// Nothing here takes a query; clients that send one put little into it.
 const MAX_QUERY: usize = 8 << 10;
@@ -207,7 +208,7 @@ impl App {
                 preflight(allow, methods, &head.headers, origin.is_some())
             }
             Method::GET if self.has_sessions() => self.feed(&head).await,
-            Method::HEAD if self.has_sessions() && head.headers.contains_key(SESSION) => {
+            Method::HEAD if self.has_sessions() && head.headers.contains_key(&SESSION) => {
                 self.head(&head).await
             }
             Method::DELETE if self.has_sessions() => self.end_session(&head).await,
@@ -279,14 +280,14 @@ impl App {
         let primes = session.is_some() && feed::primes(feed::version(&head.headers));
         let span = self.request_span(&head, session.as_deref());
         let headers = head.headers;
-        let handled = async move {
+        let handle = move || async move {
             let mut reply = engine.handle(&bytes, Some(&headers), &link).await;
             reply.room = Some(Box::new(headers));
             reply
         };
         let mut running: Running = match span.is_none() {
-            true => Box::pin(handled),
-            false => Box::pin(handled.instrument(span)),
+            true => boxed(handle),
+            false => boxed(|| handle().instrument(span)),
         };
         let mut first = first(&mut running, &outbox, form).await;
         if in_body && let Some(reply) = &mut first {
@@ -549,6 +550,11 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
+/// A future that is made where it is to stay: two kilobytes that are not moved there.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), make()))
+}
+
 /// Waits for the answer, or for a reason to begin a stream before it: `None`.
 async fn first(running: &mut Running, outbox: &Outbox, form: Replies) -> Option<Reply> {
     std::future::poll_fn(|context| {
@@ -668,7 +674,7 @@ fn dress(mut answer: Answer, reply: Reply) -> Answer {
 /// Names the session of an answer.
 pub(super) fn named(answer: &mut Answer, session: &str) {
     if let Ok(session) = HeaderValue::try_from(session) {
-        answer.headers_mut().insert(SESSION, session);
+        answer.headers_mut().insert(&SESSION, session);
     }
 }
 

@@ -35,7 +35,7 @@ impl App {
         headers: &HeaderMap,
         caller: &Caller,
     ) -> Result<Option<Arc<Session>>, Answer> {
-        let Some(id) = headers.get(SESSION) else {
+        let Some(id) = headers.get(&SESSION) else {
             return Ok(None);
         };
         if !self.has_sessions() || is_modern(headers) {

@@ -3,14 +3,14 @@
 //! `axum::serve` has no deadline for a request head and leaves Nagle's algorithm on; hyper's own
 //! head deadline arms a timer per request and also ends idle connections. So each connection here
 //! has one timer, armed when it opens and looked at only when it fires or when a request stands
-//! half-sent at the end of a poll.
+//! half-sent at the end of a poll. The clock is read once a poll, and not for every phase in it.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -25,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
@@ -239,14 +240,24 @@ enum Phase {
 struct Progress {
     start: Instant,
     phase: AtomicU8,
+    /// Whether the phase began in the poll that is not over yet.
+    new: AtomicBool,
     since_ms: AtomicU64,
 }
 
 impl Progress {
     fn enter(&self, phase: Phase) {
-        let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since_ms.store(since, Ordering::Relaxed);
         self.phase.store(phase as u8, Ordering::Relaxed);
+        self.new.store(true, Ordering::Relaxed);
+    }
+
+    /// The poll is over: notes when the phase began.
+    fn stamp(&self) {
+        if self.new.load(Ordering::Relaxed) {
+            self.new.store(false, Ordering::Relaxed);
+            let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.since_ms.store(since, Ordering::Relaxed);
+        }
     }
 
     fn is(&self, phase: Phase) -> bool {
@@ -277,6 +288,7 @@ impl Connection {
         let progress = Arc::new(Progress {
             start: Instant::now(),
             phase: AtomicU8::new(Phase::Idle as u8),
+            new: AtomicBool::new(false),
             since_ms: AtomicU64::new(0),
         });
         Self {
@@ -317,7 +329,7 @@ impl Connection {
             .header_read_timeout(None);
         let connection = server.serve_connection(socket, service);
         let mut connection = pin!(connection.with_upgrades());
-        let mut timer = pin!(tokio::time::sleep(limits.idle.min(limits.body)));
+        let mut timer = Timer::new(limits.idle.min(limits.body));
         let mut entered = None;
         let mut leaving = false;
         poll_fn(|context| {
@@ -334,7 +346,8 @@ impl Connection {
             if connection.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
-            overdue(&progress, &limits, timer.as_mut(), context)
+            progress.stamp();
+            overdue(&progress, &limits, &mut timer, context)
         })
         .await;
         if let Some(id) = entered {
@@ -348,25 +361,57 @@ impl Connection {
 fn overdue(
     progress: &Progress,
     limits: &Limits,
-    mut timer: Pin<&mut Sleep>,
+    timer: &mut Timer,
     context: &mut Context<'_>,
 ) -> Poll<()> {
     let half_sent = progress.is(Phase::Head) || progress.is(Phase::Body);
     if half_sent
         && let Some(deadline) = progress.deadline(limits)
-        && deadline < timer.deadline()
+        && deadline < timer.sleep.deadline()
     {
-        timer.as_mut().reset(deadline);
+        timer.reset(deadline);
     }
-    while timer.as_mut().poll(context).is_ready() {
+    while timer.has_fired(context) {
         let now = Instant::now();
         match progress.deadline(limits) {
             Some(deadline) if deadline <= now => return Poll::Ready(()),
-            Some(deadline) => timer.as_mut().reset(deadline.min(now + limits.body)),
-            None => timer.as_mut().reset(now + limits.body),
+            Some(deadline) => timer.reset(deadline.min(now + limits.body)),
+            None => timer.reset(now + limits.body),
         }
     }
     Poll::Pending
+}
+
+/// The timer of a connection, and whether it wakes the connection when it fires.
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    armed: bool,
+}
+
+impl Timer {
+    fn new(duration: Duration) -> Self {
+        Self {
+            sleep: Box::pin(tokio::time::sleep(duration)),
+            armed: false,
+        }
+    }
+
+    fn reset(&mut self, deadline: Instant) {
+        self.sleep.as_mut().reset(deadline);
+        self.armed = false;
+    }
+
+    /// Whether it has fired; if not, it wakes the task that asks, which is always the same one.
+    fn has_fired(&mut self, context: &mut Context<'_>) -> bool {
+        if self.armed && !self.sleep.is_elapsed() {
+            return false;
+        }
+        // Without a budget: a task that has used up its own would not be woken later.
+        let mut sleep = pin!(unconstrained(self.sleep.as_mut()));
+        let fired = sleep.as_mut().poll(context).is_ready();
+        self.armed = !fired;
+        fired
+    }
 }
 
 async fn answer(

@@ -118,7 +118,7 @@ impl App {
                 // Whatever the client says that it takes: here it gets JSON, and no session.
                 head.headers
                     .insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-                head.headers.remove(SESSION);
+                head.headers.remove(&SESSION);
                 self.post(head, body, false).await
             }
             Way::Stream => self.open_stream(&head).await,
