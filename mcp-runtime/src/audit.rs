@@ -280,7 +280,7 @@ impl<'call> Ticket<'call> {
         };
         open.deny(refusal);
         open.end("refused", Some(refusal.word()));
-        open.log.keep(open.record).await;
+        open.keep().await;
     }
 
     /// Records that the call is about to run, if it may change something.
@@ -291,19 +291,11 @@ impl<'call> Ticket<'call> {
         let Some(open) = self.0.as_mut().filter(|open| !open.read_only) else {
             return Ok(());
         };
-        let mut begin = open.record.clone();
-        begin.event = AuditEvent::Begin;
-        begin.ts = now(open.clock);
-        // Dropped while this is written: the end of a call that may not have begun says at least
-        // that there was one.
-        open.record.event = AuditEvent::End;
-        if let Err(cause) = open.log.0.sink.write(&begin).await {
-            tracing::error!(target: "mcp::audit", request_id = begin.request_id, %cause, "no record, no call");
+        let begun = Box::pin(open.begin()).await;
+        if begun.is_err() {
             self.0 = None;
-            return Err(Refusal::AuditUnavailable);
         }
-        open.record.arguments = None;
-        Ok(())
+        begun
     }
 
     /// Records how the call went.
@@ -325,7 +317,7 @@ impl<'call> Ticket<'call> {
             _ => (word, None),
         };
         open.end(said, code);
-        open.log.keep(open.record).await;
+        open.keep().await;
     }
 }
 
@@ -339,6 +331,26 @@ impl Drop for Ticket<'_> {
 }
 
 impl Open<'_> {
+    async fn begin(&mut self) -> Result<(), Refusal> {
+        let mut begin = self.record.clone();
+        begin.event = AuditEvent::Begin;
+        begin.ts = now(self.clock);
+        // Dropped while this is written: the end of a call that may not have begun says at least
+        // that there was one.
+        self.record.event = AuditEvent::End;
+        if let Err(cause) = self.log.0.sink.write(&begin).await {
+            tracing::error!(target: "mcp::audit", request_id = begin.request_id, %cause, "no record, no call");
+            return Err(Refusal::AuditUnavailable);
+        }
+        self.record.arguments = None;
+        Ok(())
+    }
+
+    /// In a box, so that calls without an audit do not carry what it takes.
+    fn keep(self) -> Pin<Box<impl Future<Output = ()>>> {
+        Box::pin(self.log.keep(self.record))
+    }
+
     fn deny(&mut self, refusal: &Refusal) {
         self.record.decision = "deny";
         self.record.rule = match refusal {
@@ -370,7 +382,7 @@ pub(crate) async fn unknown(log: &AuditLog, call: &Call, name: &str, arguments: 
     record.args_sha256 = Redaction::nothing_known().digest(arguments);
     record.outcome = Some("refused");
     record.code = Some(Refusal::Unknown.word().to_owned());
-    log.keep(record).await;
+    Box::pin(log.keep(record)).await;
 }
 
 /// A record of which only the circumstances are known.

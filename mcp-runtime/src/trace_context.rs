@@ -11,6 +11,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName};
 
 use crate::call::Call;
+use crate::wire::headers::Once;
 
 /// The header of requests over HTTP, and the member of `_meta`.
 pub(crate) const TRACEPARENT: &str = "traceparent";
@@ -79,11 +80,7 @@ impl TraceContext {
 
     /// The span that the head of a request names, if it names exactly one.
     pub fn of_headers(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(&HEADER).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => Self::parse(value.to_str().ok()?),
-            _ => None,
-        }
+        Self::parse(Once::of(headers, &HEADER).value()?.to_str().ok()?)
     }
 
     /// The call that runs here, for code that has no [`Call`] at hand. `None` outside of calls, and

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, header};
 
+use crate::wire::headers::Once;
+
 /// The form of answers over HTTP, for clients that accept both forms or do not say. Who accepts
 /// only one form gets that one; who accepts neither gets 406.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +78,7 @@ struct List {
 impl List {
     fn read(headers: &HeaderMap) -> Self {
         let mut list = Self::default();
-        let mut values = headers.get_all(header::ACCEPT).iter();
-        if let (Some(value), None) = (values.next(), values.next())
+        if let Once::Once(value) = Once::of(headers, &header::ACCEPT)
             && value.as_bytes() == USUAL
         {
             return Self {

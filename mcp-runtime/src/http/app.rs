@@ -35,6 +35,7 @@ use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::trace_context::TraceContext;
 use crate::wire::engine::{Engine, Link};
+use crate::wire::headers::Once;
 use crate::wire::message;
 use crate::wire::reply::{Challenge, Reply, code};
 
@@ -147,15 +148,16 @@ impl App {
         {
             return close(plain(StatusCode::URI_TOO_LONG, "The URI is too long\n"));
         }
+        // In boxes is what is rare, so that it does not make every other request larger.
         match self.place(request.uri().path()) {
             Place::Endpoint => self.endpoint(None, request).await,
             Place::Way(way) => self.endpoint(Some(way), request).await,
             Place::ResourceMetadata => self.resource_metadata(request.method(), request.headers()),
             #[cfg(feature = "auth")]
-            Place::OAuth(route) => self.oauth(route, request).await,
+            Place::OAuth(route) => Box::pin(self.oauth(route, request)).await,
             Place::Health => self.health(request.method(), true),
             Place::Ready => self.health(request.method(), !self.stopping.load(Ordering::Relaxed)),
-            Place::Elsewhere => self.elsewhere(request).await,
+            Place::Elsewhere => Box::pin(self.elsewhere(request)).await,
         }
     }
 
@@ -197,7 +199,7 @@ impl App {
             Err(outside) => return refused(outside),
         };
         let mut answer = match head.method {
-            _ if let Some(way) = way => self.go(way, head, body, origin.is_some()).await,
+            _ if let Some(way) = way => Box::pin(self.go(way, head, body, origin.is_some())).await,
             Method::POST => self.post(head, body, true).await,
             Method::OPTIONS => {
                 let (allow, methods) = if self.has_sessions() {
@@ -207,11 +209,11 @@ impl App {
                 };
                 preflight(allow, methods, &head.headers, origin.is_some())
             }
-            Method::GET if self.has_sessions() => self.feed(&head).await,
+            Method::GET if self.has_sessions() => Box::pin(self.feed(&head)).await,
             Method::HEAD if self.has_sessions() && head.headers.contains_key(&SESSION) => {
-                self.head(&head).await
+                Box::pin(self.head(&head)).await
             }
-            Method::DELETE if self.has_sessions() => self.end_session(&head).await,
+            Method::DELETE if self.has_sessions() => Box::pin(self.end_session(&head)).await,
             _ => not_allowed(self.has_sessions() && !feed::is_modern(&head.headers)),
         };
         if let Some(origin) = origin {
@@ -275,14 +277,13 @@ impl App {
             address,
             trace: TraceContext::of_headers(&head.headers),
         };
-        let in_body = self.challenges.in_body(&head.headers);
         let engine = Arc::clone(&self.engine);
         let primes = session.is_some() && feed::primes(feed::version(&head.headers));
         let span = self.request_span(&head, session.as_deref());
         let headers = head.headers;
         let handle = move || async move {
             let mut reply = engine.handle(&bytes, Some(&headers), &link).await;
-            reply.room = Some(Box::new(headers));
+            reply.request = Some(Box::new(headers));
             reply
         };
         let mut running: Running = match span.is_none() {
@@ -290,8 +291,8 @@ impl App {
             false => boxed(|| handle().instrument(span)),
         };
         let mut first = first(&mut running, &outbox, form).await;
-        if in_body && let Some(reply) = &mut first {
-            Challenges::move_into_body(reply);
+        if let Some(reply) = &mut first {
+            self.challenges.deliver(reply);
         }
         match first {
             Some(reply) if is_whole(&reply, accepted, form, &outbox) => self.respond(reply),
@@ -377,8 +378,8 @@ impl App {
                 figures.authenticated(token, outcome);
             }
         };
-        let mut values = head.headers.get_all(header::AUTHORIZATION).iter();
-        let Some(value) = values.next() else {
+        let said = Once::of(&head.headers, &header::AUTHORIZATION);
+        if said == Once::Never {
             return match self.mode {
                 AuthMode::Required => {
                     counted(None, Auth::Missing);
@@ -392,8 +393,8 @@ impl App {
                     Ok(anonymous())
                 }
             };
-        };
-        let token = bearer(value).filter(|_| values.next().is_none());
+        }
+        let token = said.value().and_then(bearer);
         let outcome = match (token, &self.auth) {
             (Some(token), Some(auth)) if self.mode != AuthMode::Open => {
                 auth.authenticate(token).await
@@ -538,8 +539,7 @@ pub(crate) fn bearer(value: &HeaderValue) -> Option<&str> {
 }
 
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
+    let Some(value) = Once::of(headers, &header::CONTENT_TYPE).value() else {
         return false;
     };
     let kind = value
@@ -643,7 +643,7 @@ pub(super) fn respond(mut reply: Reply) -> Answer {
     let answer = if body.is_empty() {
         Response::new(AnswerBody::default())
     } else {
-        json_in(emptied(reply.room.take()), StatusCode::OK, body.into())
+        json_in(emptied(reply.request.take()), StatusCode::OK, body.into())
     };
     dress(answer, reply)
 }

@@ -33,7 +33,7 @@ pub(crate) struct Challenges {
 
 impl Challenges {
     /// Whether the client of a request would take a 403 the wrong way.
-    pub(crate) fn in_body(&self, headers: &HeaderMap) -> bool {
+    fn is_mistaken(&self, headers: &HeaderMap) -> bool {
         match self.step_up {
             StepUp::Http => false,
             StepUp::ToolError => true,
@@ -43,10 +43,15 @@ impl Challenges {
         }
     }
 
-    /// Takes back the status of a reply that lacks a scope. Its body says what is missing.
-    pub(crate) fn move_into_body(reply: &mut Reply) {
-        if reply.status == 403 && reply.challenge.take().is_some() {
-            reply.status = 200;
+    /// Takes back the status of a reply that lacks a scope, for clients that would take it the
+    /// wrong way. Its body says what is missing.
+    pub(crate) fn deliver(&self, reply: &mut Reply) {
+        if reply.status == 403
+            && reply.challenge.is_some()
+            && let Some(headers) = &reply.request
+            && self.is_mistaken(headers)
+        {
+            (reply.challenge, reply.status) = (None, 200);
         }
     }
 

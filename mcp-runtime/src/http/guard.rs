@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 
+use crate::wire::headers::Once;
+
 /// Names that mean this machine.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -73,10 +75,9 @@ impl Guard {
         uri: &Uri,
         headers: &'a HeaderMap,
     ) -> Result<Option<&'a HeaderValue>, Outside> {
-        let mut hosts = headers.get_all(header::HOST).iter();
-        let host = match (hosts.next(), hosts.next()) {
-            (_, Some(_)) => return Err(Outside::BadRequest),
-            (host, None) => host,
+        let host = match Once::of(headers, &header::HOST) {
+            Once::Again => return Err(Outside::BadRequest),
+            once => once.value(),
         };
         // The authority in the request line wins over the header, so both have to be right.
         let in_line = uri.authority().map(http::uri::Authority::as_str);
@@ -87,10 +88,9 @@ impl Guard {
         if !host.is_none_or(|host| host.to_str().is_ok_and(known)) || !in_line.is_none_or(known) {
             return Err(Outside::Host);
         }
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        match (origins.next(), origins.next()) {
-            (None, _) => Ok(None),
-            (Some(origin), None) if origin.to_str().is_ok_and(|origin| self.welcomes(origin)) => {
+        match Once::of(headers, &header::ORIGIN) {
+            Once::Never => Ok(None),
+            Once::Once(origin) if origin.to_str().is_ok_and(|origin| self.welcomes(origin)) => {
                 Ok(Some(origin))
             }
             _ => Err(Outside::Origin),

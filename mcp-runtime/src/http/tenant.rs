@@ -9,6 +9,7 @@ use crate::caller::Caller;
 use crate::http::app::{Answer, App, respond};
 use crate::tenant::Tenant;
 use crate::tenant_signature::agrees;
+use crate::wire::headers::Once;
 use crate::wire::reply::{Reply, code};
 
 impl App {
@@ -29,13 +30,12 @@ impl App {
 
 /// Whether the header is absent, or says once what the access token says.
 fn header_agrees(name: &HeaderName, head: &Parts, caller: &Caller) -> bool {
-    let mut values = head.headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => true,
-        (Some(value), None) => caller
+    match Once::of(&head.headers, name) {
+        Once::Never => true,
+        Once::Once(value) => caller
             .acts_for()
             .is_some_and(|tenant| value.as_bytes() == tenant.as_str().as_bytes()),
-        (Some(_), Some(_)) => false,
+        Once::Again => false,
     }
 }
 

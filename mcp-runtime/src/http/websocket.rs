@@ -30,6 +30,7 @@ use crate::http::app::{Answer, App, plain};
 use crate::http::peers::{AT_A_TIME, GRACE, Seat, stopping, too_many};
 use crate::http::stream::AnswerBody;
 use crate::wire::engine::Engine;
+use crate::wire::headers::Once;
 
 /// The sub-protocol that both sides name.
 const PROTOCOL: &str = "mcp";
@@ -119,11 +120,8 @@ fn names(headers: &HeaderMap, name: HeaderName, wanted: impl Fn(&str) -> bool) -
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().ok().map(str::trim),
-        _ => None,
-    }
+    let value = Once::of(headers, &name).value()?;
+    value.to_str().ok().map(str::trim)
 }
 
 fn upgrade_required(text: &'static str) -> Answer {

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, header};
 
 use super::verify::Refused;
+use crate::wire::headers::Once;
 
 pub(super) const TENANT: HeaderName = HeaderName::from_static("x-tb-tenant-id");
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("x-tb-timestamp");
@@ -38,11 +39,10 @@ pub(super) fn refuse_look_alikes(headers: &HeaderMap) -> Result<(), Refused> {
 
 /// The one value of a header.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refused> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Err(Refused::Missing),
-        (Some(_), Some(_)) => Err(Refused::Repeated),
-        (Some(value), None) => value.to_str().map_err(|_| Refused::Unreadable),
+    match Once::of(headers, name) {
+        Once::Never => Err(Refused::Missing),
+        Once::Again => Err(Refused::Repeated),
+        Once::Once(value) => value.to_str().map_err(|_| Refused::Unreadable),
     }
 }
 

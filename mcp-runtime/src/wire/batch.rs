@@ -76,7 +76,7 @@ impl Engine {
                         code::INVALID_REQUEST,
                         "Invalid request: this has to be sent alone, not in a batch",
                     ),
-                    Ok(request) => self.answer(request, bytes, link).await,
+                    Ok(mut request) => self.answer(&mut request, bytes, link).await,
                     Err(reply) => reply,
                 };
                 (Some(owned), reply)

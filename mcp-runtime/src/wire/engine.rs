@@ -332,7 +332,7 @@ impl Engine {
                 params,
                 meta,
             }) => match self.understand(id, &method, params, meta, headers) {
-                Ok(request) => self.answer(request, bytes, link).await,
+                Ok(mut request) => self.answer(&mut request, bytes, link).await,
                 Err(reply) => reply,
             },
             Ok(Message::Notification { method, params }) => hear(&method, &params, link),
@@ -341,15 +341,16 @@ impl Engine {
         }
     }
 
-    /// Answers a request, unless its client cancels it.
+    /// Answers a request, unless its client cancels it. The request is lent all the way down: each
+    /// future on that way that owned it would hold it twice.
     pub(super) async fn answer(
         &self,
-        mut request: Request<'_>,
+        request: &mut Request<'_>,
         bytes: &Bytes,
         link: &Link,
     ) -> Reply {
         request.trace = request.trace.or(link.trace);
-        let log = RequestLog::begin(&mut request);
+        let log = RequestLog::begin(request);
         let figures = self.figures.as_deref();
         let _in_flight =
             figures.map(|figures| InFlight::begin(figures, request.method, request.revision));
@@ -358,7 +359,12 @@ impl Engine {
         reply
     }
 
-    async fn unless_cancelled(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+    async fn unless_cancelled(
+        &self,
+        request: &mut Request<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Reply {
         match &link.session {
             Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
                 link.outbox.begin();
@@ -371,7 +377,7 @@ impl Engine {
                     () = token.cancelled() => Reply::accepted(),
                 }
             }
-            None if self.needs_session(&request, link) => Reply::error(
+            None if self.needs_session(request, link) => Reply::error(
                 &request.id,
                 400,
                 code::INVALID_REQUEST,
@@ -499,8 +505,8 @@ impl Engine {
         })
     }
 
-    async fn dispatch(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
-        if let Err(reply) = self.admit(&request, link).await {
+    async fn dispatch(&self, request: &mut Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        if let Err(reply) = self.admit(request, link).await {
             return reply;
         }
         let modern = request.revision.is_modern();
@@ -510,43 +516,43 @@ impl Engine {
         let prompts = !self.prompts.is_empty();
         match request.method {
             "tools/call" if tools => self.call_tool(request, bytes, link).await,
-            "tools/list" if tools => self.list(&request, &self.tools.pages(caller)),
+            "tools/list" if tools => self.list(request, &self.tools.pages(caller)),
             "resources/read" if resources => self.read_resource(request, bytes, link).await,
-            "resources/list" if resources => self.list(&request, &self.resources.pages(caller)),
+            "resources/list" if resources => self.list(request, &self.resources.pages(caller)),
             "resources/templates/list" if resources => {
-                self.list(&request, &self.resources.template_pages(caller))
+                self.list(request, &self.resources.template_pages(caller))
             }
-            "skills/list" if modern && skills => self.list(&request, &self.skills.pages(caller)),
+            "skills/list" if modern && skills => self.list(request, &self.skills.pages(caller)),
             "skills/get" if modern && skills => self.get_skill(request, bytes, link),
             "resources/directory/read" if modern && skills => {
                 self.read_directory(request, bytes, link)
             }
             "prompts/get" if prompts => self.get_prompt(request, bytes, link).await,
-            "prompts/list" if prompts => self.list(&request, &self.prompts.pages(caller)),
+            "prompts/list" if prompts => self.list(request, &self.prompts.pages(caller)),
             "completion/complete" if self.resources.completes() || self.prompts.completes() => {
-                self.complete(&request, link).await
+                self.complete(request, link).await
             }
             "server/discover" if modern => Reply::result(&request.id, &self.discover),
-            "subscriptions/listen" if modern => Box::pin(self.listen(&request, link)).await,
+            "subscriptions/listen" if modern => Box::pin(self.listen(request, link)).await,
             // In boxes, so that what is rare does not make every other call larger.
             "tasks/get" if modern && self.tasks.is_some() => {
-                Box::pin(self.get_task(&request, link)).await
+                Box::pin(self.get_task(request, link)).await
             }
             "tasks/update" if modern && self.tasks.is_some() => {
                 Box::pin(self.update_task(request, link)).await
             }
             "tasks/cancel" if modern && self.tasks.is_some() => {
-                Box::pin(self.cancel_task(&request, link)).await
+                Box::pin(self.cancel_task(request, link)).await
             }
-            "initialize" if !modern => self.initialize(&request, link).await,
+            "initialize" if !modern => self.initialize(request, link).await,
             "ping" if !modern => Reply::result(&request.id, b"{}"),
-            "shutdown" if !modern && self.modes.shutdown => self.shut_down(&request, link).await,
-            "logging/setLevel" if !modern && self.modes.logging => set_level(&request, link).await,
+            "shutdown" if !modern && self.modes.shutdown => self.shut_down(request, link).await,
+            "logging/setLevel" if !modern && self.modes.logging => set_level(request, link).await,
             "resources/subscribe" if !modern && resources => {
-                self.subscribe(&request, link, true).await
+                self.subscribe(request, link, true).await
             }
             "resources/unsubscribe" if !modern && resources => {
-                self.subscribe(&request, link, false).await
+                self.subscribe(request, link, false).await
             }
             _ => Reply::error(
                 &request.id,

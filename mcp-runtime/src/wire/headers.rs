@@ -1,16 +1,44 @@
 //! The headers that repeat what the body says, so that a gateway need not read it.
 
 use std::borrow::Cow;
-use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::AsHeaderName;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 static VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 static METHOD: HeaderName = HeaderName::from_static("mcp-method");
 static NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// What a head says with a header that belongs there once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Once<'a> {
+    Never,
+    Once(&'a HeaderValue),
+    Again,
+}
+
+impl<'a> Once<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap, name: &HeaderName) -> Self {
+        let Some(value) = headers.get(name) else {
+            return Self::Never;
+        };
+        // As many names as values: none of them is there twice.
+        let all_once = headers.keys_len() == headers.len();
+        match all_once || headers.get_all(name).iter().nth(1).is_none() {
+            true => Self::Once(value),
+            false => Self::Again,
+        }
+    }
+
+    /// The value, if it is the only one.
+    pub(crate) fn value(self) -> Option<&'a HeaderValue> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Never | Self::Again => None,
+        }
+    }
+}
 
 /// The routing headers of a request.
 #[derive(Clone, Copy)]
@@ -44,17 +72,12 @@ impl Routing<'_> {
         }
     }
 
-    pub(super) fn single(
-        &self,
-        header: impl AsHeaderName + Display + Copy,
-    ) -> Result<Option<&str>, String> {
-        let mut values = self.0.get_all(header).iter();
-        let Some(value) = values.next() else {
-            return Ok(None);
+    pub(super) fn single(&self, header: &HeaderName) -> Result<Option<&str>, String> {
+        let value = match Once::of(self.0, header) {
+            Once::Never => return Ok(None),
+            Once::Once(value) => value,
+            Once::Again => return Err(format!("the header {header} is there twice")),
         };
-        if values.next().is_some() {
-            return Err(format!("the header {header} is there twice"));
-        }
         value
             .to_str()
             .map(|text| Some(text.trim()))

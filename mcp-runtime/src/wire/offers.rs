@@ -30,7 +30,7 @@ const MAX_TYPED: usize = 4096;
 impl Engine {
     pub(crate) async fn call_tool(
         &self,
-        mut request: Request<'_>,
+        request: &mut Request<'_>,
         bytes: &Bytes,
         link: &Link,
     ) -> Reply {
@@ -44,11 +44,11 @@ impl Engine {
         };
         let found = self.tools.find(&name);
         let tool = found.map(|found| &found.tool);
-        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link, tool) {
+        let (call, context) = match self.open(request, &name, &arguments, bytes, link, tool) {
             Ok(opened) => opened,
             Err(reply) => return reply,
         };
-        let results = self.results(&request, &call);
+        let results = self.results(request, &call);
         let Some(found) = found else {
             if let Some(figures) = &self.figures {
                 figures.unknown_tool();
@@ -94,22 +94,22 @@ impl Engine {
 
     pub(crate) async fn read_resource(
         &self,
-        mut request: Request<'_>,
+        request: &mut Request<'_>,
         bytes: &Bytes,
         link: &Link,
     ) -> Reply {
         let Some(Node::String(uri)) = request.params.take("uri") else {
             return invalid_params(&request.id, 200, "`uri` must be a string");
         };
-        let (call, context) =
-            match self.open(&mut request, &uri, &Object::default(), bytes, link, None) {
-                Ok(opened) => opened,
-                Err(reply) => return reply,
-            };
-        let results = self.results(&request, &call);
+        let (call, context) = match self.open(request, &uri, &Object::default(), bytes, link, None)
+        {
+            Ok(opened) => opened,
+            Err(reply) => return reply,
+        };
+        let results = self.results(request, &call);
         match self.skills.file(&uri, call.caller()) {
             Ok(None) => {}
-            Ok(Some(file)) => return self.kept(&request, file),
+            Ok(Some(file)) => return self.kept(request, file),
             Err(refusal) => {
                 log_refused(&call, &uri, &refusal);
                 return results.plain_refusal(&request.id, &refusal, Some(&uri));
@@ -146,7 +146,7 @@ impl Engine {
 
     pub(crate) async fn get_prompt(
         &self,
-        mut request: Request<'_>,
+        request: &mut Request<'_>,
         bytes: &Bytes,
         link: &Link,
     ) -> Reply {
@@ -158,11 +158,11 @@ impl Engine {
             Some(Node::Object(arguments)) => arguments,
             Some(_) => return invalid_params(&request.id, 200, "`arguments` must be an object"),
         };
-        let (call, context) = match self.open(&mut request, &name, &arguments, bytes, link, None) {
+        let (call, context) = match self.open(request, &name, &arguments, bytes, link, None) {
             Ok(opened) => opened,
             Err(reply) => return reply,
         };
-        let results = self.results(&request, &call);
+        let results = self.results(request, &call);
         let Some(found) = self.prompts.find(&name) else {
             if let Some(figures) = &self.figures {
                 figures.unknown_prompt();

@@ -54,7 +54,7 @@ impl ParamHeaders {
         self.0.iter().try_for_each(|header| {
             let name = header.name.as_str();
             let body = header.value(arguments);
-            match (headers.single(name)?, body) {
+            match (headers.single(&header.name)?, body) {
                 (None, None) => Ok(()),
                 (None, Some(_)) => Err(format!("the header {name} is missing")),
                 (Some(_), None) => Err(format!(

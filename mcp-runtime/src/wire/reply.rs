@@ -46,8 +46,8 @@ pub(crate) struct Reply {
     pub(crate) session: Option<Box<str>>,
     /// When to ask again, in seconds, after too many requests.
     pub(crate) retry_after_s: Option<u64>,
-    /// Memory for the headers of the answer.
-    pub(crate) room: Option<Box<HeaderMap>>,
+    /// The headers of the request, and then the memory for those of the answer.
+    pub(crate) request: Option<Box<HeaderMap>>,
     /// The code of JSON-RPC, of an error.
     pub(crate) error: Option<i32>,
 }
@@ -67,7 +67,7 @@ impl Reply {
             challenge: None,
             session: None,
             retry_after_s: None,
-            room: None,
+            request: None,
             error: None,
         }
     }

@@ -11,12 +11,12 @@ use crate::wire::offers::log_refused;
 use crate::wire::reply::Reply;
 
 impl Engine {
-    pub(crate) fn get_skill(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
-        let Some(uri) = uri(&request) else {
+    pub(crate) fn get_skill(&self, request: &mut Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
+        let Some(uri) = uri(request) else {
             return invalid_params(&request.id, 200, "`uri` must be a string");
         };
         match self.skills.skill(&uri, &link.caller) {
-            Ok(Some(skill)) => self.kept(&request, skill),
+            Ok(Some(skill)) => self.kept(request, skill),
             Ok(None) => invalid_params(
                 &request.id,
                 200,
@@ -26,12 +26,17 @@ impl Engine {
         }
     }
 
-    pub(crate) fn read_directory(&self, request: Request<'_>, bytes: &Bytes, link: &Link) -> Reply {
-        let Some(uri) = uri(&request) else {
+    pub(crate) fn read_directory(
+        &self,
+        request: &mut Request<'_>,
+        bytes: &Bytes,
+        link: &Link,
+    ) -> Reply {
+        let Some(uri) = uri(request) else {
             return invalid_params(&request.id, 200, "`uri` must be a string");
         };
         match self.skills.children(&uri, &link.caller) {
-            Ok(Some(pages)) => self.list(&request, &pages),
+            Ok(Some(pages)) => self.list(request, &pages),
             Ok(None) => invalid_params(
                 &request.id,
                 200,
@@ -66,16 +71,16 @@ impl Engine {
     /// The answer to a caller that knows of a skill and may not read it.
     fn refuse_skill(
         &self,
-        mut request: Request<'_>,
+        request: &mut Request<'_>,
         uri: &str,
         bytes: &Bytes,
         link: &Link,
         refusal: &Refusal,
     ) -> Reply {
-        match self.open(&mut request, uri, &Object::default(), bytes, link, None) {
+        match self.open(request, uri, &Object::default(), bytes, link, None) {
             Ok((call, _)) => {
                 log_refused(&call, uri, refusal);
-                self.results(&request, &call)
+                self.results(request, &call)
                     .plain_refusal(&request.id, refusal, Some(uri))
             }
             Err(reply) => reply,

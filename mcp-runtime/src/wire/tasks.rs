@@ -111,8 +111,8 @@ impl Engine {
         }
     }
 
-    pub(crate) async fn update_task(&self, mut request: Request<'_>, link: &Link) -> Reply {
-        let task = match self.task(&request, link).await {
+    pub(crate) async fn update_task(&self, request: &mut Request<'_>, link: &Link) -> Reply {
+        let task = match self.task(request, link).await {
             Ok(task) => task,
             Err(reply) => return reply,
         };

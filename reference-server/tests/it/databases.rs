@@ -64,7 +64,7 @@ impl Database {
         let name = format!("mcp_test_server_{}_{count}", std::process::id());
         run(vec![format!("CREATE SCHEMA {name}")]);
         Self {
-            url: at(&name),
+            url: at(&name, &name),
             schema: Some(name),
         }
     }
@@ -80,21 +80,25 @@ impl Database {
             None => self.url.clone(),
             Some(name) => {
                 let parts = PARTS.map(|part| format!("{name}_{part}"));
-                at(&format!("{},{name}", parts.join(",")))
+                at(&format!("{},{name}", parts.join(",")), name)
             }
         };
         AnyConnection::connect(&url).await.expect("the database")
     }
 }
 
-/// The URL that looks for tables in these schemas, and does not wait for the disk: what a test has
-/// written need not outlive a power cut.
-fn at(search_path: &str) -> String {
+/// The URL that looks for tables in these schemas, for connections of this name. They do not wait
+/// for the disk: what a test has written need not outlive a power cut.
+fn at(search_path: &str, name: &str) -> String {
     let server = server();
     let joint = if server.contains('?') { '&' } else { '?' };
-    format!(
-        "{server}{joint}options=-c%20search_path%3D{search_path}%20-c%20synchronous_commit%3Doff"
-    )
+    let settings = [
+        ("search_path", search_path),
+        ("application_name", name),
+        ("synchronous_commit", "off"),
+    ];
+    let settings = settings.map(|(setting, value)| format!("-c%20{setting}%3D{value}"));
+    format!("{server}{joint}options={}", settings.join("%20"))
 }
 
 impl Drop for Database {
@@ -105,9 +109,14 @@ impl Drop for Database {
         let mut names = vec![name.clone()];
         names.extend(PARTS.map(|part| format!("{name}_{part}")));
         let drops = names.iter();
-        run(drops
-            .map(|name| format!("DROP SCHEMA IF EXISTS {name} CASCADE"))
-            .collect());
+        let drops = drops.map(|name| format!("DROP SCHEMA IF EXISTS {name} CASCADE"));
+        // What still runs in the background of the test runs on the thread that waits here, and would
+        // never let go of its tables.
+        let mut statements = vec![format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'"
+        )];
+        statements.extend(drops);
+        run(statements);
     }
 }
 
