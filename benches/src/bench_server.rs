@@ -1,13 +1,12 @@
 //! The server that is measured: `add`, `find_items` and 58 tools like it, all public.
 //!
 //! `bench-server PORT` serves them on loopback with everything that a default server has;
-//! `bench-server PORT metrics` counts, too; `bench-server PORT ISSUER` takes tokens of an issuer on
-//! loopback.
+//! `bench-server PORT metrics` counts, too; `bench-server PORT ISSUER`, built with the feature
+//! `guarded`, takes tokens of an issuer on loopback.
 
 mod domain;
 
 use mcp_runtime::Metrics;
-use mcp_runtime::auth::Egress;
 use mcp_runtime::prelude::*;
 
 use crate::domain::{FindResult, Status, find};
@@ -121,11 +120,19 @@ async fn main() -> mcp_runtime::Result {
     match std::env::args().nth(2).as_deref() {
         None => {}
         Some("metrics") => server = server.metrics(&Metrics::new()),
-        Some(issuer) => {
-            let tokens = Jwt::discover(issuer).audience("bench");
-            server = server.auth(tokens.egress(Egress::new().allow_loopback()));
-        }
+        Some(issuer) => server = guarded(server, issuer),
     }
     let service = server.build()?;
     service.serve_on(("127.0.0.1", port)).await
+}
+
+#[cfg(feature = "guarded")]
+fn guarded(server: Server, issuer: &str) -> Server {
+    let loopback = mcp_runtime::auth::Egress::new().allow_loopback();
+    server.auth(Jwt::discover(issuer).audience("bench").egress(loopback))
+}
+
+#[cfg(not(feature = "guarded"))]
+fn guarded(_: Server, issuer: &str) -> Server {
+    panic!("cannot ask {issuer}: build this with the feature `guarded`")
 }

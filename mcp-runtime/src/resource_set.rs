@@ -302,7 +302,7 @@ fn list_resource(resource: &Resource, bound: &Bound, on: On) -> Listed {
         name: resource.uri.to_string(),
         on,
         policy: resource.policy_ref().clone(),
-        legacy: entry.clone(),
+        legacy: Arc::clone(&entry),
         modern: entry,
     }
 }
@@ -495,7 +495,7 @@ fn list_prompt(prompt: &Prompt, published: &Published, on: On) -> Listed {
         name: prompt.name.to_string(),
         on,
         policy: prompt.policy_ref().clone(),
-        legacy: entry.clone(),
+        legacy: Arc::clone(&entry),
         modern: entry,
     }
 }

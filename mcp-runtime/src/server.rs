@@ -9,7 +9,7 @@ use http::Uri;
 use crate::audit::AuditLog;
 use crate::auth::Authenticate;
 #[cfg(feature = "auth")]
-use crate::auth::oauth_proxy::OAuthProxy;
+use crate::auth::oauth_proxy::{Made, OAuthProxy, Place};
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::clock::Clock;
@@ -80,7 +80,7 @@ pub struct Server<S = ()> {
     path: Option<String>,
     shares_limits: Option<Arc<limits::Shared>>,
     #[cfg(feature = "auth")]
-    oauth: Option<OAuthProxy>,
+    oauth: Option<MakeProxy>,
     auth_mode: AuthMode,
     baseline_scopes: Vec<String>,
     supported_scopes: Option<Vec<String>>,
@@ -115,6 +115,10 @@ pub struct Server<S = ()> {
 
 /// Puts something around whoever turns tokens into callers.
 type Wrap = Box<dyn FnOnce(Box<dyn Authenticate>) -> Box<dyn Authenticate> + Send>;
+
+/// Makes the OAuth proxy of a server that has one.
+#[cfg(feature = "auth")]
+type MakeProxy = Box<dyn FnOnce(&Place<'_>) -> Result<Made> + Send>;
 
 impl Server<()> {
     /// A server whose tools borrow nothing from a state.
@@ -419,7 +423,7 @@ impl<S: Send + Sync + 'static> Server<S> {
     #[cfg(feature = "auth")]
     #[must_use]
     pub fn oauth_proxy(mut self, proxy: OAuthProxy) -> Self {
-        self.oauth = Some(proxy);
+        self.oauth = Some(Box::new(|place| proxy.make(place)));
         self
     }
 

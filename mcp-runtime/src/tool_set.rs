@@ -327,12 +327,16 @@ fn list_entry(tool: &Tool, published: &Published, on: On) -> Listed {
     let output = published.output.as_ref();
     // Clients that initialize know objects only.
     let object = output.filter(|output| output.get("type").is_some_and(|kind| kind == "object"));
+    let modern = write(output);
     Listed {
         name: tool.name.to_string(),
         on,
         policy: tool.policy_ref().clone(),
-        legacy: write(object),
-        modern: write(output),
+        legacy: match object == output {
+            true => Arc::clone(&modern),
+            false => write(object),
+        },
+        modern,
     }
 }
 

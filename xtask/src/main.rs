@@ -42,7 +42,7 @@ cargo xtask bench            our bench-server beside the limit and rmcp, in one 
     --conns A,B,C              connections (1,32,256)
     --peers DIR                load generator and peers (../shared/bench)
 cargo xtask held             what sessions and streams cost, and whether any is lost; two minutes
-cargo xtask load             fifty users at the forty tools of the records; two minutes, [SECONDS] [DATABASE_URL]
+cargo xtask load             from a tool of the records to its API, and fifty users at all forty; [SECONDS] [DATABASE_URL]
 cargo xtask auth-cost        what a token costs, known and unknown; needs a machine to itself
 cargo xtask compile-cost     what 60 tools cost to compile, ours and rmcp's side by side
     --rounds N                 interleaved edits (7)

@@ -21,23 +21,10 @@ pub(crate) fn run(args: &[String]) -> Result {
     }
 }
 
-/// The tests whose statements differ most between the two; the others have not all been run there,
-/// and together they wait a quarter of an hour for the disk.
-const ON_POSTGRES: &[&str] = &[
-    "copilot::",
-    "platform::",
-    "proxy::rivals",
-    "records::api",
-    "records::conflicts",
-    "records::rivals",
-    "records::sync",
-    "school::exports",
-    "school::offers",
-    "school::payments",
-    "school::rivals",
-];
+/// Random operations of each model test on PostgreSQL, where each of them costs ten times as much.
+const MODEL_STEPS: &str = "200";
 
-/// Part of the reference server once more, with its databases in PostgreSQL.
+/// The reference server once more, with its databases in PostgreSQL.
 fn on_postgres() -> Result {
     if Service::Postgres.find()?.is_none() {
         return Ok(());
@@ -47,11 +34,12 @@ fn on_postgres() -> Result {
     let mut command = Command::new(reference_server_tests()?);
     command.current_dir(shell::root().join("reference-server"));
     // Each test opens dozens of connections, and a server gives a hundred by default.
-    command.args(["--test-threads", "2"]).args(ON_POSTGRES);
-    tests(
-        "tests on PostgreSQL",
-        command.env("MCP_TEST_DATABASE", "postgres"),
-    )
+    command.args(["--test-threads", "2"]);
+    command.env("MCP_TEST_DATABASE", "postgres");
+    if std::env::var_os("MCP_TEST_MODEL_STEPS").is_none() {
+        command.env("MCP_TEST_MODEL_STEPS", MODEL_STEPS);
+    }
+    tests("tests on PostgreSQL", &mut command)
 }
 
 /// Where the integration tests of the reference server lie.

@@ -17,6 +17,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use self::facade::Facade;
 use self::relay::Relay;
 use self::tokens::OwnTokens;
 use self::upstream::Upstream;
+use super::Authenticate;
 use super::claims::Rules;
 use super::egress::Egress;
 use crate::clock::Clock;
@@ -247,7 +249,13 @@ impl OAuthProxy {
     }
 
     /// Checks everything and makes the proxy of a server.
-    pub(crate) fn bind(self, place: &Place<'_>) -> Result<Bound, BootError> {
+    pub(crate) fn make(self, place: &Place<'_>) -> Result<Made, BootError> {
+        let bound = Arc::new(self.bind(place)?);
+        let tokens = bound.tokens();
+        Ok((bound, tokens.map(|tokens| Box::new(tokens) as Box<_>)))
+    }
+
+    fn bind(self, place: &Place<'_>) -> Result<Bound, BootError> {
         let told = |problem: String| BootError::new(format!("the OAuth proxy: {problem}"));
         let public_url = place.public_url.ok_or_else(|| {
             told("give the server its `public_url`, which clients come back to".to_owned())
@@ -386,9 +394,26 @@ pub(crate) struct Asked<'a> {
     pub(crate) address: Option<IpAddr>,
 }
 
-impl Bound {
+/// The proxy, as a server sees it. Servers without one know no more of it than this, so none of it
+/// is in their binary.
+pub(crate) trait Proxy: Send + Sync {
     /// What lies at a path.
-    pub(crate) fn find(&self, path: &str) -> Option<Route> {
+    fn find(&self, path: &str) -> Option<Route>;
+
+    /// Every path that is taken, for a router.
+    fn paths(&self) -> Vec<String>;
+
+    /// What clients are told to be their authorization server.
+    fn issuer(&self) -> &str;
+
+    fn answer<'a>(&'a self, asked: Asked<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+}
+
+/// The proxy, and who checks the tokens that it issues, where it does.
+pub(crate) type Made = (Arc<dyn Proxy>, Option<Box<dyn Authenticate>>);
+
+impl Proxy for Bound {
+    fn find(&self, path: &str) -> Option<Route> {
         let plain = path.strip_suffix('/').unwrap_or(path);
         let route = match plain {
             "/oauth2/register" | "/register" => Route::Register,
@@ -408,13 +433,7 @@ impl Bound {
         Some(route)
     }
 
-    fn is_at(&self, path: &str, well_known: &str) -> bool {
-        path.strip_prefix(well_known)
-            .is_some_and(|rest| rest.is_empty() || rest == self.base.path)
-    }
-
-    /// Every path that is taken, for a router.
-    pub(crate) fn paths(&self) -> Vec<String> {
+    fn paths(&self) -> Vec<String> {
         let suffixed = [METADATA, OPENID].map(|at| format!("{at}{}", self.base.path));
         let all = [
             METADATA,
@@ -441,20 +460,29 @@ impl Bound {
         paths
     }
 
-    /// What clients are told to be their authorization server.
-    pub(crate) fn issuer(&self) -> &str {
+    fn issuer(&self) -> &str {
         &self.base.origin
     }
 
-    /// Who checks the tokens that are issued here.
-    pub(crate) fn tokens(&self) -> Option<OwnTokens> {
+    fn answer<'a>(&'a self, asked: Asked<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+        Box::pin(self.answered(asked))
+    }
+}
+
+impl Bound {
+    fn is_at(&self, path: &str, well_known: &str) -> bool {
+        path.strip_prefix(well_known)
+            .is_some_and(|rest| rest.is_empty() || rest == self.base.path)
+    }
+
+    fn tokens(&self) -> Option<OwnTokens> {
         match &self.mode {
             Mode::Relay(_) => None,
             Mode::Facade(facade) => Some(facade.tokens()),
         }
     }
 
-    pub(crate) async fn answer(&self, asked: Asked<'_>) -> Answer {
+    async fn answered(&self, asked: Asked<'_>) -> Answer {
         if !asked
             .route
             .allow()

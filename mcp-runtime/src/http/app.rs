@@ -15,7 +15,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 #[cfg(feature = "auth")]
-use crate::auth::oauth_proxy::{Bound, Route};
+use crate::auth::oauth_proxy::{Proxy, Route};
 use crate::auth::{AuthError, Authenticate};
 use crate::caller::Caller;
 use crate::http::accept::{self, Accepted, Replies};
@@ -59,7 +59,7 @@ pub(crate) struct App {
     pub(crate) challenges: Challenges,
     pub(crate) metadata: Option<ResourceMetadata>,
     #[cfg(feature = "auth")]
-    pub(crate) oauth: Option<Arc<Bound>>,
+    pub(crate) oauth: Option<Arc<dyn Proxy>>,
     pub(crate) guard: Guard,
     /// Where messages are posted, without a slash at its end.
     pub(crate) path: String,
@@ -133,23 +133,12 @@ impl App {
     }
 
     pub(crate) async fn answer<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
-        let answer = self.route(request).await;
-        if let Some(figures) = &self.engine.figures {
-            figures.answered(answer.status().as_u16());
-        }
-        answer
-    }
-
-    async fn route<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
-        if request
-            .uri()
-            .query()
-            .is_some_and(|query| query.len() > MAX_QUERY)
-        {
-            return close(plain(StatusCode::URI_TOO_LONG, "The URI is too long\n"));
-        }
+        let query = request.uri().query().unwrap_or_default();
         // In boxes is what is rare, so that it does not make every other request larger.
-        match self.place(request.uri().path()) {
+        let answer = match self.place(request.uri().path()) {
+            _ if query.len() > MAX_QUERY => {
+                close(plain(StatusCode::URI_TOO_LONG, "The URI is too long\n"))
+            }
             Place::Endpoint => self.endpoint(None, request).await,
             Place::Way(way) => self.endpoint(Some(way), request).await,
             Place::ResourceMetadata => self.resource_metadata(request.method(), request.headers()),
@@ -158,7 +147,11 @@ impl App {
             Place::Health => self.health(request.method(), true),
             Place::Ready => self.health(request.method(), !self.stopping.load(Ordering::Relaxed)),
             Place::Elsewhere => Box::pin(self.elsewhere(request)).await,
+        };
+        if let Some(figures) = &self.engine.figures {
+            figures.answered(answer.status().as_u16());
         }
+        answer
     }
 
     /// A path that is none of ours: what the server was given routes for, which see the head alone.
@@ -193,14 +186,14 @@ impl App {
         request: Request<B>,
     ) -> Answer {
         self.engine.join().await;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let origin = match self.guard.check(&head.uri, &head.headers) {
             Ok(origin) => origin.cloned(),
             Err(outside) => return refused(outside),
         };
         let mut answer = match head.method {
             _ if let Some(way) = way => Box::pin(self.go(way, head, body, origin.is_some())).await,
-            Method::POST => self.post(head, body, true).await,
+            Method::POST => self.post(&mut head, body, true).await,
             Method::OPTIONS => {
                 let (allow, methods) = if self.has_sessions() {
                     ("GET, POST, DELETE, OPTIONS", "GET, POST, DELETE")
@@ -224,7 +217,7 @@ impl App {
 
     pub(super) async fn post<B: Body<Data = Bytes>>(
         &self,
-        head: http::request::Parts,
+        head: &mut http::request::Parts,
         body: B,
         opens_sessions: bool,
     ) -> Answer {
@@ -246,8 +239,8 @@ impl App {
                 },
             );
         };
-        let address = self.address(&head);
-        let caller = match self.tenants_caller(&head).await {
+        let address = self.address(head);
+        let caller = match self.tenants_caller(head).await {
             Ok(caller) => caller,
             Err(answer) => return answer,
         };
@@ -279,8 +272,8 @@ impl App {
         };
         let engine = Arc::clone(&self.engine);
         let primes = session.is_some() && feed::primes(feed::version(&head.headers));
-        let span = self.request_span(&head, session.as_deref());
-        let headers = head.headers;
+        let span = self.request_span(head, session.as_deref());
+        let headers = std::mem::take(&mut head.headers);
         let handle = move || async move {
             let mut reply = engine.handle(&bytes, Some(&headers), &link).await;
             reply.request = Some(Box::new(headers));

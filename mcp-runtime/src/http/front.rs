@@ -38,8 +38,11 @@ impl Front {
         self.0.first.engine.figures.as_ref()
     }
 
-    pub(crate) async fn answer<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Answer {
-        self.of(request.uri().path()).answer(request).await
+    pub(crate) fn answer<B: Body<Data = Bytes>>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Answer> {
+        self.of(request.uri().path()).answer(request)
     }
 
     /// Who answers at a path.

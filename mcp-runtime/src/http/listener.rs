@@ -4,6 +4,10 @@
 //! head deadline arms a timer per request and also ends idle connections. So each connection here
 //! has one timer, armed when it opens and looked at only when it fires or when a request stands
 //! half-sent at the end of a poll. The clock is read once a poll, and not for every phase in it.
+//!
+//! Nor does hyper look out for clients that hang up during a call: it does so by reading ahead, into
+//! a new buffer for every request, while the message still lies in the old one. Here a byte is read
+//! ahead, and only for calls that take more than one poll.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -243,6 +247,8 @@ struct Progress {
     /// Whether the phase began in the poll that is not over yet.
     new: AtomicBool,
     since_ms: AtomicU64,
+    /// Whether the client hung up while it was owed an answer.
+    gone: AtomicBool,
 }
 
 impl Progress {
@@ -258,6 +264,15 @@ impl Progress {
             let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.since_ms.store(since, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the client is owed an answer, or the rest of one.
+    fn is_owing(&self) -> bool {
+        self.is(Phase::Call) || self.is(Phase::Stream)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     fn is(&self, phase: Phase) -> bool {
@@ -289,6 +304,7 @@ impl Connection {
             start: Instant::now(),
             phase: AtomicU8::new(Phase::Idle as u8),
             new: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             since_ms: AtomicU64::new(0),
         });
         Self {
@@ -312,6 +328,7 @@ impl Connection {
         } = self;
         let socket = TokioIo::new(Socket {
             stream,
+            ahead: None,
             progress: Arc::clone(&progress),
         });
         let of_service = Arc::clone(&progress);
@@ -326,6 +343,7 @@ impl Connection {
         server
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
+            .half_close(true)
             .header_read_timeout(None);
         let connection = server.serve_connection(socket, service);
         let mut connection = pin!(connection.with_upgrades());
@@ -343,7 +361,7 @@ impl Connection {
             if leaving && open.reached(Stage::CutOff) {
                 return Poll::Ready(());
             }
-            if connection.as_mut().poll(context).is_ready() {
+            if connection.as_mut().poll(context).is_ready() || progress.is_gone() {
                 return Poll::Ready(());
             }
             progress.stamp();
@@ -499,10 +517,30 @@ impl Drop for WatchedBody<'_> {
     }
 }
 
-/// A socket that notices when a request begins.
+/// A socket that notices when a request begins, and when its client hangs up before the answer.
 struct Socket<T> {
     stream: T,
+    /// The first byte of the next request, where that came before the answer to this one.
+    ahead: Option<u8>,
     progress: Arc<Progress>,
+}
+
+impl<T: AsyncRead + Unpin> Socket<T> {
+    /// Looks out for the end of the stream. What comes before it waits.
+    fn look_ahead(&mut self, context: &mut Context<'_>) {
+        if self.ahead.is_some() {
+            return;
+        }
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut buffer) else {
+            return;
+        };
+        self.ahead = buffer.filled().first().copied();
+        if read.is_err() || self.ahead.is_none() {
+            self.progress.gone.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
@@ -512,7 +550,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = match self.ahead.take() {
+            Some(byte) => {
+                buffer.put_slice(&[byte]);
+                Poll::Ready(Ok(()))
+            }
+            None => Pin::new(&mut self.stream).poll_read(context, buffer),
+        };
         if buffer.filled().len() > before && self.progress.is(Phase::Idle) {
             self.progress.enter(Phase::Head);
         }
@@ -520,7 +564,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -541,7 +585,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         self.stream.is_write_vectored()
     }
 
+    /// hyper flushes at the end of every poll, also when there is nothing to write.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.progress.is_owing() {
+            self.look_ahead(context);
+        }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

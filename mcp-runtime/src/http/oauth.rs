@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
 
-use crate::auth::oauth_proxy::{Asked, Bound, MAX_BODY, Route};
+use crate::auth::oauth_proxy::{Asked, MAX_BODY, Proxy, Route};
 use crate::http::app::{Answer, App, close, plain, refused};
 use crate::http::body::{self, BodyError};
 use crate::http::guard::Outside;
@@ -29,7 +29,7 @@ impl App {
         let mut answer = if head.method == Method::OPTIONS && route.is_shared() {
             preflight(route)
         } else {
-            self.ask(proxy, route, &head, body).await
+            self.ask(&**proxy, route, &head, body).await
         };
         if route.is_shared() {
             // Without credentials: a token is sent on purpose or not at all.
@@ -43,7 +43,7 @@ impl App {
 
     async fn ask<B: Body<Data = Bytes>>(
         &self,
-        proxy: &Bound,
+        proxy: &dyn Proxy,
         route: Route,
         head: &http::request::Parts,
         body: B,

@@ -119,7 +119,7 @@ impl App {
                 head.headers
                     .insert(header::ACCEPT, HeaderValue::from_static("application/json"));
                 head.headers.remove(&SESSION);
-                self.post(head, body, false).await
+                self.post(&mut head, body, false).await
             }
             Way::Stream => self.open_stream(&head).await,
             Way::Messages => self.take_message(&head, body).await,

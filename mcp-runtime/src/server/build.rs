@@ -9,7 +9,7 @@ use http::Uri;
 use super::{STORE_CAPACITY, Server, Service};
 use crate::auth::Setup;
 #[cfg(feature = "auth")]
-use crate::auth::oauth_proxy::{Bound, Place};
+use crate::auth::oauth_proxy::{Place, Proxy};
 use crate::confirm;
 use crate::confirmation::Desk;
 use crate::error::{BootError, Result};
@@ -285,8 +285,8 @@ impl<S: Send + Sync + 'static> Server<S> {
 
     /// Makes the proxy, and lets the tokens in that it issues.
     #[cfg(feature = "auth")]
-    fn bind_oauth(&mut self, problems: &mut Vec<String>) -> Option<Arc<Bound>> {
-        let proxy = self.oauth.take()?;
+    fn bind_oauth(&mut self, problems: &mut Vec<String>) -> Option<Arc<dyn Proxy>> {
+        let make = self.oauth.take()?;
         let name = self.identity.title.as_ref().unwrap_or(&self.identity.name);
         let place = Place {
             public_url: self.public_url.as_deref(),
@@ -299,26 +299,27 @@ impl<S: Send + Sync + 'static> Server<S> {
             keys: self.keys.as_ref(),
             name: name.clone(),
         };
-        let bound = match proxy.bind(&place) {
-            Ok(bound) => Arc::new(bound),
+        let (proxy, tokens) = match make(&place) {
+            Ok(made) => made,
             Err(error) => {
                 problems.extend_from_slice(error.problems());
                 return None;
             }
         };
-        self.auth = match (bound.tokens(), self.auth.take()) {
+        self.auth = match (tokens, self.auth.take()) {
             (Some(own), Some(other)) => Some(Box::new(crate::auth::any_of(own).or(other))),
-            (Some(own), None) => Some(Box::new(own)),
+            (Some(own), None) => Some(own),
             (None, Some(other)) => Some(other),
             (None, None) => {
                 problems.push(
-                    "the OAuth proxy hands out tokens of its provider, and nobody can check them: say who with `auth(Jwt::discover(…))`"
+                    "the OAuth proxy hands out tokens of its provider, and nobody can check them: \
+                     say who with `auth(Jwt::discover(…))`"
                         .to_owned(),
                 );
                 None
             }
         };
-        Some(bound)
+        Some(proxy)
     }
 }
 

@@ -151,7 +151,7 @@ impl Gathered {
         }
         for file in &folder.files {
             let entry = file_entry(file, folder);
-            children.push(self.listed(&file.uri, entry.clone()));
+            children.push(self.listed(&file.uri, Arc::clone(&entry)));
             let listed = self.listed(&file.uri, entry);
             self.files.push(listed);
             let kept = Kept {
@@ -197,12 +197,12 @@ impl Gathered {
         self.bound.policies.len() - 1
     }
 
-    fn listed(&self, uri: &str, entry: String) -> Listed {
+    fn listed(&self, uri: &str, entry: Arc<str>) -> Listed {
         Listed {
             name: uri.to_owned(),
             on: On::default(),
             policy: self.bound.policies[self.policy()].clone(),
-            legacy: entry.clone(),
+            legacy: Arc::clone(&entry),
             modern: entry,
         }
     }
@@ -215,7 +215,7 @@ impl Gathered {
     }
 }
 
-fn folder_entry(folder: &Folder) -> String {
+fn folder_entry(folder: &Folder) -> Arc<str> {
     write_entry([
         ("uri", &json!(folder.uri)),
         ("name", &json!(folder.name)),
@@ -224,7 +224,7 @@ fn folder_entry(folder: &Folder) -> String {
 }
 
 /// A SKILL.md goes by the name of its skill, any other file by its own.
-fn file_entry(file: &File, folder: &Folder) -> String {
+fn file_entry(file: &File, folder: &Folder) -> Arc<str> {
     let fields = folder
         .frontmatter
         .as_ref()

@@ -26,8 +26,8 @@ pub(crate) struct Listed {
     /// Who may use it.
     pub(crate) policy: Policy,
     /// Its entry for clients that initialize, and for those that do not.
-    pub(crate) legacy: String,
-    pub(crate) modern: String,
+    pub(crate) legacy: Arc<str>,
+    pub(crate) modern: Arc<str>,
 }
 
 /// How lists are cut.
@@ -77,9 +77,9 @@ pub(crate) struct Pages {
 /// One page, as JSON of the result.
 pub(crate) struct Page {
     /// `{"tools":[…],"nextCursor":"…"}` for clients that initialize.
-    pub(crate) legacy: Vec<u8>,
+    pub(crate) legacy: Box<[u8]>,
     /// The same with `resultType`, `ttlMs` and `cacheScope`, and still open for `_meta`.
-    pub(crate) modern: Vec<u8>,
+    pub(crate) modern: Box<[u8]>,
 }
 
 impl Listing {
@@ -200,14 +200,14 @@ impl Listing {
                 String::new()
             };
             let field = self.field;
-            let legacy = chunk.iter().map(|item| item.legacy.as_str()).collect::<Vec<_>>().join(",");
-            let modern = chunk.iter().map(|item| item.modern.as_str()).collect::<Vec<_>>().join(",");
+            let legacy = chunk.iter().map(|item| &*item.legacy).collect::<Vec<_>>().join(",");
+            let modern = chunk.iter().map(|item| &*item.modern).collect::<Vec<_>>().join(",");
+            let modern = format!(
+                "{{\"resultType\":\"complete\",\"{field}\":[{modern}]{next},\"ttlMs\":{ttl_ms},\"cacheScope\":\"{scope}\","
+            );
             Page {
-                legacy: format!("{{\"{field}\":[{legacy}]{next}}}").into_bytes(),
-                modern: format!(
-                    "{{\"resultType\":\"complete\",\"{field}\":[{modern}]{next},\"ttlMs\":{ttl_ms},\"cacheScope\":\"{scope}\","
-                )
-                .into_bytes(),
+                legacy: format!("{{\"{field}\":[{legacy}]{next}}}").into_bytes().into(),
+                modern: modern.into_bytes().into(),
             }
         });
         Pages {
@@ -240,7 +240,7 @@ fn cursor(at: usize, version: u64) -> String {
 
 /// Writes an entry: its members in the order given, everything below sorted by name, whatever map
 /// `serde_json` was built with. The bytes of a list are part of a client's prompt cache.
-pub(crate) fn write_entry<'a>(members: impl IntoIterator<Item = (&'a str, &'a Value)>) -> String {
+pub(crate) fn write_entry<'a>(members: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Arc<str> {
     let mut text = String::from("{");
     for (name, value) in members {
         if text.len() > 1 {
@@ -251,7 +251,7 @@ pub(crate) fn write_entry<'a>(members: impl IntoIterator<Item = (&'a str, &'a Va
         push_sorted(&mut text, value);
     }
     text.push('}');
-    text
+    text.into()
 }
 
 fn push_sorted(text: &mut String, value: &Value) {

@@ -348,6 +348,64 @@ async fn pipelined_requests_are_answered_in_order() {
     live.stop().await;
 }
 
+/// TR-50: also what comes while a call runs, in whatever pieces.
+#[tokio::test]
+async fn a_request_that_comes_during_a_call_is_answered_after_it() {
+    let gate = gate();
+    let state = State { gate: gate.clone() };
+    let service = Server::with_state(state, tools![wait] + tools![echo]);
+    let live = Live::start(service.build().unwrap()).await;
+    let mut stream = live.connect().await;
+    let slow = call(MODERN, "wait", json!({})).bytes();
+    let slow = String::from_utf8(slow).unwrap();
+    let slow = slow.replacen("connection: close\r\n", "", 1);
+    stream.write_all(slow.as_bytes()).await.unwrap();
+    within(gate.entered.acquire()).await.unwrap().forget();
+    let (begin, end) = (&good()[..1], &good()[1..]);
+    stream.write_all(begin).await.unwrap();
+    // Answered on another connection: by then the byte has been seen.
+    alive(&live).await;
+    gate.open.add_permits(1);
+    stream.write_all(end).await.unwrap();
+    let got = rest(&mut stream).await;
+    let answers: Vec<_> = got.split("HTTP/1.1 200 OK").skip(1).collect();
+    assert_eq!(answers.len(), 2, "{got}");
+    assert!(answers[0].contains("through"), "{got}");
+    assert!(answers[1].contains("hi"), "{got}");
+    live.stop().await;
+}
+
+/// Ends with the call that holds it.
+struct Held(std::sync::Arc<Gate>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.open.add_permits(1);
+    }
+}
+
+/// Never comes back.
+#[mcp_tool(public)]
+async fn stay(gate: &std::sync::Arc<Gate>) -> String {
+    let _held = Held(gate.clone());
+    gate.entered.add_permits(1);
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_call_ends_with_the_connection_of_its_client() {
+    let gate = gate();
+    let state = State { gate: gate.clone() };
+    let live = Live::start(Server::with_state(state, tools![stay]).build().unwrap()).await;
+    let mut stream = live.connect().await;
+    let request = call(MODERN, "stay", json!({})).bytes();
+    stream.write_all(&request).await.unwrap();
+    within(gate.entered.acquire()).await.unwrap().forget();
+    drop(stream);
+    within(gate.open.acquire()).await.unwrap().forget();
+    live.stop().await;
+}
+
 #[tokio::test]
 async fn connections_over_the_cap_wait_their_turn() {
     let live = Live::start(

@@ -3,24 +3,19 @@
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::TOKEN_LIFETIME;
 use super::booking::Booking;
-use super::change::{self, Change};
-use super::lock::Lock;
+use super::change::{self, Change, Planned};
 use crate::platform::Platform;
 use crate::platform::answer::{Answer, Data, Problem, reply};
 use crate::platform::audit;
 use crate::platform::auth::Actor;
 use crate::platform::body::Fields;
-use crate::platform::confirmed::{Confirmation, Execution, issue, once_per_key};
-use crate::platform::crash::crash_at;
+use crate::platform::confirmed::Execution;
 use crate::platform::db::millis;
 use crate::platform::query::path_text;
-use crate::random::uuid4;
 
 const OPERATION: &str = "booking_force_cancel";
 const REASONS: [&str; 6] = [
@@ -37,7 +32,7 @@ const HOUR: i64 = 3_600_000;
 /// What a token confirms: what is to happen, and to what.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plan {
+pub(super) struct Plan {
     booking_id: String,
     reason_code: String,
     note: String,
@@ -64,10 +59,7 @@ pub(super) async fn preview(
     let mut data = shown(&booking, method, cents, preference);
     if booking.is_open() {
         let plan = plan(&booking, reason, note, preference, method, cents);
-        let issued = issue(&platform, &actor, OPERATION, &plan, TOKEN_LIFETIME)?;
-        data["confirm_token"] = json!(issued.token);
-        data["confirm_expires_at"] = json!(issued.expires_at);
-        data["idempotency_key"] = json!(uuid4());
+        plan.offer(&platform, &actor, &mut data)?;
     }
     let entry = audit::Entry {
         entity_type: "booking",
@@ -175,71 +167,39 @@ fn shown(booking: &Booking, method: &str, cents: i64, preference: &str) -> Value
     })
 }
 
-pub(super) async fn execute(
-    State(platform): State<Platform>,
-    actor: Actor,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer<Data<Value>> {
-    let id = path_text("booking_id", path)?;
-    let confirmation = Confirmation::of(&headers, body)?.about(&id);
-    let work = move |platform, execution| cancel_or_resume(platform, execution, id);
-    let data = once_per_key(&platform, &actor, OPERATION, confirmation, work).await?;
-    Ok(reply(actor, platform.now(), Data { data }))
-}
+impl Planned for Plan {
+    const OPERATION: &str = OPERATION;
 
-/// A change that was made needs its token no more: it may have expired since.
-async fn cancel_or_resume(
-    platform: Platform,
-    execution: Execution,
-    id: String,
-) -> Result<Value, Problem> {
-    if let Some(change) = change::find(&platform, OPERATION, &execution).await? {
-        return change::finish(&platform, &change).await;
+    fn booking_id(&self) -> &str {
+        &self.booking_id
     }
-    let lock = Lock::take(&platform, &id, &execution.fingerprint).await?;
-    let outcome = cancel(&platform, &execution, &id).await;
-    lock.release().await;
-    outcome
-}
 
-async fn cancel(platform: &Platform, execution: &Execution, id: &str) -> Result<Value, Problem> {
-    let about = |plan: &Plan| match plan.booking_id == id {
-        true => Ok(()),
-        false => Err(change::mismatch()),
-    };
-    let plan: Plan = execution.confirmed(platform, about).await?;
-    let change = write(platform, execution, &plan).await?;
-    crash_at!(platform, ChangeWritten);
-    change::finish(platform, &change).await
-}
-
-/// Cancels the booking, if it is what the preview saw.
-async fn write(platform: &Platform, execution: &Execution, plan: &Plan) -> Result<String, Problem> {
-    let now = platform.now();
-    let mut tx = platform.0.db.begin_write().await?;
-    let done = sqlx::query(
+    /// Cancels the booking, if it is what the preview saw.
+    async fn write(&self, platform: &Platform, execution: &Execution) -> Result<String, Problem> {
+        let now = platform.now();
+        let mut tx = platform.0.db.begin_write().await?;
+        let done = sqlx::query(
         "UPDATE bookings SET status = 'CANCELLED', payment_status = 'settled', cancelled_at = $1,
             refunded_cents = refunded_cents + $2, refund_method = $3
          WHERE id = $4 AND status = $5 AND payment_status = $6 AND starts_at = $7",
     )
     .bind(millis(now))
-    .bind(plan.refund_cents)
-    .bind((plan.refund_cents > 0).then(|| plan.refund_method.clone()))
-    .bind(plan.booking_id.clone())
-    .bind(plan.status.clone())
-    .bind(plan.payment_status.clone())
-    .bind(plan.starts_at)
+    .bind(self.refund_cents)
+    .bind((self.refund_cents > 0).then(|| self.refund_method.clone()))
+    .bind(self.booking_id.clone())
+    .bind(self.status.clone())
+    .bind(self.payment_status.clone())
+    .bind(self.starts_at)
     .execute(&mut *tx)
     .await?;
-    let booking = Booking::find(&mut tx, &plan.booking_id).await?;
-    if done.rows_affected() == 0 {
-        return Err(change::changed(&booking));
+        let booking = Booking::find(&mut tx, &self.booking_id).await?;
+        if done.rows_affected() == 0 {
+            return Err(change::changed(&booking));
+        }
+        let id = of(self, &booking).write(&mut tx, execution, now).await?;
+        tx.commit().await?;
+        Ok(id)
     }
-    let id = of(plan, &booking).write(&mut tx, execution, now).await?;
-    tx.commit().await?;
-    Ok(id)
 }
 
 fn of<'a>(plan: &Plan, booking: &'a Booking) -> Change<'a> {

@@ -1,19 +1,98 @@
-//! What cancelling and moving have in common: the row of a change, telling the two people, and the
-//! result.
+//! What cancelling and moving have in common: executing what a preview planned, the row of the
+//! change, telling the two people, and the result.
 
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
+use super::TOKEN_LIFETIME;
 use super::booking::Booking;
-use crate::platform::answer::Problem;
+use super::lock::Lock;
+use crate::platform::answer::{Answer, Data, Problem, reply};
 use crate::platform::audit;
-use crate::platform::confirmed::{Execution, Interrupted, resume};
+use crate::platform::auth::Actor;
+use crate::platform::confirmed::{
+    Confirmation, Execution, Interrupted, issue, once_per_key, resume,
+};
 use crate::platform::crash::crash_at;
 use crate::platform::db::{instant, millis, new_id};
 use crate::platform::mail::Letter;
+use crate::platform::query::path_text;
 use crate::platform::{OpenError, Platform};
+use crate::random::uuid4;
+
+/// What a token confirms: what is to happen, and to what.
+pub(super) trait Planned: Serialize + DeserializeOwned + Send + Sync + 'static {
+    const OPERATION: &'static str;
+
+    fn booking_id(&self) -> &str;
+
+    /// Makes the change, if the booking is what the preview saw, and says under which id.
+    fn write(
+        &self,
+        platform: &Platform,
+        execution: &Execution,
+    ) -> impl Future<Output = Result<String, Problem>> + Send;
+
+    /// Puts into the answer of a preview what executes it.
+    fn offer(&self, platform: &Platform, actor: &Actor, answer: &mut Value) -> Result<(), Problem> {
+        let issued = issue(platform, actor, Self::OPERATION, self, TOKEN_LIFETIME)?;
+        answer["confirm_token"] = json!(issued.token);
+        answer["confirm_expires_at"] = json!(issued.expires_at);
+        answer["idempotency_key"] = json!(uuid4());
+        Ok(())
+    }
+}
+
+pub(super) async fn execute<P: Planned>(
+    State(platform): State<Platform>,
+    actor: Actor,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Data<Value>> {
+    let id = path_text("booking_id", path)?;
+    let confirmation = Confirmation::of(&headers, body)?.about(&id);
+    let work = move |platform, execution| make_or_resume::<P>(platform, execution, id);
+    let data = once_per_key(&platform, &actor, P::OPERATION, confirmation, work).await?;
+    Ok(reply(actor, platform.now(), Data { data }))
+}
+
+/// A change that was made needs its token no more: it may have expired since.
+async fn make_or_resume<P: Planned>(
+    platform: Platform,
+    execution: Execution,
+    id: String,
+) -> Result<Value, Problem> {
+    if let Some(change) = find(&platform, P::OPERATION, &execution).await? {
+        return finish(&platform, &change).await;
+    }
+    let lock = Lock::take(&platform, &id, &execution.fingerprint).await?;
+    let outcome = make::<P>(&platform, &execution, &id).await;
+    lock.release().await;
+    outcome
+}
+
+async fn make<P: Planned>(
+    platform: &Platform,
+    execution: &Execution,
+    id: &str,
+) -> Result<Value, Problem> {
+    let about = |plan: &P| match plan.booking_id() == id {
+        true => Ok(()),
+        false => Err(mismatch()),
+    };
+    let plan: P = execution.confirmed(platform, about).await?;
+    let change = plan.write(platform, execution).await?;
+    crash_at!(platform, ChangeWritten);
+    finish(platform, &change).await
+}
 
 /// What is written about a change, in its transaction.
 pub(super) struct Change<'a> {
@@ -91,7 +170,7 @@ impl Change<'_> {
 }
 
 /// The change that was made under this key, if one was.
-pub(super) async fn find(
+async fn find(
     platform: &Platform,
     operation: &'static str,
     execution: &Execution,
@@ -127,7 +206,7 @@ struct Written {
 }
 
 /// Tells student and instructor, and writes the result.
-pub(super) async fn finish(platform: &Platform, id: &str) -> Result<Value, Problem> {
+async fn finish(platform: &Platform, id: &str) -> Result<Value, Problem> {
     let change: Written = sqlx::query_as(
         "SELECT booking_id, audit_id, outcome, subject, body, created_at, result
          FROM booking_changes WHERE id = $1",
@@ -223,7 +302,7 @@ pub(super) fn changed(booking: &Booking) -> Problem {
 }
 
 /// The token is about another booking than the path.
-pub(super) fn mismatch() -> Problem {
+fn mismatch() -> Problem {
     Problem::bad_request(
         "booking_mismatch",
         "The confirm_token is of the preview of another booking.",

@@ -9,7 +9,9 @@
 //! 3. uses up the token,
 //! 4. in one transaction: changes the booking if it still is what the preview saw, and writes the
 //!    change, the note and the audit row (`cancel`, `reschedule`),
-//! 5. tells student and instructor, and writes the result (`change`).
+//! 5. tells student and instructor, and writes the result.
+//!
+//! All but the fourth is the same for both, in `change`.
 
 mod booking;
 mod cancel;
@@ -45,7 +47,7 @@ pub(super) fn routes() -> Router<Platform> {
         )
         .route(
             "/bookings/{booking_id}/force-cancel/execute",
-            post(cancel::execute),
+            post(change::execute::<cancel::Plan>),
         )
         .route(
             "/bookings/{booking_id}/reschedule/preview",
@@ -53,6 +55,6 @@ pub(super) fn routes() -> Router<Platform> {
         )
         .route(
             "/bookings/{booking_id}/reschedule/execute",
-            post(reschedule::execute),
+            post(change::execute::<reschedule::Plan>),
         )
 }

@@ -3,28 +3,24 @@
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use super::TOKEN_LIFETIME;
 use super::booking::{Booking, slot};
-use super::change::{self, Change};
-use super::lock::Lock;
+use super::change::{self, Change, Planned};
 use super::slots;
 use crate::platform::Platform;
 use crate::platform::answer::{Answer, Data, Problem, reply};
 use crate::platform::audit;
 use crate::platform::auth::Actor;
 use crate::platform::body::Fields;
-use crate::platform::confirmed::{Confirmation, Execution, issue, once_per_key};
-use crate::platform::crash::crash_at;
+use crate::platform::confirmed::Execution;
 use crate::platform::db::millis;
 use crate::platform::query::path_text;
-use crate::random::uuid4;
 
 const OPERATION: &str = "booking_reschedule";
 /// What people are given to notice: a day.
@@ -33,7 +29,7 @@ const NOTICE: i64 = 24 * 3_600_000;
 /// What a token confirms: what is to happen, and to what.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plan {
+pub(super) struct Plan {
     booking_id: String,
     status: String,
     starts_at: i64,
@@ -61,10 +57,7 @@ pub(super) async fn preview(
             new_starts_at,
             reason,
         };
-        let issued = issue(&platform, &actor, OPERATION, &plan, TOKEN_LIFETIME)?;
-        data["confirm_token"] = json!(issued.token);
-        data["confirm_expires_at"] = json!(issued.expires_at);
-        data["idempotency_key"] = json!(uuid4());
+        plan.offer(&platform, &actor, &mut data)?;
     }
     let entry = audit::Entry {
         entity_type: "booking",
@@ -133,76 +126,40 @@ async fn looked_at(
     }))
 }
 
-pub(super) async fn execute(
-    State(platform): State<Platform>,
-    actor: Actor,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer<Data<Value>> {
-    let id = path_text("booking_id", path)?;
-    let confirmation = Confirmation::of(&headers, body)?.about(&id);
-    let work = move |platform, execution| move_or_resume(platform, execution, id);
-    let data = once_per_key(&platform, &actor, OPERATION, confirmation, work).await?;
-    Ok(reply(actor, platform.now(), Data { data }))
-}
+impl Planned for Plan {
+    const OPERATION: &str = OPERATION;
 
-/// A change that was made needs its token no more: it may have expired since.
-async fn move_or_resume(
-    platform: Platform,
-    execution: Execution,
-    id: String,
-) -> Result<Value, Problem> {
-    if let Some(change) = change::find(&platform, OPERATION, &execution).await? {
-        return change::finish(&platform, &change).await;
+    fn booking_id(&self) -> &str {
+        &self.booking_id
     }
-    let lock = Lock::take(&platform, &id, &execution.fingerprint).await?;
-    let outcome = reschedule(&platform, &execution, &id).await;
-    lock.release().await;
-    outcome
-}
 
-async fn reschedule(
-    platform: &Platform,
-    execution: &Execution,
-    id: &str,
-) -> Result<Value, Problem> {
-    let about = |plan: &Plan| match plan.booking_id == id {
-        true => Ok(()),
-        false => Err(change::mismatch()),
-    };
-    let plan: Plan = execution.confirmed(platform, about).await?;
-    let change = write(platform, execution, &plan).await?;
-    crash_at!(platform, ChangeWritten);
-    change::finish(platform, &change).await
-}
-
-/// Moves the booking, if it is what the preview saw and nobody took the slot.
-async fn write(platform: &Platform, execution: &Execution, plan: &Plan) -> Result<String, Problem> {
-    let now = platform.now();
-    let mut tx = platform.0.db.begin_write().await?;
-    let booking = Booking::find(&mut tx, &plan.booking_id).await?;
-    slots::lock(&mut tx, &booking).await?;
-    let ends_at = plan.new_starts_at + booking.duration_minutes * 60_000;
-    let conflicts = slots::conflicts(&mut tx, &booking, plan.new_starts_at, ends_at).await?;
-    if !conflicts.is_empty() {
-        return Err(slot_taken(&conflicts));
+    /// Moves the booking, if it is what the preview saw and nobody took the slot.
+    async fn write(&self, platform: &Platform, execution: &Execution) -> Result<String, Problem> {
+        let now = platform.now();
+        let mut tx = platform.0.db.begin_write().await?;
+        let booking = Booking::find(&mut tx, &self.booking_id).await?;
+        slots::lock(&mut tx, &booking).await?;
+        let ends_at = self.new_starts_at + booking.duration_minutes * 60_000;
+        let conflicts = slots::conflicts(&mut tx, &booking, self.new_starts_at, ends_at).await?;
+        if !conflicts.is_empty() {
+            return Err(slot_taken(&conflicts));
+        }
+        let moved = sqlx::query(
+            "UPDATE bookings SET starts_at = $1 WHERE id = $2 AND status = $3 AND starts_at = $4",
+        )
+        .bind(self.new_starts_at)
+        .bind(self.booking_id.clone())
+        .bind(self.status.clone())
+        .bind(self.starts_at)
+        .execute(&mut *tx)
+        .await?;
+        if moved.rows_affected() == 0 {
+            return Err(change::changed(&booking));
+        }
+        let id = of(self, &booking).write(&mut tx, execution, now).await?;
+        tx.commit().await?;
+        Ok(id)
     }
-    let moved = sqlx::query(
-        "UPDATE bookings SET starts_at = $1 WHERE id = $2 AND status = $3 AND starts_at = $4",
-    )
-    .bind(plan.new_starts_at)
-    .bind(plan.booking_id.clone())
-    .bind(plan.status.clone())
-    .bind(plan.starts_at)
-    .execute(&mut *tx)
-    .await?;
-    if moved.rows_affected() == 0 {
-        return Err(change::changed(&booking));
-    }
-    let id = of(plan, &booking).write(&mut tx, execution, now).await?;
-    tx.commit().await?;
-    Ok(id)
 }
 
 fn of<'a>(plan: &Plan, booking: &'a Booking) -> Change<'a> {

@@ -3,8 +3,10 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -88,32 +90,18 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(row.item())))
 }
 
-pub(super) async fn replace(
-    State(platform): State<Platform>,
-    synced: Synced,
-    Extension(entity): Kind,
-    Path(uid): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let mut payload = object(body)?;
-    change(&platform, &synced, entity, &uid, &headers, move |before| {
+pub(super) async fn replace(this: This, body: Body) -> Answer {
+    let (entity, mut payload) = (this.entity, object(body)?);
+    this.change(move |before| {
         entity.carry_over(before, &mut payload);
         Ok(payload)
     })
     .await
 }
 
-pub(super) async fn patch(
-    State(platform): State<Platform>,
-    synced: Synced,
-    Extension(entity): Kind,
-    Path(uid): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+pub(super) async fn patch(this: This, body: Body) -> Answer {
     let updates = object(body)?;
-    change(&platform, &synced, entity, &uid, &headers, move |before| {
+    this.change(move |before| {
         let mut payload = before.clone();
         payload.extend(updates);
         Ok(payload)
@@ -121,31 +109,16 @@ pub(super) async fn patch(
     .await
 }
 
-pub(super) async fn delete(
-    State(platform): State<Platform>,
-    synced: Synced,
-    Extension(entity): Kind,
-    Path(uid): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
-    let uid = checked(&uid)?;
-    let expected = expected(&headers)?;
-    let mut write = Write::begin(&platform, &synced).await?;
-    let row = write.existing(entity, &uid).await?;
-    compare(expected, &row)?;
-    let row = write.delete(entity, row).await?;
+pub(super) async fn delete(this: This) -> Answer {
+    let (mut write, row) = this.begin().await?;
+    let row = write.delete(this.entity, row).await?;
     write.commit().await?;
     Ok(Json(row.tombstone()))
 }
 
-pub(super) async fn archive(
-    State(platform): State<Platform>,
-    synced: Synced,
-    Extension(entity): Kind,
-    Path(uid): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
-    change(&platform, &synced, entity, &uid, &headers, |before| {
+pub(super) async fn archive(this: This) -> Answer {
+    let entity = this.entity;
+    this.change(|before| {
         let mut payload = before.clone();
         entity.archive(&mut payload);
         Ok(payload)
@@ -153,21 +126,15 @@ pub(super) async fn archive(
     .await
 }
 
-pub(super) async fn process(
-    State(platform): State<Platform>,
-    synced: Synced,
-    Extension(entity): Kind,
-    Path(uid): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+pub(super) async fn process(this: This, body: Body) -> Answer {
     // Metadata is taken, and of no effect.
     let asked = object(body)?;
     let action = asked
         .get("action")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    change(&platform, &synced, entity, &uid, &headers, |before| {
+    let entity = this.entity;
+    this.change(|before| {
         let mut payload = before.clone();
         entity.process(action, &mut payload)?;
         Ok(payload)
@@ -175,23 +142,55 @@ pub(super) async fn process(
     .await
 }
 
-/// One record becomes what `changed` makes of it.
-async fn change(
-    platform: &Platform,
-    synced: &Synced,
-    entity: &Entity,
-    uid: &str,
-    headers: &HeaderMap,
-    changed: impl FnOnce(&Payload) -> Result<Payload, Trouble>,
-) -> Answer {
-    let uid = checked(uid)?;
-    let expected = expected(headers)?;
-    let mut write = Write::begin(platform, synced).await?;
-    let row = write.existing(entity, &uid).await?;
-    compare(expected, &row)?;
-    let row = apply(&mut write, entity, row, changed).await?;
-    write.commit().await?;
-    Ok(Json(row.item()))
+/// A request that changes one record.
+pub(super) struct This {
+    platform: Platform,
+    synced: Synced,
+    entity: &'static Entity,
+    uid: String,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Platform> for This {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        platform: &Platform,
+    ) -> Result<Self, Self::Rejection> {
+        let synced = Synced::from_request_parts(parts, platform).await;
+        let kind = Kind::from_request_parts(parts, platform).await;
+        let uid = Path::from_request_parts(parts, platform).await;
+        Ok(Self {
+            platform: platform.clone(),
+            synced: synced.map_err(IntoResponse::into_response)?,
+            entity: kind.map_err(IntoResponse::into_response)?.0,
+            uid: uid
+                .map(|Path(uid)| uid)
+                .map_err(IntoResponse::into_response)?,
+            headers: std::mem::take(&mut parts.headers),
+        })
+    }
+}
+
+impl This {
+    /// The record as it is, in a transaction, if it is what the caller expects.
+    async fn begin(&self) -> Result<(Write, Row), Trouble> {
+        let uid = checked(&self.uid)?;
+        let expected = expected(&self.headers)?;
+        let mut write = Write::begin(&self.platform, &self.synced).await?;
+        let row = write.existing(self.entity, &uid).await?;
+        compare(expected, &row)?;
+        Ok((write, row))
+    }
+
+    /// The record becomes what `changed` makes of it.
+    async fn change(self, changed: impl FnOnce(&Payload) -> Result<Payload, Trouble>) -> Answer {
+        let (mut write, row) = self.begin().await?;
+        let row = apply(&mut write, self.entity, row, changed).await?;
+        write.commit().await?;
+        Ok(Json(row.item()))
+    }
 }
 
 /// The next version of `row`. What it belongs to has to be there when that changes.

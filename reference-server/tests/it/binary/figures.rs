@@ -451,3 +451,45 @@ mod collector {
         assert!(got.lock().expect("unpoisoned").is_empty());
     }
 }
+
+/// `(filter, what is in the log, what is not)`, by the module that says it.
+const FILTERS: &[(&str, &str, &str)] = &[
+    ("warn,mcp::auth=debug", "mcp::auth", "mcp::call"),
+    ("warn,mcp::call=info", "mcp::call", "mcp::auth"),
+];
+
+#[tokio::test]
+async fn s1_043_each_module_has_a_level_of_its_own() {
+    for (filter, said, silent) in FILTERS {
+        let place = Place::new().env("MCP_LOG__FILTER", filter);
+        let server = place.serve(&[]).await;
+        let admin = place.token(&["--as", "admin"]);
+        // Refused first, so that it is in the log by the time that the call is.
+        assert_eq!(
+            server.call("not-a-token", FUNNEL, json!({})).await.status,
+            401
+        );
+        server.call(&admin, FUNNEL, json!({})).await.structured();
+        assert_eq!(
+            server.call("not-a-token", FUNNEL, json!({})).await.status,
+            401
+        );
+        let targets = async {
+            loop {
+                let lines = lines(&server);
+                let targets = lines.iter().filter_map(|line| line["target"].as_str());
+                let targets: Vec<String> = targets.map(str::to_owned).collect();
+                if targets.iter().any(|target| target == said) {
+                    return targets;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let targets = tokio::time::timeout(Duration::from_secs(30), targets).await;
+        let targets = targets.unwrap_or_else(|_| panic!("{filter}: {}", server.log()));
+        assert!(
+            !targets.iter().any(|target| target == silent),
+            "{filter}: {targets:?}"
+        );
+    }
+}
