@@ -54,6 +54,9 @@ pub(crate) struct Instances {
     joined: OnceCell<()>,
     /// Whether it hears the others, or has tried.
     listening: CancellationToken,
+    /// Nothing is to be said any more but what waits; and whether that is said.
+    closing: CancellationToken,
+    closed: CancellationToken,
     over: CancellationToken,
 }
 
@@ -104,6 +107,8 @@ impl Instances {
             voice,
             joined: OnceCell::new(),
             listening: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            closed: CancellationToken::new(),
             over: CancellationToken::new(),
         }
     }
@@ -137,7 +142,7 @@ impl Instances {
         };
         let ear: Weak<E> = Arc::downgrade(ear);
         let hearing = hearing::hear(voice.clone(), ear, self.listening.clone());
-        let speaking = speaking::speak(voice.clone(), letters);
+        let speaking = speaking::speak(voice.clone(), letters, self.closing.clone());
         let alive = speaking::keep_alive(voice.clone());
         let over = self.over.clone();
         tokio::spawn(async move {
@@ -147,22 +152,27 @@ impl Instances {
             }
         });
         // Apart from the other, which may wait long for the store.
-        let over = self.over.clone();
+        let (over, closed) = (self.over.clone(), self.closed.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = over.cancelled() => {}
                 () = speaking => {}
             }
+            closed.cancel();
         });
     }
 
-    /// Neither speaks nor hears any more.
+    /// Says what is still to be said, and neither speaks nor hears any more.
     pub(crate) async fn leave(&self) {
-        self.over.cancel();
         let Some(voice) = &self.voice else {
             return;
         };
+        self.closing.cancel();
+        let has_begun = lock(&self.letters).is_none();
         let last_words = async {
+            if has_begun {
+                self.closed.cancelled().await;
+            }
             let switched = voice.store_switches().await;
             if voice.0.leased.swap(false, Ordering::AcqRel) {
                 let key = voice.lease_key(&voice.0.name);
@@ -177,6 +187,7 @@ impl Instances {
                 tracing::warn!(target: "mcp::instances", "the store takes too long for last words");
             }
         }
+        self.over.cancel();
     }
 }
 
@@ -190,6 +201,14 @@ impl Voice {
     /// Tells the other instances, some time soon.
     pub(crate) fn tell(&self, said: Said) {
         self.send(Letter::to_all(said));
+    }
+
+    /// Tells the other instances, if there is room to spare: what any client may say as often as it
+    /// likes must not keep from them what they have to know.
+    pub(crate) fn mention(&self, said: Said) {
+        if self.0.letters.capacity() > MAX_WAITING / 2 {
+            self.tell(said);
+        }
     }
 
     /// Asks the instance of this name, or whichever knows, and waits for the answer. `None` when

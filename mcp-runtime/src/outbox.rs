@@ -62,7 +62,8 @@ impl Outbox {
     /// Queues a message of JSON-RPC. `false` when the client does not keep up.
     pub(crate) fn push(&self, message: Vec<u8>) -> bool {
         let size = message.len();
-        if self.kept.get().is_some_and(|kept| !kept.keeper.take(size)) {
+        let counted = self.count(size);
+        if counted == Some(false) {
             return false;
         }
         let mut queue = self.lock();
@@ -71,9 +72,10 @@ impl Outbox {
             || queue.waiting_bytes + size > MAX_WAITING_BYTES
         {
             drop(queue);
-            self.give_back(size);
+            self.give_back(counted, size);
             return false;
         }
+        self.count_anyway(counted, size);
         queue.append(message);
         wake(queue);
         true
@@ -81,24 +83,18 @@ impl Outbox {
 
     /// Says the last message, unless it is empty. `true` when nobody is there to read it.
     pub(crate) fn finish(&self, message: Vec<u8>) -> bool {
-        let room = self
-            .kept
-            .get()
-            .is_none_or(|kept| kept.keeper.take(message.len()));
+        let size = message.len();
+        let counted = self.count(size);
         let mut queue = self.lock();
         if queue.ended {
             drop(queue);
-            if room {
-                self.give_back(message.len());
-            }
+            self.give_back(counted, size);
             return false;
         }
         queue.ended = true;
-        if room || queue.attached {
-            if let (false, Some(kept)) = (room, self.kept.get()) {
-                // On its way to a client, it is not what the bound is for.
-                kept.keeper.take_anyway(message.len());
-            }
+        if counted != Some(false) || queue.attached {
+            // On its way to a client, it is not what the bound is for.
+            self.count_anyway(counted, size);
             if !message.is_empty() {
                 queue.append(message);
             }
@@ -256,12 +252,33 @@ impl Outbox {
         queue.attached || !(queue.ended || self.feed)
     }
 
-    pub(crate) fn is_read(&self) -> bool {
-        self.lock().attached
+    /// How often somebody began to read.
+    pub(crate) fn readers(&self) -> u64 {
+        self.lock().reader
     }
 
-    fn give_back(&self, size: usize) {
-        if let Some(kept) = self.kept.get() {
+    /// Whether nobody has read since the reader of this number left.
+    pub(crate) fn is_left_since(&self, number: u64) -> bool {
+        let queue = self.lock();
+        !queue.attached && queue.reader == number
+    }
+
+    /// Takes room for a message, before the queue is locked: older streams may have to go for it.
+    /// `None` while this is not a stream that is kept; then nothing was counted.
+    fn count(&self, size: usize) -> Option<bool> {
+        self.kept.get().map(|kept| kept.keeper.take(size))
+    }
+
+    /// Counts a message that is about to be queued and was not counted: there was no room, or this
+    /// has become a stream that is kept since. The queue is locked.
+    fn count_anyway(&self, counted: Option<bool>, size: usize) {
+        if let (None | Some(false), Some(kept)) = (counted, self.kept.get()) {
+            kept.keeper.take_anyway(size);
+        }
+    }
+
+    fn give_back(&self, counted: Option<bool>, size: usize) {
+        if let (Some(true), Some(kept)) = (counted, self.kept.get()) {
             kept.keeper.give_back(size);
         }
     }
@@ -416,6 +433,23 @@ mod tests {
         assert_eq!(read(&mut third), [(6, "end".to_owned())]);
         assert!(third.is_through() && third.leave());
         drop((outbox, first, second, third));
+        assert_eq!(keeper.taken(), (0, 0), "nothing leaks");
+    }
+
+    #[test]
+    fn a_message_is_counted_once_also_when_its_stream_becomes_one_that_is_kept() {
+        let keeper = Arc::new(Keeper::new(Clock::system()));
+        let outbox = Arc::new(Outbox::default());
+        // As another thread would between the two halves of `push`.
+        let counted = outbox.count(3);
+        keeper.count_one();
+        outbox.keep("s", &keeper);
+        outbox.count_anyway(counted, 3);
+        outbox.lock().append(b"abc".to_vec());
+        assert_eq!(keeper.taken(), (1, 3));
+        assert!(outbox.push(b"de".to_vec()));
+        assert_eq!(keeper.taken(), (1, 5));
+        drop(outbox);
         assert_eq!(keeper.taken(), (0, 0), "nothing leaks");
     }
 

@@ -10,6 +10,7 @@ mod shared;
 mod streams;
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -487,6 +488,24 @@ impl Drop for Closes<'_> {
     }
 }
 
+/// A session whose id nobody has heard yet. It goes with the request that opens it, unless that comes
+/// to its end.
+struct Nameless<'a>(&'a Sessions, Option<&'a str>);
+
+impl Nameless<'_> {
+    fn keep(mut self) {
+        self.1 = None;
+    }
+}
+
+impl Drop for Nameless<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.1 {
+            self.0.drop_session(id, SessionEnd::StoreFailed);
+        }
+    }
+}
+
 /// All sessions of a server.
 pub(crate) struct Sessions {
     limits: SessionLimits,
@@ -554,11 +573,9 @@ impl Sessions {
         );
         let session = self.admit(caller, session)?;
         if let Some(shared) = &self.shared {
-            let record = Record::of(&session);
-            if let Err(error) = shared.create(&session.id, &record).await {
-                self.drop_session(&session.id, SessionEnd::StoreFailed);
-                return Err(error);
-            }
+            let nameless = Nameless(self, Some(&session.id));
+            shared.create(&session.id, &Record::of(&session)).await?;
+            nameless.keep();
         }
         if let Some(figures) = &self.figures {
             figures.session_opened();
@@ -712,8 +729,11 @@ impl Sessions {
     /// A client has left a stream. What nobody will come back for ends with it.
     pub(crate) fn left(&self, session: &Arc<Session>, reader: &Reader, is_feed: bool) {
         session.readers.fetch_sub(1, Ordering::Relaxed);
-        let now_ms = self.clock.now().as_millisecond();
-        session.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.used(session);
+        if reader.is_superseded() {
+            // The client is back already: what is left of the stream is what it reads now.
+            return;
+        }
         let ended = reader.leave();
         if is_feed {
             session.detach(&reader.outbox);
@@ -729,6 +749,21 @@ impl Sessions {
             }
         } else if reader.outbox.stream().is_some() && (is_feed || ended) {
             self.keeper.is_over(session, &reader.outbox);
+        }
+    }
+
+    /// A request of the session is over.
+    pub(crate) fn used(&self, session: &Session) {
+        let now_ms = self.clock.now().as_millisecond();
+        session.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// While a request runs, its session is in use; a store has to know it. Never ready.
+    pub(crate) async fn in_use(&self, session: &Session) -> Infallible {
+        match &self.shared {
+            // In a box, for few requests wait so long.
+            Some(shared) => Box::pin(shared.in_use(&session.id)).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -851,6 +886,60 @@ mod tests {
         changes.tools();
         assert!(!second.has_said());
         assert!(lock(&session.listening).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_back_before_it_has_left_goes_on_hearing() {
+        let (sessions, changes) = (sessions(), Changes::default());
+        let caller = Caller::anonymous();
+        let session = sessions.open(&caller, Client::default(), None).await;
+        let session = session.unwrap();
+        let feed = Arc::new(Outbox::feed());
+        assert!(sessions.keeper.admit(&session, &feed));
+        session.attach(&changes, Arc::clone(&feed), Arc::default());
+        sessions.joined(&session);
+        let lost = feed.read();
+        let stream = feed.stream().unwrap();
+        let back = session.resume(stream, 0).unwrap();
+        session.attach(&changes, Arc::clone(&feed), Arc::default());
+        sessions.joined(&session);
+        sessions.left(&session, &lost, true);
+        changes.tools();
+        assert!(
+            feed.has_said(),
+            "the end of the old connection took the subscription with it"
+        );
+        sessions.left(&session, &back, true);
+        assert!(lock(&session.listening).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_was_left_twice_is_kept_from_the_second_time_on() {
+        let begin = Timestamp::UNIX_EPOCH;
+        let clock = Clock::manual(begin);
+        let after = |seconds| clock.set(begin + Duration::from_secs(seconds));
+        let sessions = Sessions::new(SessionLimits::default(), clock.clone(), None);
+        let caller = Caller::anonymous();
+        let session = sessions.open(&caller, Client::default(), None).await;
+        let session = session.unwrap();
+        let feed = Arc::new(Outbox::feed());
+        assert!(sessions.keeper.admit(&session, &feed));
+        let stream = feed.stream().unwrap().to_owned();
+        let mut reader = feed.read();
+        for (left, again) in [(0, 10), (59, 90)] {
+            sessions.joined(&session);
+            after(left);
+            sessions.left(&session, &reader, true);
+            after(again);
+            sessions.keeper.sweep();
+            let back = session.resume(&stream, 0);
+            reader = back.unwrap_or_else(|| panic!("left at {left} s, gone at {again} s"));
+        }
+        sessions.joined(&session);
+        sessions.left(&session, &reader, true);
+        after(150);
+        sessions.keeper.sweep();
+        assert!(session.resume(&stream, 0).is_none(), "kept for ever");
     }
 
     #[tokio::test]

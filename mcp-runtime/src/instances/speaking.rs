@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::message::{Envelope, Letter, Said};
 use super::{Pause, RENEWAL, SWITCHES_LIVE, Voice, lock, warn};
@@ -16,15 +17,21 @@ const LAID_LIVES: Duration = Duration::from_secs(60);
 /// Switched from many sides at the same moment; each try is one of them less.
 const MAX_TRIES: usize = 16;
 
-/// Sends what is to be said until nobody is left to say anything.
-pub(super) async fn speak(voice: Voice, mut letters: mpsc::Receiver<Letter>) {
+/// Sends what is to be said until nobody is left to say anything, or nothing is to come.
+pub(super) async fn speak(
+    voice: Voice,
+    mut letters: mpsc::Receiver<Letter>,
+    closing: CancellationToken,
+) {
     loop {
         let letter = tokio::select! {
+            biased;
             letter = letters.recv() => match letter {
                 Some(letter) => Some(letter),
                 None => return,
             },
             () = voice.0.poked.notified() => None,
+            () = closing.cancelled() => return,
         };
         let sent = match &letter {
             Some(letter) => voice.publish(letter).await,

@@ -15,7 +15,7 @@ impl Session {
     /// Cancels what another instance runs for this session.
     pub(super) fn cancel_elsewhere(&self, id: &Id<'_>) {
         if let Some(of) = &self.shared {
-            of.tell(Said::Cancelled {
+            of.mention(Said::Cancelled {
                 session: of.name.to_string(),
                 request: name_of(id),
             });

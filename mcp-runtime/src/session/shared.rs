@@ -5,6 +5,7 @@
 //! laid down in the store, and the one that asked is told. Whatever is told here is written before.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +79,11 @@ impl Shared {
         self.voice.tell(said);
     }
 
+    /// The same, if there is room to spare.
+    pub(super) fn mention(&self, said: Said) {
+        self.voice.mention(said);
+    }
+
     pub(super) fn voice(&self) -> &Voice {
         &self.voice
     }
@@ -110,6 +116,15 @@ impl Shared {
             self.replace(id, &bytes, &record).await?;
         }
         Ok(record)
+    }
+
+    /// Keeps the record of a session that is in use for longer than from one request to the next.
+    pub(super) async fn in_use(&self, id: &str) -> Infallible {
+        loop {
+            tokio::time::sleep(self.limits.idle / 8).await;
+            // Should that fail, the next time may do.
+            let _ = self.look(id).await;
+        }
     }
 
     /// Changes the facts of a session; `None` when `change` does not want to.

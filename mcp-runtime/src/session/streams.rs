@@ -32,6 +32,8 @@ struct Over {
     since_ms: i64,
     session: Weak<Session>,
     outbox: Weak<Outbox>,
+    /// The last one who read it.
+    reader: u64,
 }
 
 impl Keeper {
@@ -70,6 +72,7 @@ impl Keeper {
             since_ms: self.clock.now().as_millisecond(),
             session: Arc::downgrade(session),
             outbox: Arc::downgrade(outbox),
+            reader: outbox.readers(),
         };
         self.lock().push_back(over);
         self.sweep();
@@ -150,12 +153,13 @@ impl Keeper {
 }
 
 impl Over {
-    /// Drops the stream, unless somebody has come back to it.
+    /// Drops the stream, unless somebody has come back to it. One who has left it again has put it
+    /// at the end of the line.
     fn forget(self) {
         let (Some(session), Some(outbox)) = (self.session.upgrade(), self.outbox.upgrade()) else {
             return;
         };
-        if !outbox.is_read() {
+        if outbox.is_left_since(self.reader) {
             session
                 .streams()
                 .retain(|stream| !Arc::ptr_eq(stream, &outbox));

@@ -370,12 +370,15 @@ impl Engine {
                 link.outbox.begin();
                 let running = session.begin(&request.id);
                 let token = running.token.clone();
-                tokio::select! {
+                let reply = tokio::select! {
                     biased;
                     reply = self.dispatch(request, bytes, link) => reply,
                     // The client does not want to hear of it any more.
                     () = token.cancelled() => Reply::accepted(),
-                }
+                    never = self.sessions.in_use(session) => match never {},
+                };
+                self.sessions.used(session);
+                reply
             }
             None if self.needs_session(request, link) => Reply::error(
                 &request.id,

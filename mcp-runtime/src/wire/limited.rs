@@ -57,10 +57,7 @@ impl Engine {
 
 /// What costs nothing, and what a client has to be able to say at any time.
 fn is_free(method: &str) -> bool {
-    matches!(
-        method,
-        "initialize" | "ping" | "server/discover" | "logging/setLevel"
-    )
+    matches!(method, "initialize" | "ping" | "server/discover")
 }
 
 impl Results<'_> {
