@@ -1,6 +1,7 @@
 //! Only people whose e-mail address is listed.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ use crate::json::{self, Node};
 pub struct Allowlist {
     inner: Box<dyn Authenticate>,
     emails: HashSet<String>,
+    /// With more of them.
+    file: Option<PathBuf>,
     userinfo: Option<String>,
     egress: Egress,
     keep: Duration,
@@ -51,6 +54,7 @@ impl Allowlist {
         Self {
             inner: Box::new(inner),
             emails: HashSet::new(),
+            file: None,
             userinfo: None,
             egress: Egress::new(),
             keep: decisions::KEEP,
@@ -63,6 +67,15 @@ impl Allowlist {
     pub fn emails<T: AsRef<str>>(mut self, emails: impl IntoIterator<Item = T>) -> Self {
         let canonical = emails.into_iter().map(|email| canonical(email.as_ref()));
         self.emails.extend(canonical);
+        self
+    }
+
+    /// Adds the addresses in a file, one to a line; empty lines and those that begin with `#` say
+    /// nothing. The file is read anew for every decision, so who is taken off it is out as soon as
+    /// [remembered](Self::remember) decisions end. While it cannot be read, nobody is let in (503).
+    #[must_use]
+    pub fn emails_from_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
         self
     }
 
@@ -97,13 +110,30 @@ impl Allowlist {
                 .principal()
                 .and_then(|who| who.email().map(canonical)),
         };
-        match email.filter(|email| self.emails.contains(email)) {
+        let email = match email {
+            Some(email) => self.has(&email).await?.then_some(email),
+            None => None,
+        };
+        match email {
             Some(email) => Ok(Arc::new(Caller::clone(&caller).email(email))),
             None => {
                 tracing::info!(target: "mcp::auth", subject = %caller, "not on the list of e-mail addresses");
                 Err(AuthError::Denied)
             }
         }
+    }
+
+    async fn has(&self, email: &str) -> Result<bool, AuthError> {
+        let Some(file) = self.file.clone().filter(|_| !self.emails.contains(email)) else {
+            return Ok(self.emails.contains(email));
+        };
+        let read = tokio::task::spawn_blocking(move || from_file(&file)).await;
+        let listed = read.unwrap_or_else(|error| Err(error.to_string()));
+        let listed = listed.map_err(|problem| {
+            tracing::error!(target: "mcp::auth", problem, "nobody is let in");
+            AuthError::Unavailable
+        })?;
+        Ok(listed.contains(email))
     }
 
     /// The verified address of the caller, as the provider knows it.
@@ -163,13 +193,18 @@ impl Authenticate for Allowlist {
                 "`{wrong}` on the allowlist is not an e-mail address"
             ));
         }
+        let in_file = self.file.as_deref().map_or(Ok(HashSet::new()), from_file);
+        let in_file = in_file.unwrap_or_else(|problem| {
+            problems.push(problem);
+            HashSet::new()
+        });
         let userinfo = self.userinfo.as_ref().map(|url| self.egress.url(url));
         let userinfo = userinfo.transpose().unwrap_or_else(|problem| {
             problems.push(format!("the userinfo URL: {problem}"));
             None
         });
         BootError::collect(problems)?;
-        if self.emails.is_empty() {
+        if self.emails.is_empty() && in_file.is_empty() {
             tracing::warn!(target: "mcp::auth", "the list of e-mail addresses is empty: nobody is let in");
         }
         self.ready = Some(Ready {
@@ -191,6 +226,23 @@ impl std::fmt::Debug for Allowlist {
             .field("emails", &self.emails.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The addresses in a file.
+fn from_file(path: &Path) -> Result<HashSet<String>, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the allowlist {shown} cannot be read: {error}"))?;
+    let lines = text.lines().map(str::trim);
+    let said = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    said.map(|line| match is_address(line) {
+        true => Ok(canonical(line)),
+        false => Err(format!(
+            "`{}` in the allowlist {shown} is not an e-mail address",
+            line.escape_debug()
+        )),
+    })
+    .collect()
 }
 
 /// One spelling for each address. Only ASCII is folded: other letters that look alike are other

@@ -86,6 +86,35 @@ async fn jw_50_jw_51_verified_means_verified() {
     }
 }
 
+/// SE-11: who is taken off the list is out as soon as no decision is remembered; a list that cannot
+/// be read lets nobody in.
+#[tokio::test]
+async fn se_11_a_list_in_a_file_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("allowed");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("# admins\n\nAdmin@example.com\r\n  eve@example.com\n");
+    let world = World::with(|idp| {
+        Allowlist::new(Jwt::discover(idp.issuer()).egress(local()))
+            .emails_from_file(&file)
+            .egress(local())
+    })
+    .await;
+    let token = |email: &str| world.idp.token(json!({ "email": email }));
+    let (admin, eve) = (token("admin@example.com"), token("eve@example.com"));
+    assert_eq!(world.status("whoami", &admin).await, 200);
+    assert_eq!(world.status("whoami", &eve).await, 200);
+    write("eve@example.com\n");
+    world.wait(56);
+    assert_denied(&world.call("whoami", &admin).await, "SE-11");
+    assert_eq!(world.status("whoami", &eve).await, 200);
+    std::fs::remove_file(&file).unwrap();
+    world.wait(56);
+    assert_unavailable(&world.call("whoami", &eve).await, "SE-11");
+    write("not an address\n");
+    assert_unavailable(&world.call("whoami", &eve).await, "SE-11");
+}
+
 #[tokio::test]
 async fn an_empty_list_lets_nobody_in() {
     let world = World::with(|idp| {

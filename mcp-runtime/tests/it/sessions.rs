@@ -283,6 +283,31 @@ async fn se_15_a_session_ends_when_it_is_not_used_and_when_it_is_old() {
     }
 }
 
+/// SE-14: a flood of clients without a token is refused beyond what they may have together, and
+/// takes nothing from anybody else.
+#[tokio::test]
+async fn se_14_twenty_thousand_sessions_that_nobody_asked_for() {
+    let limits = SessionLimits::default().total(10_000).per_caller(20);
+    let server = server().0.session_limits(limits);
+    let test = TestServer::new(server.sessions(SessionMode::Stateful)).unwrap();
+    let flood = initialize(REVISION, json!({}));
+    let body: Value = serde_json::from_slice(&flood.body).unwrap();
+    // All of them together are given half of what there is.
+    let most = 5_000;
+    for n in 0..20_000 {
+        let reply = flood.clone().send(&test).await;
+        let expected = if n < most { 200 } else { 429 };
+        assert_eq!(reply.status, expected, "SE-14: number {n}");
+        let wait = header(&reply, "retry-after").is_some();
+        assert_eq!(wait, n >= most, "SE-14: number {n}");
+        if n % 5_000 == 4_999 {
+            let name = format!("reader{n}");
+            let reply = send(&test, &name, "POST", None, &body).await;
+            assert_eq!(reply.status, 200, "SE-14: nobody else gets one");
+        }
+    }
+}
+
 #[tokio::test]
 async fn limits_are_those_of_the_author() {
     let limits = SessionLimits::default().total(4).per_caller(1);

@@ -3,6 +3,9 @@
 //! The API names many refusals itself (`founding_slots_taken`, `MCP_TOKEN_EXPIRED`): such a code is
 //! passed on with its message and details, so that the model can act on it. For everything else the
 //! client has names of its own, which also stand beside the code of the API, as `backend_error`.
+//!
+//! What breaks (5xx) speaks to its operator, of statements and paths: unless the API itself says
+//! with a code what is missing, that goes to the log, and the model learns the status alone.
 
 use std::error::Error;
 use std::time::Duration;
@@ -18,9 +21,21 @@ use super::remote::seconds;
 /// Of a text that is not JSON, this much is shown.
 const MAX_TEXT: usize = 500;
 
+/// What the API says of itself when it cannot do its work. Other codes with a 5xx may be of whatever
+/// stands before it.
+const OWN_TROUBLE: [&str; 4] = [
+    "database_busy",
+    "database_unavailable",
+    "idempotency_store_unavailable",
+    "MCP_TOKEN_STORE_UNAVAILABLE",
+];
+
 /// The refusal in an answer. The log of the platform knows it by its request id.
 pub(super) fn of(endpoint: &str, answer: &Response<Bytes>, request_id: &str) -> ToolError {
     let status = answer.status();
+    if is_broken(answer) {
+        return broken(endpoint, answer, request_id);
+    }
     let name = name(status);
     let Ok(body) = serde_json::from_slice::<Value>(answer.body()) else {
         return ToolError::new(format!(
@@ -67,6 +82,30 @@ pub(super) fn of(endpoint: &str, answer: &Response<Bytes>, request_id: &str) -> 
     ToolError::new(message)
         .code(own.map_or(name, str::to_owned))
         .data(data)
+}
+
+/// Whether the API failed, or something before it, without a word that is meant for a model.
+fn is_broken(answer: &Response<Bytes>) -> bool {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let own = body["detail"]["code"].as_str();
+    answer.status().as_u16() >= 500 && !own.is_some_and(|code| OWN_TROUBLE.contains(&code))
+}
+
+fn broken(endpoint: &str, answer: &Response<Bytes>, request_id: &str) -> ToolError {
+    let status = answer.status();
+    let text = shortened(&String::from_utf8_lossy(answer.body()));
+    let number = status.as_u16();
+    ToolError::new(format!(
+        "The platform failed at {endpoint} with status {number}. Try again later; if it stays so, \
+         tell its operator the request id {request_id}."
+    ))
+    .code(name(status))
+    .data(json!({
+        "backend_error": name(status),
+        "status_code": number,
+        "request_id": request_id,
+    }))
+    .caused_by(format!("request {request_id} was answered with: {text}"))
 }
 
 /// The API wants to know for which tenant it is asked.

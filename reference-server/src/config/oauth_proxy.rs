@@ -128,6 +128,11 @@ impl Config {
             chosen.client_secret_env.as_deref(),
             chosen.client_secret_file.as_deref(),
         )?;
+        if self.auth.allow_emails_file.is_some() {
+            return Err(refused(
+                "is a facade, which asks for addresses at every login alone: list people in auth.allow_emails, and not in a file",
+            ));
+        }
         let mut proxy = OAuthProxy::facade(upstream, client, secret);
         proxy = match (&self.auth.allow_emails, chosen.allow_everybody) {
             (Some(emails), false) => proxy.allow_emails(emails),

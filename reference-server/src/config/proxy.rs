@@ -115,6 +115,7 @@ impl Config {
         settings.connect = chosen.timeouts.connect.0;
         settings.answer = chosen.timeouts.answer.0;
         settings.commands = chosen.commands.settings()?;
+        settings.cursor_secret = self.first_secret()?;
         if self.identity.demo {
             let tokens = TokenFile::new(&self.data, clock.clone());
             settings.tokens = Some(Arc::new(tokens));

@@ -25,6 +25,7 @@ use crate::backend::is_loopback;
 pub struct Auth {
     pub mode: Without,
     pub allow_emails: Option<Vec<String>>,
+    pub allow_emails_file: Option<PathBuf>,
     pub baseline_scopes: Vec<String>,
     pub supported_scopes: Option<Vec<String>>,
     pub challenge: Challenge,
@@ -121,6 +122,7 @@ impl Default for Auth {
         Self {
             mode: Without::default(),
             allow_emails: None,
+            allow_emails_file: None,
             baseline_scopes: Vec::new(),
             supported_scopes: None,
             challenge: Challenge::default(),
@@ -275,7 +277,7 @@ impl Auth {
             ways.push(self.listed(asked, ".introspection", userinfo, egress)?);
         }
         let names_people = !self.issuer.is_empty() || self.introspection.is_used() || has_facade;
-        if self.allow_emails.is_some() && !names_people {
+        if self.has_list() && !names_people {
             return Err(wrong(
                 ".allow_emails is about people, and there is no [[auth.issuer]], [auth.introspection] or facade to name them",
             ));
@@ -292,18 +294,19 @@ impl Auth {
         userinfo: Option<&str>,
         egress: Reach,
     ) -> Result<Box<dyn Authenticate>> {
-        let Some(emails) = &self.allow_emails else {
+        if !self.has_list() {
             return match userinfo {
                 None => Ok(Box::new(way)),
                 Some(_) => Err(wrong(&format!(
                     "{key}: userinfo_url is asked for addresses, which only auth.allow_emails needs"
                 ))),
             };
-        };
-        let list = Allowlist::new(way)
-            .emails(emails)
-            .egress(egress.egress())
-            .remember(self.cache_ttl.0);
+        }
+        let mut list = Allowlist::new(way).emails(self.allow_emails.iter().flatten());
+        if let Some(file) = &self.allow_emails_file {
+            list = list.emails_from_file(file);
+        }
+        let list = list.egress(egress.egress()).remember(self.cache_ttl.0);
         Ok(Box::new(match userinfo {
             Some(url) => {
                 egress.checked(key, "userinfo_url", url)?;
@@ -311,6 +314,10 @@ impl Auth {
             }
             None => list,
         }))
+    }
+
+    fn has_list(&self) -> bool {
+        self.allow_emails.is_some() || self.allow_emails_file.is_some()
     }
 
     fn static_tokens(&self) -> Result<StaticTokens> {

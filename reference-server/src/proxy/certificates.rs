@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use mcp_runtime::{BootError, Clock};
@@ -19,14 +19,18 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::exchange::Pem;
+use super::system::MOST as HOSTS;
 use crate::{data, random};
 
-/// More files are not looked at, nor are larger ones.
-const MOST: usize = 5000;
+/// More certificates are not looked at, nor are larger files. Every host may have one that was issued
+/// for it, and there is as much room for those of an operator.
+const MOST: usize = 2 * HOSTS;
 const MAX_FILE: u64 = 64 << 10;
 /// How long an issued certificate is good for, and when it is replaced.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
 const RENEW: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Who issued certificates are for. What bears this name is ours to take away.
+const SUBJECT: &str = "self-signed by the proxy";
 
 /// What may be told of a certificate. Its key is only ever used.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Certificate {
     /// SHA-256 of the certificate, in hexadecimal digits.
     pub(super) fingerprint: String,
     pub(super) self_signed: bool,
+    /// Whether it was issued here, and not put here by an operator.
+    issued: bool,
     key: Arc<CertifiedKey>,
 }
 
@@ -46,6 +52,8 @@ pub(super) struct Certificates {
     folder: PathBuf,
     clock: Clock,
     known: RwLock<Known>,
+    /// Whoever compares the folder with what is known holds it.
+    comparing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +69,7 @@ impl Certificates {
             folder,
             clock,
             known: RwLock::default(),
+            comparing: Mutex::default(),
         };
         certificates
             .refresh()
@@ -79,12 +88,22 @@ impl Certificates {
 
     /// Reads the folder again. Works on files: not for an async task.
     pub(super) fn refresh(&self) -> io::Result<()> {
+        let _comparing = self.comparing();
         let mut known = Known::default();
-        for file in std::fs::read_dir(&self.folder)?.take(2 * MOST) {
+        let mut seen = 0;
+        for file in std::fs::read_dir(&self.folder)? {
             let path = file?.path();
             if path.extension().is_none_or(|extension| extension != "crt") {
                 continue;
             }
+            if seen == MOST {
+                tracing::warn!(
+                    most = MOST,
+                    "there are more certificates than are looked at"
+                );
+                break;
+            }
+            seen += 1;
             let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
                 continue;
             };
@@ -98,12 +117,13 @@ impl Certificates {
                 }
             }
         }
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        *self.write() = known;
         Ok(())
     }
 
     /// Makes sure that there is a certificate for this host. Works on files, too.
     pub(super) fn ensure(&self, hostname: &str) -> io::Result<()> {
+        let _comparing = self.comparing();
         let soon = self.clock.now() + RENEW;
         let ours = file_name(hostname);
         let fine = self
@@ -113,7 +133,23 @@ impl Certificates {
             return Ok(());
         }
         self.issue(hostname, &ours)?;
-        self.refresh()
+        self.take_up(&ours)?;
+        if self.of_host(hostname).is_some() {
+            return Ok(());
+        }
+        // It would be in the way of others.
+        self.remove(hostname)?;
+        Err(io::Error::other(format!(
+            "the certificate issued for {hostname} is one too many: take those out of the folder \
+             that nobody needs, for no more than {MOST} are used"
+        )))
+    }
+
+    /// Takes away what was issued for a host that is gone; never what an operator put there. Works on
+    /// files, too.
+    pub(super) fn withdraw(&self, hostname: &str) -> io::Result<()> {
+        let _comparing = self.comparing();
+        self.remove(hostname)
     }
 
     /// Those that can be used, with their keys. Works on files, too.
@@ -175,6 +211,42 @@ impl Certificates {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was read from the folder is not outdated before it is known.
+    fn comparing(&self) -> MutexGuard<'_, ()> {
+        self.comparing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a new file known, without a look at all the others.
+    fn take_up(&self, name: &str) -> io::Result<()> {
+        let certificate = self.load(name, &self.folder.join(format!("{name}.crt")));
+        let certificate = certificate.map_err(io::Error::other)?;
+        let mut known = self.write();
+        known.forget(name);
+        known.add(Arc::new(certificate));
+        Ok(())
+    }
+
+    fn remove(&self, hostname: &str) -> io::Result<()> {
+        let name = file_name(hostname);
+        let path = self.folder.join(format!("{name}.crt"));
+        // As the file is now: an operator may have put another one there since the last look.
+        let found = self.load(&name, &path);
+        if !found.is_ok_and(|found| found.issued && found.domains == [hostname]) {
+            return Ok(());
+        }
+        // The certificate first: without its key it would be complained about.
+        std::fs::remove_file(&path)?;
+        std::fs::remove_file(path.with_extension("key"))?;
+        self.write().forget(&name);
+        Ok(())
+    }
+
     fn load(&self, name: &str, path: &Path) -> Result<Certificate, String> {
         let chain = CertificateDer::pem_slice_iter(&file(path)?)
             .collect::<Result<Vec<_>, _>>()
@@ -192,6 +264,7 @@ impl Certificates {
             expires_at: at(parsed.validity().not_after.timestamp())?,
             fingerprint: hex(&Sha256::digest(first)),
             self_signed: parsed.subject() == parsed.issuer(),
+            issued: was_issued(&parsed),
             key: Arc::new(CertifiedKey::new(chain.clone(), key)),
         };
         if certificate.key.keys_match().is_err() {
@@ -205,9 +278,7 @@ impl Certificates {
         let mut params =
             CertificateParams::new(vec![hostname.to_owned()]).map_err(io::Error::other)?;
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "self-signed by the proxy");
+        params.distinguished_name.push(DnType::CommonName, SUBJECT);
         let (year, month, day) = date_of(now - SignedDuration::from_hours(24));
         params.not_before = rcgen::date_time_ymd(year, month, day);
         let (year, month, day) = date_of(now + LIFETIME);
@@ -247,6 +318,17 @@ impl Known {
         }
         self.by_name.insert(certificate.name.clone(), certificate);
     }
+
+    /// Another one for the same hosts takes its place.
+    fn forget(&mut self, name: &str) {
+        if self.by_name.remove(name).is_none() {
+            return;
+        }
+        self.by_domain.clear();
+        for certificate in std::mem::take(&mut self.by_name).into_values() {
+            self.add(certificate);
+        }
+    }
 }
 
 impl ResolvesServerCert for Certificates {
@@ -275,6 +357,11 @@ fn file(path: &Path) -> Result<Vec<u8>, String> {
         return Err("it is no regular file of at most 64 KiB".to_owned());
     }
     std::fs::read(path).map_err(told)
+}
+
+fn was_issued(certificate: &X509Certificate<'_>) -> bool {
+    let mut names = certificate.subject().iter_common_name();
+    names.any(|name| name.as_str().is_ok_and(|name| name == SUBJECT))
 }
 
 fn domains(certificate: &X509Certificate<'_>) -> Vec<String> {

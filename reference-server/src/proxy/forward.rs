@@ -17,6 +17,7 @@ use mcp_runtime::{AuthError, Authenticate, Caller, TraceContext};
 use super::Inner;
 use super::hostname;
 use super::logs::{Entry, Level, LogEntry, tame};
+use super::pace::{Download, Patience, Side};
 use super::routes::Live;
 use crate::random;
 
@@ -120,7 +121,7 @@ async fn forward(
     head: Parts,
     body: Incoming,
     entry: &mut LogEntry,
-) -> Result<Response<reqwest::Body>, Refused> {
+) -> Result<Response<Download>, Refused> {
     let Some(target) = &live.target else {
         return Err(refused(502, UNREACHABLE)
             .because("the target is no longer allowed by the configuration"));
@@ -150,13 +151,15 @@ async fn forward(
         .client(target)
         .request(head.method, url)
         .headers(headers);
+    let mut patience = Patience::new(inner.answer);
     if !body.is_end_stream() {
-        ask = ask.body(reqwest::Body::wrap(body));
+        ask = ask.body(reqwest::Body::wrap(patience.watch(body)));
     }
-    let mut response: Response<reqwest::Body> = ask.send().await.map_err(lost)?.into();
+    let answered = patience.wait(ask.send()).await.map_err(late)?;
+    let mut response: Response<reqwest::Body> = answered.map_err(lost)?.into();
     drop_hop_by_hop(response.headers_mut());
     via(response.headers_mut(), inner);
-    Ok(response)
+    Ok(response.map(|body| patience.watched(body)))
 }
 
 /// Who calls a host that asks for a token: only people of the tenant that the host belongs to.
@@ -263,16 +266,28 @@ fn refused(status: u16, text: &'static str) -> Refused {
 
 /// What the owner may read: not which addresses were tried.
 fn lost(error: reqwest::Error) -> Refused {
-    let (status, text, why) = if error.is_timeout() {
-        let text = "The target does not answer in time.\n";
-        (504, text, "the target did not answer in time")
+    let lost = if error.is_timeout() {
+        silent()
     } else if error.is_connect() {
-        (502, UNREACHABLE, "no connection to the target")
+        refused(502, UNREACHABLE).because("no connection to the target")
     } else {
-        (502, UNREACHABLE, "the target broke off")
+        refused(502, UNREACHABLE).because("the target broke off")
     };
+    let why = lost.error;
     tracing::debug!(error = %error.without_url(), why, "a request was not forwarded");
-    refused(status, text).because(why)
+    lost
+}
+
+fn late(side: Side) -> Refused {
+    match side {
+        Side::Client => refused(408, "The request does not come in time.\n"),
+        Side::Target => silent(),
+    }
+}
+
+fn silent() -> Refused {
+    refused(504, "The target does not answer in time.\n")
+        .because("the target did not answer in time")
 }
 
 impl Refused {
@@ -385,7 +400,7 @@ pub(super) struct Answer {
 }
 
 enum Inside {
-    Passed(reqwest::Body),
+    Passed(Download),
     Own(Full<Bytes>),
 }
 
@@ -397,13 +412,12 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame =
-            match &mut self.body {
-                Inside::Passed(body) => ready!(Pin::new(body).poll_frame(context))
-                    .map(|frame| frame.map_err(Into::into)),
-                Inside::Own(body) => ready!(Pin::new(body).poll_frame(context))
-                    .map(|frame| frame.map_err(Into::into)),
-            };
+        let frame = match &mut self.body {
+            Inside::Passed(body) => ready!(Pin::new(body).poll_frame(context)),
+            Inside::Own(body) => {
+                ready!(Pin::new(body).poll_frame(context)).map(|frame| frame.map_err(Into::into))
+            }
+        };
         match &frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);

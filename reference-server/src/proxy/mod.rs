@@ -24,6 +24,7 @@ mod targets;
 mod routes;
 mod listener;
 mod forward;
+mod pace;
 mod figures;
 mod certificates;
 pub mod logs;

@@ -54,10 +54,18 @@ impl Routes {
         routes.remove(hostname);
     }
 
-    /// Forgets every route that is not wanted.
-    pub(super) fn keep(&self, wanted: impl Fn(&Route) -> bool) {
+    /// Forgets every route that is not wanted, and tells which host names these had.
+    pub(super) fn keep(&self, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        routes.retain(|_, live| wanted(&live.route));
+        let mut gone = Vec::new();
+        routes.retain(|hostname, live| {
+            let stays = wanted(&live.route);
+            if !stays {
+                gone.push(hostname.clone());
+            }
+            stays
+        });
+        gone
     }
 
     pub(super) fn count(&self, owner: Option<&str>) -> usize {

@@ -28,13 +28,18 @@ pub struct Settings {
     pub log_limit: u32,
     /// To open a connection to a target.
     pub connect: Duration,
-    /// Between two pieces of what a target answers.
+    /// Between two pieces of what a target answers. Time that a client needs to send does not count.
     pub answer: Duration,
     pub commands: CommandSettings,
     /// Above the folders of saved configurations, one for everybody who saves any.
     pub exports: PathBuf,
     /// The tokens that are listed, and that hosts with `auth_enabled` ask for.
     pub tokens: Option<Arc<TokenFile>>,
+    /// What cursors are signed with, the same at all instances. Without one, a secret is made in
+    /// `folder`, for the processes that share it.
+    pub cursor_secret: Option<Secret>,
+    /// Where the proxy keeps what is its own.
+    pub folder: PathBuf,
 }
 
 /// Which commands may be run. None, unless some are listed.
@@ -67,6 +72,8 @@ impl Settings {
             commands: CommandSettings::default(),
             exports: folder.join("exports"),
             tokens: None,
+            cursor_secret: None,
+            folder,
         }
     }
 }

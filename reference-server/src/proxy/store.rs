@@ -134,12 +134,10 @@ impl Store {
         tx.commit().await.map(|()| true)
     }
 
-    pub(super) async fn delete(&self, hostname: &str) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM proxy_targets WHERE hostname = $1")
-            .bind(hostname.to_owned())
-            .execute(self.pool())
-            .await
-            .map(drop)
+    /// Tells whether this target was still there, as it was judged.
+    pub(super) async fn delete(&self, route: &Route) -> sqlx::Result<bool> {
+        let mut connection = self.pool().acquire().await?;
+        replace::delete(&mut connection, route).await
     }
 
     /// Remembers a request, soon.

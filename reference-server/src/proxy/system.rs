@@ -1,10 +1,11 @@
 //! The parts of a running proxy, put together.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use mcp_runtime::{BootError, Caller, Clock, Metrics, ToolError, ToolResult};
 use tokio::sync::Mutex;
 
@@ -17,7 +18,7 @@ use super::settings::Settings;
 use super::store::Store;
 use super::targets::Targets;
 use crate::identity::TokenFile;
-use crate::random;
+use crate::{data, random};
 
 /// The scope that lets a caller see and end what belongs to others.
 pub(super) const ADMIN: &str = "proxy:admin";
@@ -29,6 +30,8 @@ const MOST_OF_ONE: usize = 500;
 const LOOK: Duration = Duration::from_secs(60);
 /// How often the store is asked whether another process has changed anything.
 const FOLLOW: Duration = Duration::from_secs(2);
+/// What the key of cursors is derived with: nothing else that the secret signs is a cursor.
+const LABEL: &[u8] = b"reference-server proxy cursor, key 1";
 
 /// The reverse proxy, or nothing, in a server that has none.
 #[derive(Clone, Default)]
@@ -39,6 +42,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) routes: Routes,
     pub(super) targets: Targets,
+    /// Between two pieces of what a target answers.
+    pub(super) answer: Duration,
     pub(super) certificates: Arc<Certificates>,
     pub(super) store: Arc<Store>,
     pub(super) commands: Commands,
@@ -57,6 +62,9 @@ pub(super) struct Inner {
     pub(super) figures: OnceLock<Figures>,
 }
 
+/// Hosts that are there, as they were judged.
+type There = BTreeMap<String, Arc<Live>>;
+
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     pub(super) http: Option<Listening>,
@@ -69,7 +77,8 @@ impl Proxy {
     /// # Errors
     /// What is wrong with a setting, or cannot be used.
     pub async fn open(settings: Settings, clock: Clock) -> Result<Self, BootError> {
-        let targets = Targets::new(&settings.private_targets, settings.connect, settings.answer)?;
+        let targets = Targets::new(&settings.private_targets, settings.connect)?;
+        let cursor_key = cursor_key(&settings)?;
         let commands = Commands::new(&settings.commands, settings.empty_folder)?;
         let certificates = Arc::new(Certificates::open(settings.certificates, clock.clone())?);
         let store = Store::open(settings.database.reveal(), settings.log_limit).await?;
@@ -79,6 +88,7 @@ impl Proxy {
             clock,
             routes: Routes::default(),
             targets,
+            answer: settings.answer,
             certificates: Arc::clone(&certificates),
             store: Arc::new(store),
             commands,
@@ -86,7 +96,7 @@ impl Proxy {
             tokens: settings.tokens,
             exports: settings.exports,
             pseudonym: format!("proxy-{}", &random::uuid4()[..8]),
-            cursor_key: random::bytes(),
+            cursor_key,
             reserved: settings.reserved,
             changing: Mutex::default(),
             sockets: OnceLock::new(),
@@ -182,12 +192,14 @@ impl Inner {
         };
         let rows = self.store.targets().await?;
         let there: HashSet<_> = rows.iter().map(id).collect();
-        self.routes.keep(|route| there.contains(&id(route)));
+        let mut gone = self.routes.keep(|route| there.contains(&id(route)));
         for route in rows {
             if self.routes.find(&route.hostname).is_none() {
                 self.revive(route);
             }
         }
+        gone.retain(|hostname| self.routes.find(hostname).is_none());
+        self.withdraw(gone).await;
         *seen = state;
         Ok(())
     }
@@ -243,19 +255,21 @@ impl Inner {
             for route in routes.iter().filter(|route| route.enable_https) {
                 inner.certify(&route.hostname).await?;
             }
-            let gone: Vec<String> = there.iter().cloned().collect();
-            let stored = inner.store.replace(&gone, &routes).await;
-            stored.map_err(taken_or_stored)?;
+            let gone: Vec<&Route> = there.values().map(|live| &live.route).collect();
+            let replaced = inner.store.replace(&gone, &routes).await;
+            if !replaced.map_err(taken_or_stored)? {
+                return Err(taken());
+            }
             tracing::info!(hosts = routes.len(), by, "proxy_configuration_loaded");
             routes.into_iter().for_each(|route| inner.revive(route));
-            Ok(there)
+            Ok(there.into_keys().collect())
         })
         .await
     }
 
     /// Which of these hosts there are. One of somebody else is taken, and that is all one hears.
-    fn there(&self, routes: &[Route], owner: Option<&str>) -> ToolResult<BTreeSet<String>> {
-        let mut there = BTreeSet::new();
+    fn there(&self, routes: &[Route], owner: Option<&str>) -> ToolResult<There> {
+        let mut there = There::new();
         for route in routes {
             let name = &route.hostname;
             if self.reserved.iter().any(|reserved| reserved == name) {
@@ -263,8 +277,8 @@ impl Inner {
             }
             match self.routes.find(name) {
                 Some(live) if !live.is_of(owner) => return Err(taken()),
-                Some(_) => {
-                    there.insert(name.clone());
+                Some(live) => {
+                    there.insert(name.clone(), live);
                 }
                 None => {}
             }
@@ -273,10 +287,10 @@ impl Inner {
     }
 
     /// Whether there is room for all of them, where these were.
-    fn room_for(&self, routes: &[Route], there: &BTreeSet<String>) -> ToolResult<()> {
+    fn room_for(&self, routes: &[Route], there: &There) -> ToolResult<()> {
         let new = routes
             .iter()
-            .filter(|route| !there.contains(&route.hostname));
+            .filter(|route| !there.contains_key(&route.hostname));
         let new: Vec<&Route> = new.collect();
         let of_one = |owner: &str| {
             let more = new.iter().filter(|route| route.owner == owner).count();
@@ -300,12 +314,15 @@ impl Inner {
         let by = caller.to_string();
         whole(async move {
             let _changing = inner.changing.lock().await;
-            if inner.routes.of(&hostname, owner.as_deref()).is_none() {
+            let live = inner.routes.of(&hostname, owner.as_deref());
+            let live = live.ok_or_else(no_such_host)?;
+            let deleted = inner.store.delete(&live.route).await;
+            if !deleted.map_err(stored)? {
                 return Err(no_such_host());
             }
-            inner.store.delete(&hostname).await.map_err(stored)?;
             inner.routes.remove(&hostname);
             tracing::info!(hostname, by, "proxy_deleted");
+            inner.withdraw(vec![hostname]).await;
             Ok(())
         })
         .await
@@ -332,7 +349,41 @@ impl Inner {
         let (certificates, hostname) = (Arc::clone(&self.certificates), hostname.to_owned());
         let issued = tokio::task::spawn_blocking(move || certificates.ensure(&hostname)).await;
         let issued = issued.map_err(ToolError::internal)?;
-        issued.map_err(|error| unavailable("No certificate can be issued now.").caused_by(error))
+        issued.map_err(|error| {
+            let text = "No certificate can be issued for this host. Try again later, or ask the \
+                        operator to look at the certificate folder.";
+            unavailable(text).caused_by(error)
+        })
+    }
+
+    /// Takes the issued certificates of hosts away that are gone. They are gone all the same when
+    /// that fails.
+    async fn withdraw(&self, hostnames: Vec<String>) {
+        let certificates = Arc::clone(&self.certificates);
+        let work = move || {
+            let mut hostnames = hostnames.iter();
+            hostnames.try_for_each(|hostname| certificates.withdraw(hostname))
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "certificates of deleted hosts stay in the folder");
+        }
+    }
+
+    /// Takes up new certificates, and replaces issued ones before they end: every one that can be,
+    /// whatever is wrong with another. Works on files: not for an async task.
+    fn look_after_certificates(&self) -> std::io::Result<()> {
+        self.certificates.refresh()?;
+        let mut done = Ok(());
+        for seen in self.routes.page(None, None, MOST) {
+            let hostname = &seen.route.hostname;
+            // A host that is deleted meanwhile would leave a certificate behind.
+            let _changing = self.changing.blocking_lock();
+            let live = self.routes.find(hostname);
+            if live.is_some_and(|live| live.route.enable_https) {
+                done = self.certificates.ensure(hostname).and(done);
+            }
+        }
+        done
     }
 }
 
@@ -349,26 +400,31 @@ async fn follow(inner: std::sync::Weak<Inner>, mut seen: (i64, i64)) {
     }
 }
 
-/// Takes up new certificates, and replaces issued ones before they end.
+/// Looks after the certificates, again and again.
 async fn tend(inner: std::sync::Weak<Inner>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(inner) = inner.upgrade() else {
             return;
         };
-        let work = move || {
-            inner.certificates.refresh()?;
-            for live in inner.routes.page(None, None, MOST) {
-                if live.route.enable_https {
-                    inner.certificates.ensure(&live.route.hostname)?;
-                }
-            }
-            Ok::<_, std::io::Error>(())
-        };
+        let work = move || inner.look_after_certificates();
         if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
             tracing::error!(%error, "the certificates cannot be looked after");
         }
     }
+}
+
+/// From the secret that all instances share, else from one that outlives the process: a cursor of
+/// one instance is good at the others, and after a start.
+fn cursor_key(settings: &Settings) -> Result<[u8; 32], BootError> {
+    let secret = match &settings.cursor_secret {
+        Some(secret) => secret.clone(),
+        None => data::secret(&settings.folder, "cursor.key")?,
+    };
+    let root = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
+    let mut key = [0; 32];
+    key.copy_from_slice(hmac::sign(&root, LABEL).as_ref());
+    Ok(key)
 }
 
 /// Does it to the end, whoever stops waiting.
@@ -399,8 +455,8 @@ fn too_many() -> ToolError {
     ToolError::new("There are too many hosts. Delete one first.").code("too_many_hosts")
 }
 
-fn already_there(names: &BTreeSet<String>) -> ToolError {
-    let names: Vec<&String> = names.iter().take(20).collect();
+fn already_there(there: &There) -> ToolError {
+    let names: Vec<&String> = there.keys().take(20).collect();
     ToolError::new("Nothing was loaded: some hosts are there already. Set force to replace them.")
         .code("hosts_exist")
         .data(serde_json::json!({ "hostnames": names }))

@@ -47,11 +47,7 @@ enum Host {
 impl Targets {
     /// # Errors
     /// When an origin cannot be one, or TLS cannot be set up.
-    pub(super) fn new(
-        private_targets: &[String],
-        connect: Duration,
-        answer: Duration,
-    ) -> Result<Self, BootError> {
+    pub(super) fn new(private_targets: &[String], connect: Duration) -> Result<Self, BootError> {
         let inside = private_targets.iter().map(|text| origin(text));
         let side = |egress: Egress| {
             let client = Client::builder()
@@ -60,7 +56,6 @@ impl Targets {
                 .referer(false)
                 .no_proxy()
                 .connect_timeout(connect)
-                .read_timeout(answer)
                 .pool_idle_timeout(Duration::from_secs(30))
                 .pool_max_idle_per_host(32)
                 .build();

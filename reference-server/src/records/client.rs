@@ -109,29 +109,39 @@ fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> ToolResult<T> {
 }
 
 /// What the API says, for a model: the word for it as the code, and everything else it tells, with
-/// the status, beside it.
+/// the status, beside it. What it says when it is broken goes to the log.
 fn refused(answer: &Response<Bytes>) -> ToolError {
     let status = answer.status();
-    let mut facts: Map<String, Value> = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let about_us = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+    let for_operators = about_us || status.is_server_error();
+    let mut facts: Map<String, Value> = match for_operators {
+        true => Map::new(),
+        false => serde_json::from_slice(answer.body()).unwrap_or_default(),
+    };
     let error = text(facts.remove("error"));
     let message = text(facts.remove("message"));
     facts.insert("status".to_owned(), json!(status.as_u16()));
-    let about_us = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
     let (code, message) = match (error, message) {
         _ if about_us => (
             "backend_auth_failed".to_owned(),
             "The records service does not accept this server: its operator has to mend that."
                 .to_owned(),
         ),
-        (Some(error), Some(message)) if !status.is_server_error() => {
-            (error, format!("Nothing was done: {message}."))
-        }
+        (Some(error), Some(message)) => (error, format!("Nothing was done: {message}.")),
         _ => (
             format!("backend_error_{}", status.as_u16()),
             "The records service could not answer. Try again later.".to_owned(),
         ),
     };
-    ToolError::new(message).code(code).data(facts)
+    let refused = ToolError::new(message).code(code).data(facts);
+    if !for_operators {
+        return refused;
+    }
+    let said: String = String::from_utf8_lossy(answer.body())
+        .chars()
+        .take(500)
+        .collect();
+    refused.caused_by(format!("the records API answered {status}: {said}"))
 }
 
 fn text(value: Option<Value>) -> Option<String> {

@@ -14,14 +14,12 @@ use sqlx::query::Query;
 use sqlx::{Any, Column, FromRow, Row, Transaction, TypeInfo};
 
 use super::School;
-use super::office::Cache;
 use crate::platform::db::{millis, new_id};
 
 /// A transaction on the records of one tenant. Dropped without `close`, it changes nothing.
 pub(super) struct Books<'a> {
     tx: Transaction<'static, Any>,
     tenant: &'a Tenant,
-    cache: &'a Cache,
     pub(super) now: Timestamp,
 }
 
@@ -40,24 +38,22 @@ pub(super) use values;
 
 impl School {
     /// To look something up.
-    pub(super) async fn read<'a>(&'a self, tenant: &'a Tenant) -> ToolResult<Books<'a>> {
+    pub(super) async fn read<'a>(&self, tenant: &'a Tenant) -> ToolResult<Books<'a>> {
         let inner = self.open()?;
         Ok(Books {
             tx: inner.db.begin_read().await?,
             tenant,
-            cache: &inner.cache,
             now: inner.clock.now(),
         })
     }
 
     /// To change something. A tenant that comes for the first time gets its row; the row is locked,
     /// so that the changes of one school happen one after the other.
-    pub(super) async fn write<'a>(&'a self, tenant: &'a Tenant) -> ToolResult<Books<'a>> {
+    pub(super) async fn write<'a>(&self, tenant: &'a Tenant) -> ToolResult<Books<'a>> {
         let inner = self.open()?;
         let mut books = Books {
             tx: inner.db.begin_write().await?,
             tenant,
-            cache: &inner.cache,
             now: inner.clock.now(),
         };
         let (currency, now) = (inner.settings.currency.as_str(), books.millis());
@@ -172,7 +168,6 @@ impl Books<'_> {
     pub(super) async fn close(self, changes: &Changes, touched: &[&'static str]) -> ToolResult<()> {
         self.tx.commit().await?;
         for uri in touched {
-            self.cache.drop(self.tenant, uri);
             changes.resource_of(self.tenant, uri);
         }
         Ok(())

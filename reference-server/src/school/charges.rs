@@ -11,7 +11,7 @@ use sqlx::FromRow;
 use super::School;
 use super::books::{Books, actor, refused, values};
 use super::gateway::{Charge, ChargeError};
-use super::invoices::{MOST, is_of, payable};
+use super::invoices::{MOST, Owed, is_of, payable};
 use crate::platform::db::instant;
 
 /// How money is taken here.
@@ -51,6 +51,18 @@ pub(super) struct Slip {
     pub(super) status: String,
     pub(super) settled: i64,
     pub(super) created_at: i64,
+}
+
+/// A charge that is not recorded yet, with what it takes to finish it.
+#[derive(Debug, FromRow, Serialize)]
+struct UnderWay {
+    receipt_number: String,
+    invoice_id: Option<String>,
+    amount: i64,
+    /// `pending`, or `captured`.
+    status: String,
+    idempotency_key: String,
+    requested_by: String,
 }
 
 /// What a charge is for.
@@ -226,8 +238,7 @@ fn declined() -> ToolError {
 }
 
 impl Books<'_> {
-    /// Whether this much is owed; returns the currency. What is charged and not yet recorded
-    /// counts as paid.
+    /// Whether this much is owed; returns the currency.
     async fn may_charge(&mut self, order: &Order<'_>) -> ToolResult<String> {
         self.active(order.student_id, super::people::Role::Student)
             .await?;
@@ -238,16 +249,16 @@ impl Books<'_> {
                 format!("The school counts in {currency}: leave the currency out."),
             ));
         }
-        let all = self.open_invoices(order.student_id).await?;
-        let mut open = all.iter().map(|owed| owed.amount - owed.paid).sum::<i64>()
-            - self.under_way(order.student_id, "").await?;
+        let mut invoice = None;
         if let Some(id) = order.invoice_id {
-            let invoice = payable(self.invoice(id).await?)?;
-            is_of(&invoice, Some(order.student_id))?;
-            let of_it = self.under_way(order.student_id, id).await?;
-            open = open.min(invoice.amount - invoice.paid - of_it);
+            let found = payable(self.invoice(id).await?)?;
+            is_of(&found, Some(order.student_id))?;
+            invoice = Some(found);
         }
-        let open = open.max(0);
+        let charges = self.under_way(order.student_id).await?;
+        let open = self
+            .open(order.student_id, invoice.as_ref(), &charges)
+            .await?;
         if order.amount <= open {
             return Ok(currency);
         }
@@ -258,13 +269,80 @@ impl Books<'_> {
         .data(json!({"open": open})))
     }
 
-    /// What a student was charged that is not recorded yet, for one invoice or (empty) for all.
-    async fn under_way(&mut self, student_id: &str, invoice_id: &str) -> ToolResult<i64> {
-        self.number(
-            "SELECT CAST(COALESCE(SUM(r.amount), 0) AS BIGINT) FROM receipts r
+    /// Whether so much can be recorded of an invoice beside the charges whose money is yet to be
+    /// recorded: with less room than for both, the student would pay twice.
+    pub(super) async fn leaves_room(&mut self, invoice: &Owed, amount: i64) -> ToolResult<()> {
+        let charges = self.under_way(&invoice.student_id).await?;
+        let open = self
+            .open(&invoice.student_id, Some(invoice), &charges)
+            .await?;
+        if amount <= open {
+            return Ok(());
+        }
+        Err(refused(
+            "payment_under_way",
+            format!(
+                "The student was charged, and that is not recorded yet: beside it, only {open} is \
+                 open (in minor units). Finish the charge first: call process_payment with the \
+                 same idempotency_key as before, then record_payment with its receipt. Or record \
+                 what is open."
+            ),
+        )
+        .data(json!({"open": open, "charges": charges})))
+    }
+
+    /// What a student has yet to pay, of all invoices and of this one. What is charged and not yet
+    /// recorded counts as paid.
+    async fn open(
+        &mut self,
+        student_id: &str,
+        invoice: Option<&Owed>,
+        charges: &[UnderWay],
+    ) -> ToolResult<i64> {
+        let all = self.open_invoices(student_id).await?;
+        let owed: i64 = all.iter().map(|owed| owed.amount - owed.paid).sum();
+        let charged: i64 = charges.iter().map(|charge| charge.amount).sum();
+        let mut open = owed - charged;
+        if let Some(invoice) = invoice {
+            let of_it = charges
+                .iter()
+                .filter(|charge| charge.invoice_id.as_ref() == Some(&invoice.id));
+            let charged: i64 = of_it.map(|charge| charge.amount).sum();
+            open = open.min(invoice.amount - invoice.paid - charged);
+        }
+        Ok(open.max(0))
+    }
+
+    /// What a student was charged that is not recorded yet, the oldest first. A charge that was
+    /// recorded by its transaction before its own answer came is recorded, too.
+    async fn under_way(&mut self, student_id: &str) -> ToolResult<Vec<UnderWay>> {
+        self.all(
+            "SELECT r.id AS receipt_number, r.invoice_id, r.amount, r.status, r.idempotency_key,
+                r.requested_by
+             FROM receipts r
              WHERE r.tenant_id = $1 AND r.student_id = $2 AND r.settled = 0
-                AND r.status <> 'declined' AND ($3 = '' OR r.invoice_id = $3)",
-            values![student_id, invoice_id],
+                AND r.status <> 'declined'
+                AND r.amount > (SELECT COALESCE(SUM(p.amount), 0) FROM payments p
+                    WHERE p.tenant_id = $1 AND p.student_id = $2
+                        AND p.transaction_id = r.transaction_id)
+             ORDER BY r.created_at, r.id",
+            values![student_id],
+        )
+        .await
+    }
+
+    /// The receipt of money that the gateway calls so.
+    pub(super) async fn slip_of_transaction(
+        &mut self,
+        transaction: &str,
+    ) -> ToolResult<Option<Slip>> {
+        self.one(
+            "SELECT r.id, r.student_id, r.invoice_id, r.amount, r.currency, r.transaction_id,
+                r.status, r.settled, r.created_at
+             FROM receipts r
+             WHERE r.tenant_id = $1 AND r.transaction_id = $2 AND r.status = 'captured'
+             ORDER BY r.settled, r.created_at, r.id LIMIT 1",
+            values![transaction],
         )
         .await
     }

@@ -1,13 +1,12 @@
 //! Resources: the school at a glance. Lists end after a hundred entries; exports have all.
 //!
-//! What was read a short while ago is kept, per tenant; tools that change something drop what it
-//! touches and tell those who watch.
-
-use std::time::Duration;
+//! Tools that change something tell those who watch. Nothing is kept between reads: whoever hears
+//! of a change reads at once, perhaps on a server that did not make it, and has to find it. A page
+//! that is kept would have to be checked in the database every time, which costs about what reading
+//! these hundred rows does.
 
 use jiff::Timestamp;
 use mcp_runtime::prelude::*;
-use serde::de::DeserializeOwned;
 use sqlx::FromRow;
 
 use super::School;
@@ -20,9 +19,6 @@ pub(super) const CLASSES: &str = "admin://class_list";
 pub(super) const PAYMENTS: &str = "admin://payment_summary";
 pub(super) const STATUS: &str = "admin://system_status";
 pub(super) const ATTENDANCE: &str = "admin://attendance_overview";
-
-const FIVE_MINUTES: Duration = Duration::from_secs(300);
-const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserRoster {
@@ -62,22 +58,20 @@ struct RosterRow {
     role = "admin"
 )]
 pub async fn user_roster(school: &School, tenant: &Tenant) -> ToolResult<UserRoster> {
-    kept(school, tenant, ROSTER, FIVE_MINUTES, async |books| {
-        let rows: Vec<RosterRow> = books
-            .all(
-                "SELECT p.id, p.email, p.name, p.role, p.status, p.created_at, p.last_login
-                 FROM people p WHERE p.tenant_id = $1 AND p.deleted_at IS NULL
-                 ORDER BY p.created_at DESC, p.id DESC LIMIT 100",
-                values![],
-            )
-            .await?;
-        Ok(UserRoster {
-            users: rows.into_iter().map(RosterEntry::from).collect(),
-            total: books.users().await?,
-            filters_applied: Vec::new(),
-        })
+    let mut books = school.read(tenant).await?;
+    let rows: Vec<RosterRow> = books
+        .all(
+            "SELECT p.id, p.email, p.name, p.role, p.status, p.created_at, p.last_login
+             FROM people p WHERE p.tenant_id = $1 AND p.deleted_at IS NULL
+             ORDER BY p.created_at DESC, p.id DESC LIMIT 100",
+            values![],
+        )
+        .await?;
+    Ok(UserRoster {
+        users: rows.into_iter().map(RosterEntry::from).collect(),
+        total: books.users().await?,
+        filters_applied: Vec::new(),
     })
-    .await
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -108,11 +102,9 @@ pub struct ClassEntry {
     role = "admin"
 )]
 pub async fn class_list(school: &School, tenant: &Tenant) -> ToolResult<ClassList> {
-    kept(school, tenant, CLASSES, TEN_MINUTES, async |books| {
-        let (classes, total) = books.class_entries("").await?;
-        Ok(ClassList { classes, total })
-    })
-    .await
+    let mut books = school.read(tenant).await?;
+    let (classes, total) = books.class_entries("").await?;
+    Ok(ClassList { classes, total })
 }
 
 /// Money that came in the last thirty days, and what is still open, in minor units (cents).
@@ -189,27 +181,6 @@ pub async fn attendance_overview(
     let mut books = school.read(tenant).await?;
     let range = last_month(books.today());
     books.attendance_overview(range).await
-}
-
-/// What was read for this tenant a short while ago, or else what is read now.
-async fn kept<T: Serialize + DeserializeOwned>(
-    school: &School,
-    tenant: &Tenant,
-    uri: &'static str,
-    life: Duration,
-    read: impl AsyncFnOnce(&mut Books<'_>) -> ToolResult<T>,
-) -> ToolResult<T> {
-    let office = school.open()?;
-    let now = office.clock.now();
-    let seen = match office.cache.find(tenant, uri, now) {
-        Ok(page) => return Ok(serde_json::from_value(page)?),
-        Err(seen) => seen,
-    };
-    let mut books = school.read(tenant).await?;
-    let page = read(&mut books).await?;
-    let value = serde_json::to_value(&page)?;
-    office.cache.keep(tenant, uri, &value, (seen, now, life));
-    Ok(page)
 }
 
 impl Books<'_> {

@@ -1,13 +1,9 @@
 //! What the tools borrow: the store of the school and everything it takes to run one.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use jiff::Timestamp;
-use mcp_runtime::{Clock, Secret as Shown, Tenant, ToolError, ToolResult};
-use serde_json::Value as Json;
+use mcp_runtime::{Clock, Secret as Shown, ToolError, ToolResult};
 
 use super::demo;
 use super::gateway::{Gateway, TestGateway};
@@ -28,7 +24,6 @@ pub(super) struct Office {
     pub(super) settings: SchoolSettings,
     pub(super) gateway: Arc<dyn Gateway>,
     pub(super) links: Links,
-    pub(super) cache: Cache,
     mailer: Mailer,
 }
 
@@ -83,7 +78,6 @@ impl School {
             db,
             gateway,
             links: Links::new(&settings.link_key, &settings.link_base),
-            cache: Cache::default(),
             mailer: Mailer::new(&settings.mail)?.sender(SENDER)?,
             settings,
             clock,
@@ -150,60 +144,6 @@ impl School {
                 Ok(false)
             }
         }
-    }
-}
-
-/// What resources held a short while ago, per tenant.
-#[derive(Default)]
-pub(super) struct Cache(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    pages: HashMap<(Tenant, &'static str), (Timestamp, Json)>,
-    /// Counts what was dropped: a page that was read before is not kept after.
-    drops: u64,
-}
-
-/// How many pages are kept at most.
-const MAX_PAGES: usize = 1_000;
-
-impl Cache {
-    /// The page, or else what to hand to `keep` with it.
-    pub(super) fn find(
-        &self,
-        tenant: &Tenant,
-        uri: &'static str,
-        now: Timestamp,
-    ) -> Result<Json, u64> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.pages.get(&(tenant.clone(), uri)) {
-            Some((until, page)) if now < *until => Ok(page.clone()),
-            _ => Err(kept.drops),
-        }
-    }
-
-    pub(super) fn keep(
-        &self,
-        tenant: &Tenant,
-        uri: &'static str,
-        page: &Json,
-        (seen, now, life): (u64, Timestamp, Duration),
-    ) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.drops != seen {
-            return;
-        }
-        if kept.pages.len() >= MAX_PAGES {
-            kept.pages.clear();
-        }
-        kept.pages
-            .insert((tenant.clone(), uri), (now + life, page.clone()));
-    }
-
-    pub(super) fn drop(&self, tenant: &Tenant, uri: &'static str) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.drops += 1;
-        kept.pages.remove(&(tenant.clone(), uri));
     }
 }
 

@@ -93,7 +93,8 @@ pub async fn record_payment(
         (None, Some(invoice), Some(amount), Some(method)) => {
             let invoice = books.invoice(&invoice).await?;
             is_of(&invoice, student)?;
-            Money::by_hand(invoice, amount, word(method), transaction_id)?
+            let said = (amount, word(method), transaction_id);
+            books.money_by_hand(invoice, said).await?
         }
         _ => {
             return Err(refused(
@@ -131,24 +132,31 @@ struct Money {
     receipt: Option<String>,
 }
 
-impl Money {
-    fn by_hand(
+impl Books<'_> {
+    /// The money that somebody says came for an invoice. Where its transaction is that of a charge,
+    /// it is the money of that receipt.
+    async fn money_by_hand(
+        &mut self,
         invoice: Owed,
-        amount: i64,
-        method: String,
-        transaction_id: Option<String>,
-    ) -> ToolResult<Self> {
-        Ok(Self {
+        (amount, method, transaction_id): (i64, String, Option<String>),
+    ) -> ToolResult<Money> {
+        let invoice = payable(invoice)?;
+        let slip = match &transaction_id {
+            Some(transaction) => self.slip_of_transaction(transaction).await?,
+            None => None,
+        };
+        if let Some(slip) = &slip {
+            is_its_money(slip, &invoice, amount)?;
+        }
+        Ok(Money {
             amount,
             method,
             transaction_id,
-            invoices: vec![payable(invoice)?],
-            receipt: None,
+            invoices: vec![invoice],
+            receipt: slip.map(|slip| slip.id),
         })
     }
-}
 
-impl Books<'_> {
     /// The money of a receipt. Only its number is believed; what else stands in it has to agree.
     async fn money_of_receipt(
         &mut self,
@@ -199,14 +207,8 @@ impl Books<'_> {
         })
     }
 
-    /// Spreads the money over its invoices, all of it.
-    async fn settle(
-        &mut self,
-        caller: &Caller,
-        money: &Money,
-        day: Date,
-        notes: Option<String>,
-    ) -> ToolResult<Vec<Allocation>> {
+    /// Whether the money was not recorded before, and there is something to pay with it.
+    async fn may_settle(&mut self, money: &Money) -> ToolResult<()> {
         if let Some(transaction) = &money.transaction_id {
             let known = self
                 .number(
@@ -231,6 +233,22 @@ impl Books<'_> {
             )
             .data(json!({"open": open})));
         }
+        // Charged money was given its room before it was taken.
+        match (&money.receipt, money.invoices.as_slice()) {
+            (None, [invoice]) => self.leaves_room(invoice, money.amount).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Spreads the money over its invoices, all of it.
+    async fn settle(
+        &mut self,
+        caller: &Caller,
+        money: &Money,
+        day: Date,
+        notes: Option<String>,
+    ) -> ToolResult<Vec<Allocation>> {
+        self.may_settle(money).await?;
         let mut left = money.amount;
         let mut allocations = Vec::new();
         for invoice in &money.invoices {
@@ -302,6 +320,26 @@ impl Books<'_> {
             balance,
         })
     }
+}
+
+/// Whether this much for this invoice is what the receipt says.
+fn is_its_money(slip: &Slip, invoice: &Owed, amount: i64) -> ToolResult<()> {
+    if slip.settled == 1 {
+        return Err(recorded_already());
+    }
+    let same = slip.student_id == invoice.student_id && slip.amount == amount;
+    if same && amount <= invoice.amount - invoice.paid {
+        return Ok(());
+    }
+    let (number, student, charged) = (&slip.id, &slip.student_id, slip.amount);
+    Err(refused(
+        "receipt_mismatch",
+        format!(
+            "The transaction is that of the receipt {number}: {charged} (in minor units) of the \
+             student {student}. Send that student_id and this receipt instead of an invoice."
+        ),
+    )
+    .data(json!({"receipt_number": number, "student_id": student, "amount": charged})))
 }
 
 fn recorded_already() -> ToolError {

@@ -6,24 +6,38 @@ use super::Store;
 use crate::proxy::routes::Route;
 
 impl Store {
-    /// Takes some targets out and puts others in, all or nothing.
+    /// Takes some targets out and puts others in, all or nothing. Nothing, and `false`, when one of
+    /// those to take out is not there any more as it was judged.
     pub(in crate::proxy) async fn replace(
         &self,
-        gone: &[String],
+        gone: &[&Route],
         new: &[Route],
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
         let mut tx = self.database.begin_alone().await?;
-        for hostname in gone {
-            sqlx::query("DELETE FROM proxy_targets WHERE hostname = $1")
-                .bind(hostname.clone())
-                .execute(&mut *tx)
-                .await?;
+        for route in gone {
+            if !delete(&mut tx, route).await? {
+                return Ok(false);
+            }
         }
         for route in new {
             insert(&mut tx, route).await?;
         }
-        tx.commit().await
+        tx.commit().await.map(|()| true)
     }
+}
+
+/// Takes this very target out, and tells whether it was there. Who owns a host is judged by what
+/// this process remembers: meanwhile another may have given the name to somebody else.
+pub(super) async fn delete(connection: &mut AnyConnection, route: &Route) -> sqlx::Result<bool> {
+    let deleted = sqlx::query(
+        "DELETE FROM proxy_targets WHERE hostname = $1 AND owner = $2 AND created_at = $3",
+    )
+    .bind(route.hostname.clone())
+    .bind(route.owner.clone())
+    .bind(route.created_at.as_millisecond())
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected() > 0)
 }
 
 async fn insert(connection: &mut AnyConnection, route: &Route) -> sqlx::Result<()> {

@@ -231,8 +231,9 @@ fn may_delete(proxy: &Proxy, caller: &Caller, hostname: &str) -> ToolResult<bool
     }
 }
 
-/// Stops answering for a host name, at once and for good; its certificate stays in the folder. Only
-/// for its owner, and for callers with proxy:admin. Asks first: show the user what will be deleted.
+/// Stops answering for a host name, at once and for good; a certificate that was issued for it goes,
+/// too. Only for its owner, and for callers with proxy:admin. Asks first: show the user what will be
+/// deleted.
 #[mcp_tool(
     title = "Delete a proxied host",
     scope = "proxy:write",

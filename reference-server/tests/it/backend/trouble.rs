@@ -95,9 +95,9 @@ fn refusals() -> Vec<(u16, String, &'static str, Value)> {
         ),
         (
             502,
-            page.clone(),
+            page,
             "backend_error_502",
-            json!({"status_code": 502, "text": page}),
+            json!({"status_code": 502, "text": null}),
         ),
         (
             503,
@@ -139,6 +139,40 @@ async fn every_answer_of_the_platform_has_a_name() {
             assert_eq!(&data(&reply)[name], value, "{status} {body} {name}");
         }
         assert!(!reply.body.to_string().contains(TOKEN));
+    }
+}
+
+/// AU-07: what a backend says when it breaks is for the log, in whatever form it says it.
+#[tokio::test]
+async fn au_07_nothing_of_what_a_broken_backend_says_is_shown() {
+    let leak = "java.sql.SQLException: SELECT * FROM users at /srv/app/Users.java";
+    let bodies = [
+        leak.to_owned(),
+        json!(leak).to_string(),
+        json!({"detail": leak}).to_string(),
+        json!({"detail": [{"msg": leak}]}).to_string(),
+        json!({"detail": {"code": "internal_error", "message": leak}}).to_string(),
+        json!({"detail": {"code": leak, "message": leak, "details": {"sql": leak}}}).to_string(),
+    ];
+    for status in [500, 502, 503, 599] {
+        for body in bodies.clone() {
+            let answer = body.clone();
+            let fake = Fake::new(move |_| std::future::ready(reply(status, answer.clone()))).await;
+            let reply = ask(&fake.server(Limits::default())).await;
+            let place = format!("{status} {body}: {}", reply.body);
+            assert_eq!(reply.code(), format!("backend_error_{status}"), "{place}");
+            assert_eq!(data(&reply)["status_code"], status, "{place}");
+            let id = fake.asked()[0].headers["x-request-id"].clone();
+            let id = id.to_str().expect("visible ASCII");
+            assert_eq!(data(&reply)["request_id"], id, "{place}");
+            assert!(reply.text().contains(id), "names no request: {place}");
+            for word in ["java", "SELECT", "/srv"] {
+                assert!(
+                    !reply.body.to_string().contains(word),
+                    "shows {word}: {place}"
+                );
+            }
+        }
     }
 }
 

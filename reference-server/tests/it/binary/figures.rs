@@ -452,10 +452,19 @@ mod collector {
     }
 }
 
-/// `(filter, what is in the log, what is not)`, by the module that says it.
+/// `(filter, what is in the log, what is not)`, by the module that says it. By `mcp::http` a server says
+/// where it listens.
 const FILTERS: &[(&str, &str, &str)] = &[
-    ("warn,mcp::auth=debug", "mcp::auth", "mcp::call"),
-    ("warn,mcp::call=info", "mcp::call", "mcp::auth"),
+    (
+        "warn,mcp::http=info,mcp::auth=debug",
+        "mcp::auth",
+        "mcp::call",
+    ),
+    (
+        "warn,mcp::http=info,mcp::call=info",
+        "mcp::call",
+        "mcp::auth",
+    ),
 ];
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use mcp_runtime::Clock;
 use reference_server::proxy::{Proxy, Settings};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{PATIENCE, Site, browser, confirmed, said};
 
@@ -167,6 +169,44 @@ async fn https_is_served_with_the_certificate_that_the_name_asks_for() {
 }
 
 #[tokio::test]
+async fn an_issued_certificate_goes_with_its_host_and_an_operators_stays() {
+    let site = Site::new().await;
+    let bob = site.bob();
+    let folder = site.folder.path().join("proxy/certificates");
+    let hosts = [HOST, "operators.example.test"];
+    for host in hosts {
+        site.create(&bob, host).await.structured();
+        let file = folder.join(format!("{}.key", host.replace('.', "_")));
+        assert!(file.exists(), "nothing was issued for {host}");
+    }
+    let theirs = rcgen::generate_simple_self_signed(vec![hosts[1].to_owned()]);
+    let theirs = theirs.expect("a certificate");
+    let place = folder.join("operators_example_test.crt");
+    std::fs::write(&place, theirs.cert.pem()).expect("written");
+    let key = theirs.signing_key.serialize_pem();
+    std::fs::write(place.with_extension("key"), key).expect("written");
+
+    for host in hosts {
+        confirmed(&bob, "delete_proxy", json!({"hostname": host}))
+            .await
+            .structured();
+    }
+    let files = std::fs::read_dir(&folder).expect("a folder");
+    let names = files.map(|file| file.expect("a file").file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["operators_example_test.crt", "operators_example_test.key"]
+    );
+    let listed = site.admin().call("list_certificates", json!({})).await;
+    assert_eq!(listed.structured()["count"], 1, "{}", listed.body);
+    // Whoever gets the name next gets a new one.
+    site.create(&bob, HOST).await.structured();
+    assert!(folder.join("app_example_test.crt").exists());
+}
+
+#[tokio::test]
 async fn http_and_https_are_enabled_one_by_one() {
     let site = Site::new().await;
     let arguments =
@@ -231,6 +271,69 @@ async fn a_target_that_is_silent_or_gone_is_an_error_of_the_host() {
 }
 
 #[tokio::test]
+async fn a_client_may_take_its_time_and_a_target_may_not() {
+    let answer = Duration::from_secs(1);
+    let stalled = stalling("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+    let site = Site::with(|settings| {
+        settings.answer = answer;
+        settings.private_targets.push(stalled.clone());
+    })
+    .await;
+    let bob = site.bob();
+    site.create(&bob, HOST).await.structured();
+    let half = json!({"hostname": "half.example.test", "target_url": stalled});
+    bob.call("create_proxy", half).await.structured();
+
+    let pause = answer * 3 / 2;
+    let (slow, silent, half) = tokio::join!(
+        upload(&site, "/slow", pause),
+        upload(&site, "/never", pause),
+        async { site.get("half.example.test", "/").await.text().await },
+    );
+    assert!(slow.starts_with("HTTP/1.1 200"), "cut off: {slow}");
+    assert!(slow.contains("\"length\":10"), "not all of it: {slow}");
+    assert!(silent.starts_with("HTTP/1.1 504"), "waited for: {silent}");
+    let broken = half.expect_err("the second half never comes");
+    assert!(!broken.is_timeout(), "it was the browser that gave up");
+    site.logs(&bob, json!({}), 2).await;
+}
+
+/// The answer to a request whose body pauses after its first half.
+async fn upload(site: &Site, path: &str, pause: Duration) -> String {
+    let (http, _) = site.proxy.addresses();
+    let stream = TcpStream::connect(http.expect("it listens")).await;
+    let mut stream = stream.expect("open");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\ncontent-length: 10\r\n\r\n"
+    );
+    let first = format!("{head}first");
+    stream.write_all(first.as_bytes()).await.expect("written");
+    tokio::time::sleep(pause).await;
+    stream.write_all(b" last").await.expect("written");
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    read.expect("it ends").expect("read");
+    answer
+}
+
+/// A target that says this to whoever asks, and then nothing more.
+async fn stalling(said: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 1024];
+            if let Ok(1..) = stream.read(&mut head).await {
+                let _ = stream.write_all(said.as_bytes()).await;
+                open.push(stream);
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
 async fn rp_06_a_circle_is_broken_at_its_first_turn() {
     // A free port, so that the proxy can be told of itself before it is there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
@@ -267,17 +370,13 @@ async fn rp_03_a_path_does_not_climb_out_of_its_target() {
         "/..%5cprivate/..",
     ] {
         // By hand: a client of a library would tidy the path up.
-        let mut stream = tokio::net::TcpStream::connect(http.expect("it listens"))
-            .await
-            .expect("open");
+        let stream = TcpStream::connect(http.expect("it listens")).await;
+        let mut stream = stream.expect("open");
         let request = format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
-            .await
-            .expect("written");
+        let written = stream.write_all(request.as_bytes()).await;
+        written.expect("written");
         let mut answer = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer)
-            .await
-            .expect("read");
+        stream.read_to_string(&mut answer).await.expect("read");
         assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
     }
 }

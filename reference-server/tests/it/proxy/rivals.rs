@@ -1,14 +1,19 @@
-//! Many who want the same host, on two processes that share a database.
+//! Two processes that share a database: many who want the same host, and lists that begin at one and
+//! go on at the other.
 
-use mcp_runtime::testing::TestServer;
+use mcp_runtime::testing::{TestClient, TestServer};
 use reference_server::App;
 use reference_server::backend::{Backend, Limits};
 use reference_server::proxy::{Proxy, Settings};
 use reference_server::toolsets;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::Site;
+use super::{Site, confirmed};
+
+const HOST: &str = "a.example.test";
+/// What all processes sign cursors with.
+const SECRET: &str = "a-secret-that-all-instances-share";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_host_has_one_owner_whoever_asks_where() {
@@ -40,10 +45,100 @@ async fn a_host_has_one_owner_whoever_asks_where() {
     assert_eq!(rows, 1);
 }
 
+/// The second process knows the host as it was for up to two seconds; at a busy machine it may have
+/// learned of the change, and then says the same.
+#[tokio::test]
+async fn what_somebody_else_has_got_meanwhile_is_neither_deleted_nor_replaced() {
+    let rows = [
+        ("delete_proxy", json!({"hostname": HOST}), "not_found"),
+        ("config_load", json!({"force": true}), "hostname_taken"),
+    ];
+    for (tool, mut arguments, code) in rows {
+        let site = Site::new().await;
+        let (before, after) = (user(&site.server, "before"), user(&site.server, "after"));
+        site.create(&before, HOST).await.structured();
+        let second = beside(&site).await;
+        let late = user(&second, "before");
+        late.call("config_save", json!({})).await.structured();
+        let asked = late.call(tool, arguments.clone()).await;
+        assert_eq!(asked.code(), "confirmation_required", "{}", asked.body);
+        arguments["confirm_token"] = asked.result()["structuredContent"]["confirm_token"].clone();
+
+        confirmed(&before, "delete_proxy", json!({"hostname": HOST}))
+            .await
+            .structured();
+        site.create(&after, HOST).await.structured();
+        let refused = late.call(tool, arguments).await;
+        assert_eq!(refused.code(), code, "{tool}: {}", refused.body);
+        assert_eq!(
+            creators(&site).await,
+            ["after"],
+            "{tool} has touched what is somebody else's"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_at_another_process_and_after_a_start() {
+    let site = Site::with(|settings| settings.cursor_secret = Some(SECRET.into())).await;
+    let second = beside(&site).await;
+    let cursor = begun(&site).await;
+    // It learns of hosts within two seconds: an empty page is no error.
+    let next = json!({"limit": 1, "cursor": cursor});
+    let reply = user(&second, "before").call("list_proxies", next).await;
+    assert_eq!(reply.result()["isError"], false, "{}", reply.body);
+
+    // Without a secret, one is made and kept in the folder.
+    let site = Site::new().await;
+    let cursor = begun(&site).await;
+    let Site {
+        folder,
+        database,
+        target,
+        server,
+        ..
+    } = site;
+    drop(server);
+    let site = Site::on((folder, database), target, |_| {}).await;
+    let next = json!({"limit": 1, "cursor": cursor});
+    let reply = user(&site.server, "before")
+        .call("list_proxies", next)
+        .await;
+    assert_eq!(
+        reply.structured()["proxies"][0]["hostname"],
+        "b.example.test"
+    );
+}
+
+/// The cursor after the first of two hosts.
+async fn begun(site: &Site) -> Value {
+    let client = user(&site.server, "before");
+    for name in [HOST, "b.example.test"] {
+        site.create(&client, name).await.structured();
+    }
+    let page = client.call("list_proxies", json!({"limit": 1})).await;
+    let cursor = page.structured()["next_cursor"].clone();
+    assert!(cursor.is_string(), "no second page: {}", page.body);
+    cursor
+}
+
+fn user(server: &TestServer, name: &str) -> TestClient {
+    let client = server.as_user(name).tenant("org_a");
+    client.scopes(["proxy:read", "proxy:write"])
+}
+
+/// Who has created the hosts that there are.
+async fn creators(site: &Site) -> Vec<String> {
+    let mut connection = site.database.connect().await;
+    let names = sqlx::query_scalar("SELECT created_by FROM proxy_targets");
+    names.fetch_all(&mut connection).await.expect("names")
+}
+
 /// A second process on the database of this one.
 async fn beside(site: &Site) -> TestServer {
     let mut settings = Settings::new(site.database.url(), site.folder.path().join("second"));
     settings.private_targets = vec![site.target.url()];
+    settings.cursor_secret = Some(SECRET.into());
     let clock = mcp_runtime::Clock::system();
     let proxy = Proxy::open(settings, clock.clone()).await;
     let router = axum::Router::new();
@@ -53,6 +148,6 @@ async fn beside(site: &Site) -> TestServer {
         proxy: proxy.expect("a second proxy"),
         school: reference_server::school::School::absent(),
     };
-    let server = toolsets::server(app, &["proxy"]).expect("a toolset");
+    let server = toolsets::server(app, &["proxy", "proxy-extended"]).expect("toolsets");
     TestServer::new(server.clock(clock)).expect("a server")
 }

@@ -192,6 +192,35 @@ async fn s4_009_010_nobody_removes_themselves_or_the_last_admin() {
     );
 }
 
+/// An identity provider has names of its own for people: their verified address says who they are.
+#[tokio::test]
+async fn s4_009_010_an_admin_is_known_by_the_verified_address() {
+    let campus = Campus::new().await;
+    let user = json!({"email": "nina@example.com", "name": "Nina", "role": "admin",
+        "send_welcome_email": false});
+    let nina = ok(&campus.admin(), "add_user", user).await["user_id"].clone();
+    let called = |email: &str| {
+        campus.server.as_caller(
+            Caller::user("provider|77")
+                .tenant("org_a")
+                .email(email)
+                .roles(["admin"])
+                .scopes(["school:admin"]),
+        )
+    };
+    let own = called("Nina@Example.com");
+    let demote = json!({"user_id": nina, "role": "teacher"});
+    assert_eq!(
+        code(&own.call("modify_user", demote.clone()).await),
+        "own_account"
+    );
+    let mut delete = json!({"user_id": nina, "confirm": true});
+    let preview = own.call("delete_user", delete.clone()).await;
+    delete["confirm_token"] = preview.result()["structuredContent"]["confirm_token"].clone();
+    assert_eq!(code(&own.call("delete_user", delete).await), "own_account");
+    ok(&called("other@example.com"), "modify_user", demote).await;
+}
+
 async fn delete(client: &mcp_runtime::testing::TestClient, user_id: &str) -> serde_json::Value {
     let arguments = json!({"user_id": user_id, "confirm": true});
     let preview = client.call("delete_user", arguments.clone()).await;
@@ -287,6 +316,49 @@ async fn attendance_is_recorded_by_the_teacher_of_the_class() {
         overview["classes_with_low_attendance"][0]["class_id"],
         "org_a-class-3"
     );
+}
+
+/// A teacher made by add_user, whose `sub` nobody has told the school.
+#[tokio::test]
+async fn attendance_is_recorded_by_a_teacher_known_by_the_verified_address() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let user = json!({"email": "Nina@Example.com", "name": "Nina", "role": "teacher",
+        "send_welcome_email": false});
+    let nina = ok(&admin, "add_user", user.clone()).await["user_id"].clone();
+    ok(&campus.admin_of("org_b"), "add_user", user).await;
+    let class = json!({"name": "New", "level": "Beginner", "capacity": 3, "teacher_id": nina,
+        "schedule": "by arrangement", "start_date": "2026-06-01"});
+    let class = ok(&admin, "create_class", class).await["class_id"].clone();
+    let place = json!({"user_id": "org_a-student-24", "class_id": class});
+    ok(&admin, "create_enrollment", place).await;
+    let session = json!({"class_id": class, "session_date": "2026-06-01",
+        "attendance_records": [{"student_id": "org_a-student-24", "status": "present"}]});
+    let teacher = |tenant: &str| {
+        Caller::user("provider|78")
+            .tenant(tenant)
+            .roles(["teacher"])
+            .scopes(["school:attendance"])
+    };
+    let rows = [
+        (teacher("org_a"), "not_your_class"),
+        (teacher("org_a").email("tara@example.com"), "not_your_class"),
+        (
+            teacher("org_b").email("nina@example.com"),
+            "class_not_found",
+        ),
+    ];
+    for (caller, expected) in rows {
+        let name = format!("{caller:?}");
+        let reply = campus.server.as_caller(caller);
+        let reply = reply.call("record_attendance", session.clone()).await;
+        assert_eq!(code(&reply), expected, "{name}");
+    }
+    let own = campus
+        .server
+        .as_caller(teacher("org_a").email("nina@EXAMPLE.com"));
+    let recorded = ok(&own, "record_attendance", session).await;
+    assert_eq!(recorded["present"], 1);
 }
 
 #[tokio::test]

@@ -1,9 +1,18 @@
 //! Resources, their subscriptions, and prompts.
 
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reference_server::school::gateway::TestGateway;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{
+    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
+use tokio::task::AbortHandle;
 
 use super::{Campus, admin_of, ok, read};
+use crate::databases::Database;
 
 const URIS: [&str; 5] = [
     "admin://user_roster",
@@ -83,39 +92,89 @@ async fn s4_014_the_roster_ends_after_a_hundred() {
     assert_eq!(roster["users"].as_array().map(Vec::len), Some(100));
 }
 
-/// S4-018: who watches hears of their own school, and of no other.
+/// Whoever hears of a change may read on a server that did not make it.
 #[tokio::test]
-async fn s4_018_changes_are_told_to_the_school_they_happen_in() {
-    let campus = Campus::new().await;
-    let service = campus.service.clone();
-    let (near, far) = tokio::io::duplex(1 << 16);
-    let (input, output) = tokio::io::split(far);
-    let pipe = tokio::spawn(service.pipe(admin_of("org_a"), BufReader::new(input), output));
-    let (lines, mut send) = tokio::io::split(near);
-    let mut lines = BufReader::new(lines).lines();
-    let messages = [
-        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "protocolVersion": "2025-06-18", "capabilities": {},
-            "clientInfo": {"name": "test", "version": "1"}}}),
-        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-        json!({"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe",
-            "params": {"uri": URIS[0]}}),
-    ];
-    for message in messages {
-        send.write_all(format!("{message}\n").as_bytes())
-            .await
-            .expect("sent");
+async fn s4_014_015_what_one_server_changes_another_reads() {
+    let folder = TempDir::new().expect("a folder");
+    let database = Database::file(&folder.path().join("school.db"));
+    let campus = Campus::on(database, Arc::new(TestGateway)).await;
+    let second = campus.beside(Arc::new(TestGateway)).await;
+    let (here, there) = (campus.admin(), second.as_caller(admin_of("org_a")));
+    for uri in [URIS[0], URIS[1]] {
+        read(&there, uri).await;
     }
-    let mut next = async || {
-        let line = tokio::time::timeout(std::time::Duration::from_secs(30), lines.next_line());
+    let rename = json!({"user_id": "org_a-teacher-1", "name": "Tara Married"});
+    ok(&here, "modify_user", rename).await;
+    for (client, name) in [(&here, "here"), (&there, "there")] {
+        for uri in [URIS[0], URIS[1]] {
+            let page = read(client, uri).await.to_string();
+            assert!(page.contains("Tara Married"), "{uri} {name}: {page}");
+            assert!(!page.contains("Tara Teacher"), "{uri} {name}: {page}");
+        }
+    }
+}
+
+/// Somebody of the first school who watches a resource.
+struct Watcher {
+    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    send: WriteHalf<DuplexStream>,
+    pipe: AbortHandle,
+}
+
+impl Watcher {
+    async fn of(campus: &Campus, uri: &str) -> Self {
+        let service = campus.service.clone();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (input, output) = tokio::io::split(far);
+        let pipe = tokio::spawn(service.pipe(admin_of("org_a"), BufReader::new(input), output));
+        let (lines, send) = tokio::io::split(near);
+        let mut watcher = Self {
+            lines: BufReader::new(lines).lines(),
+            send,
+            pipe: pipe.abort_handle(),
+        };
+        let messages = [
+            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-06-18", "capabilities": {},
+                "clientInfo": {"name": "test", "version": "1"}}}),
+            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+            json!({"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe",
+                "params": {"uri": uri}}),
+        ];
+        for message in messages {
+            watcher.say(&message).await;
+        }
+        while watcher.next().await["id"] != 2 {}
+        watcher
+    }
+
+    async fn say(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.send.write_all(line.as_bytes()).await.expect("sent");
+    }
+
+    async fn next(&mut self) -> Value {
+        let line = tokio::time::timeout(Duration::from_secs(30), self.lines.next_line());
         let line = line
             .await
             .expect("in time")
             .expect("a pipe")
             .expect("a line");
-        serde_json::from_str::<serde_json::Value>(&line).expect("JSON")
-    };
-    while next().await["id"] != 2 {}
+        serde_json::from_str(&line).expect("JSON")
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.pipe.abort();
+    }
+}
+
+/// S4-018: who watches hears of their own school, and of no other.
+#[tokio::test]
+async fn s4_018_changes_are_told_to_the_school_they_happen_in() {
+    let campus = Campus::new().await;
+    let mut watcher = Watcher::of(&campus, URIS[0]).await;
     let user = |name: &str| {
         json!({"email": format!("{name}@example.com"), "name": name,
         "role": "student", "send_welcome_email": false})
@@ -123,15 +182,27 @@ async fn s4_018_changes_are_told_to_the_school_they_happen_in() {
     ok(&campus.admin_of("org_b"), "add_user", user("quiet")).await;
     // Whatever was said of the other school would come before this answer.
     let ping = json!({"jsonrpc": "2.0", "id": 3, "method": "ping"});
-    send.write_all(format!("{ping}\n").as_bytes())
-        .await
-        .expect("sent");
-    assert_eq!(next().await["id"], 3, "heard of another school");
+    watcher.say(&ping).await;
+    assert_eq!(watcher.next().await["id"], 3, "heard of another school");
     ok(&campus.admin(), "add_user", user("loud")).await;
-    let heard = next().await;
+    let heard = watcher.next().await;
     assert_eq!(heard["method"], "notifications/resources/updated");
     assert_eq!(heard["params"]["uri"], URIS[0]);
-    pipe.abort();
+}
+
+/// S4-018: the list of classes names teachers, so it changes with their names.
+#[tokio::test]
+async fn s4_018_a_new_name_is_a_change_of_the_class_list() {
+    let campus = Campus::new().await;
+    let mut watcher = Watcher::of(&campus, URIS[1]).await;
+    let rename = json!({"user_id": "org_a-teacher-1", "name": "Tara Married"});
+    ok(&campus.admin(), "modify_user", rename).await;
+    let heard = watcher.next().await;
+    assert_eq!(
+        heard["method"], "notifications/resources/updated",
+        "{heard}"
+    );
+    assert_eq!(heard["params"]["uri"], URIS[1], "{heard}");
 }
 
 #[tokio::test]

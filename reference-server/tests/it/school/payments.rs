@@ -214,6 +214,142 @@ async fn s4_005_after_an_outage_the_same_key_charges_once() {
     assert_eq!(asked[0], asked[1], "another key for the same charge");
 }
 
+/// A charge whose answer was lost may have taken the money: what comes by hand as well would be
+/// paid twice, and the receipt could never be recorded.
+#[tokio::test]
+async fn s4_006_money_under_way_is_not_taken_by_hand_as_well() {
+    let campus = Campus::with(Arc::new(Shaky::default())).await;
+    let admin = campus.admin();
+    let pay = json!({"student_id": STUDENT, "amount": 10_500, "idempotency_key": "one"});
+    let lost = admin.call("process_payment", pay.clone()).await;
+    assert_eq!(code(&lost), "payment_unavailable");
+    let cash = |amount: i64| {
+        json!({"invoice_id": "org_a-invoice-01", "amount": amount,
+        "payment_method": "cash"})
+    };
+    let early = admin.call("record_payment", cash(10_500)).await;
+    assert_eq!(code(&early), "payment_under_way", "while nobody knows");
+    let facts = &early.result()["structuredContent"];
+    assert_eq!(facts["open"], 0, "{facts}");
+    // Enough to finish the charge with, for somebody who has lost the key.
+    let charge = &facts["charges"][0];
+    assert_eq!(
+        (&charge["idempotency_key"], &charge["status"]),
+        (&json!("one"), &json!("pending")),
+        "{facts}"
+    );
+
+    let receipt = ok(&admin, "process_payment", pay).await["receipt"].clone();
+    let late = admin.call("record_payment", cash(1)).await;
+    assert_eq!(code(&late), "payment_under_way", "charged and not recorded");
+    let record = json!({"student_id": STUDENT, "receipt": receipt});
+    let recorded = ok(&admin, "record_payment", record).await;
+    assert_eq!(
+        (&recorded["invoice_status"], &recorded["amount"]),
+        (&json!("paid"), &json!(10_500))
+    );
+    assert_eq!(
+        code(&admin.call("record_payment", cash(1)).await),
+        "overpayment",
+        "nothing is owed any more"
+    );
+}
+
+/// A charge without an invoice may go to any of them, one with an invoice to that.
+#[tokio::test]
+async fn s4_006_by_hand_there_is_room_for_what_was_charged() {
+    for (invoice, room_of_first, room_of_other) in
+        [(None, 200, 200), (Some("org_a-invoice-01"), 0, 300)]
+    {
+        let campus = Campus::new().await;
+        let admin = campus.admin();
+        let bill = json!({"student_id": STUDENT, "amount": 300, "description": "X",
+            "due_date": "2026-07-01"});
+        let other = ok(&admin, "create_invoice", bill).await["invoice_id"].clone();
+        let charged = if invoice.is_some() { 10_500 } else { 10_600 };
+        let mut pay = json!({"student_id": STUDENT, "amount": charged, "idempotency_key": "one"});
+        if let Some(invoice) = invoice {
+            pay["invoice_id"] = json!(invoice);
+        }
+        let receipt = ok(&admin, "process_payment", pay).await["receipt"].clone();
+        for (id, room) in [
+            (json!("org_a-invoice-01"), room_of_first),
+            (other.clone(), room_of_other),
+        ] {
+            let cash = json!({"invoice_id": id, "amount": room + 1, "payment_method": "cash"});
+            let reply = admin.call("record_payment", cash).await;
+            let owed = if id == other { 300 } else { 10_500 };
+            let expected = if room < owed {
+                "payment_under_way"
+            } else {
+                "overpayment"
+            };
+            assert_eq!(code(&reply), expected, "{invoice:?}, {id}");
+            let open = &reply.result()["structuredContent"]["open"];
+            assert_eq!(*open, room, "{invoice:?}, {id}");
+        }
+        let cash = json!({"invoice_id": other, "amount": room_of_other, "payment_method": "cash"});
+        ok(&admin, "record_payment", cash).await;
+        let record = json!({"student_id": STUDENT, "receipt": receipt});
+        let recorded = ok(&admin, "record_payment", record).await;
+        assert_eq!(recorded["amount"], charged, "{invoice:?}");
+        let info = ok(&admin, "get_student_info", json!({"student_id": STUDENT})).await;
+        assert_eq!(info["amount_due"], 0, "{invoice:?}");
+    }
+}
+
+/// The money of a receipt that is recorded by its transaction is recorded, and is not counted as
+/// under way for ever.
+#[tokio::test]
+async fn s4_006_by_hand_with_the_transaction_of_a_receipt_settles_it() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let charge = |amount: i64, key: &str| json!({"student_id": STUDENT, "amount": amount, "idempotency_key": key});
+    let receipt = ok(&admin, "process_payment", charge(500, "one")).await["receipt"].clone();
+    let by_hand = |invoice: &str, amount: i64| {
+        json!({"invoice_id": invoice, "amount": amount, "payment_method": "stripe",
+            "transaction_id": receipt["transaction_id"]})
+    };
+    for (invoice, amount) in [
+        ("org_a-invoice-01", 400),
+        ("org_a-invoice-01", 600),
+        ("org_a-invoice-02", 500),
+    ] {
+        let reply = admin.call("record_payment", by_hand(invoice, amount)).await;
+        assert_eq!(code(&reply), "receipt_mismatch", "{invoice} {amount}");
+        let facts = &reply.result()["structuredContent"];
+        assert_eq!(facts["receipt_number"], receipt["receipt_number"]);
+    }
+    let recorded = ok(&admin, "record_payment", by_hand("org_a-invoice-01", 500)).await;
+    assert_eq!(recorded["balance"], 10_000);
+    let again = [
+        by_hand("org_a-invoice-01", 500),
+        json!({"student_id": STUDENT, "receipt": receipt}),
+    ];
+    for arguments in again {
+        let reply = admin.call("record_payment", arguments.clone()).await;
+        assert_eq!(code(&reply), "already_recorded", "{arguments}");
+    }
+    // All that is left can be charged.
+    ok(&admin, "process_payment", charge(10_000, "two")).await;
+}
+
+/// Somebody read the transaction at the gateway and was quicker than its answer.
+#[tokio::test]
+async fn s4_006_a_transaction_recorded_before_its_answer_came_is_not_under_way() {
+    let campus = Campus::with(Arc::new(Shaky::default())).await;
+    let admin = campus.admin();
+    let charge = |amount: i64, key: &str| json!({"student_id": STUDENT, "amount": amount, "idempotency_key": key});
+    let lost = admin.call("process_payment", charge(500, "one")).await;
+    assert_eq!(code(&lost), "payment_unavailable");
+    let seen = json!({"invoice_id": "org_a-invoice-01", "amount": 500, "payment_method": "stripe",
+        "transaction_id": "transaction"});
+    ok(&admin, "record_payment", seen).await;
+    ok(&admin, "process_payment", charge(500, "one")).await;
+    // All that is left can be charged.
+    ok(&admin, "process_payment", charge(10_000, "two")).await;
+}
+
 #[tokio::test]
 async fn s4_013_invoices_page_by_page() {
     let campus = Campus::new().await;
