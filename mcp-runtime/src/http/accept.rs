@@ -78,7 +78,7 @@ struct List {
 impl List {
     fn read(headers: &HeaderMap) -> Self {
         let mut list = Self::default();
-        if let Once::Once(value) = Once::of(headers, &header::ACCEPT)
+        if let Once::Is(value) = Once::of(headers, &header::ACCEPT)
             && value.as_bytes() == USUAL
         {
             return Self {

@@ -90,7 +90,7 @@ impl Guard {
         }
         match Once::of(headers, &header::ORIGIN) {
             Once::Never => Ok(None),
-            Once::Once(origin) if origin.to_str().is_ok_and(|origin| self.welcomes(origin)) => {
+            Once::Is(origin) if origin.to_str().is_ok_and(|origin| self.welcomes(origin)) => {
                 Ok(Some(origin))
             }
             _ => Err(Outside::Origin),

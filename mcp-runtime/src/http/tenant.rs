@@ -32,7 +32,7 @@ impl App {
 fn header_agrees(name: &HeaderName, head: &Parts, caller: &Caller) -> bool {
     match Once::of(&head.headers, name) {
         Once::Never => true,
-        Once::Once(value) => caller
+        Once::Is(value) => caller
             .acts_for()
             .is_some_and(|tenant| value.as_bytes() == tenant.as_str().as_bytes()),
         Once::Again => false,

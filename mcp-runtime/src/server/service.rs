@@ -204,7 +204,7 @@ impl Service {
 
     /// Drops the kept answers of tools of this family, and of those without one, for all callers;
     /// all answers where the family is empty or unknown. For changes that were made by something
-    /// else than a tool. Instances that share a [store](Server::store) tell each other what their
+    /// else than a tool. Instances that share a [store](super::Server::store) tell each other what their
     /// tools drop; this is for each of them.
     pub fn drop_family(&self, family: &str) {
         if let Some(cache) = &self.app.engine.result_cache {

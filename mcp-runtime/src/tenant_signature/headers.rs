@@ -42,7 +42,7 @@ pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a 
     match Once::of(headers, name) {
         Once::Never => Err(Refused::Missing),
         Once::Again => Err(Refused::Repeated),
-        Once::Once(value) => value.to_str().map_err(|_| Refused::Unreadable),
+        Once::Is(value) => value.to_str().map_err(|_| Refused::Unreadable),
     }
 }
 

@@ -14,7 +14,7 @@ static NAME: HeaderName = HeaderName::from_static("mcp-name");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Once<'a> {
     Never,
-    Once(&'a HeaderValue),
+    Is(&'a HeaderValue),
     Again,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Once<'a> {
         // As many names as values: none of them is there twice.
         let all_once = headers.keys_len() == headers.len();
         match all_once || headers.get_all(name).iter().nth(1).is_none() {
-            true => Self::Once(value),
+            true => Self::Is(value),
             false => Self::Again,
         }
     }
@@ -34,7 +34,7 @@ impl<'a> Once<'a> {
     /// The value, if it is the only one.
     pub(crate) fn value(self) -> Option<&'a HeaderValue> {
         match self {
-            Self::Once(value) => Some(value),
+            Self::Is(value) => Some(value),
             Self::Never | Self::Again => None,
         }
     }
@@ -75,7 +75,7 @@ impl Routing<'_> {
     pub(super) fn single(&self, header: &HeaderName) -> Result<Option<&str>, String> {
         let value = match Once::of(self.0, header) {
             Once::Never => return Ok(None),
-            Once::Once(value) => value,
+            Once::Is(value) => value,
             Once::Again => return Err(format!("the header {header} is there twice")),
         };
         value
