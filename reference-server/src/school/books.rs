@@ -48,7 +48,7 @@ impl School {
     }
 
     /// To change something. A tenant that comes for the first time gets its row; the row is locked,
-    /// so that the changes of one school happen one after the other.
+    /// so that the changes of one school happen one after the other, and counts them.
     pub(super) async fn write<'a>(&self, tenant: &'a Tenant) -> ToolResult<Books<'a>> {
         let inner = self.open()?;
         let mut books = Books {
@@ -61,7 +61,7 @@ impl School {
             .run(
                 "INSERT INTO tenants (tenant_id, name, currency, created_at)
                  VALUES ($1, $1, $2, $3)
-                 ON CONFLICT (tenant_id) DO UPDATE SET currency = tenants.currency",
+                 ON CONFLICT (tenant_id) DO UPDATE SET revision = tenants.revision + 1",
                 values![currency, now],
             )
             .await?;

@@ -37,6 +37,7 @@ pub mod figures;
 pub mod upkeep;
 pub mod offers;
 pub mod personas;
+mod pages;
 mod office;
 mod books;
 mod demo;

@@ -1,12 +1,13 @@
 //! Resources: the school at a glance. Lists end after a hundred entries; exports have all.
 //!
-//! Tools that change something tell those who watch. Nothing is kept between reads: whoever hears
-//! of a change reads at once, perhaps on a server that did not make it, and has to find it. A page
-//! that is kept would have to be checked in the database every time, which costs about what reading
-//! these hundred rows does.
+//! Tools that change something tell those who watch. The long lists are kept for a while, until
+//! something is written.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mcp_runtime::prelude::*;
+use serde::de::DeserializeOwned;
 use sqlx::FromRow;
 
 use super::School;
@@ -19,6 +20,9 @@ pub(super) const CLASSES: &str = "admin://class_list";
 pub(super) const PAYMENTS: &str = "admin://payment_summary";
 pub(super) const STATUS: &str = "admin://system_status";
 pub(super) const ATTENDANCE: &str = "admin://attendance_overview";
+
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserRoster {
@@ -58,20 +62,22 @@ struct RosterRow {
     role = "admin"
 )]
 pub async fn user_roster(school: &School, tenant: &Tenant) -> ToolResult<UserRoster> {
-    let mut books = school.read(tenant).await?;
-    let rows: Vec<RosterRow> = books
-        .all(
-            "SELECT p.id, p.email, p.name, p.role, p.status, p.created_at, p.last_login
-             FROM people p WHERE p.tenant_id = $1 AND p.deleted_at IS NULL
-             ORDER BY p.created_at DESC, p.id DESC LIMIT 100",
-            values![],
-        )
-        .await?;
-    Ok(UserRoster {
-        users: rows.into_iter().map(RosterEntry::from).collect(),
-        total: books.users().await?,
-        filters_applied: Vec::new(),
+    kept(school, tenant, ROSTER, FIVE_MINUTES, async |books| {
+        let rows: Vec<RosterRow> = books
+            .all(
+                "SELECT p.id, p.email, p.name, p.role, p.status, p.created_at, p.last_login
+                 FROM people p WHERE p.tenant_id = $1 AND p.deleted_at IS NULL
+                 ORDER BY p.created_at DESC, p.id DESC LIMIT 100",
+                values![],
+            )
+            .await?;
+        Ok(UserRoster {
+            users: rows.into_iter().map(RosterEntry::from).collect(),
+            total: books.users().await?,
+            filters_applied: Vec::new(),
+        })
     })
+    .await
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -102,9 +108,11 @@ pub struct ClassEntry {
     role = "admin"
 )]
 pub async fn class_list(school: &School, tenant: &Tenant) -> ToolResult<ClassList> {
-    let mut books = school.read(tenant).await?;
-    let (classes, total) = books.class_entries("").await?;
-    Ok(ClassList { classes, total })
+    kept(school, tenant, CLASSES, TEN_MINUTES, async |books| {
+        let (classes, total) = books.class_entries("").await?;
+        Ok(ClassList { classes, total })
+    })
+    .await
 }
 
 /// Money that came in the last thirty days, and what is still open, in minor units (cents).
@@ -183,7 +191,37 @@ pub async fn attendance_overview(
     books.attendance_overview(range).await
 }
 
+/// What was read for this tenant a short while ago, if nothing was written since, or else what is
+/// read now.
+async fn kept<T: Serialize + DeserializeOwned>(
+    school: &School,
+    tenant: &Tenant,
+    uri: &'static str,
+    life: Duration,
+    read: impl AsyncFnOnce(&mut Books<'_>) -> ToolResult<T>,
+) -> ToolResult<T> {
+    let pages = &school.open()?.pages;
+    let mut books = school.read(tenant).await?;
+    let (revision, now) = (books.revision().await?, books.now);
+    if let Some(page) = pages.find(tenant, uri, (revision, now)) {
+        return Ok(serde_json::from_value(page)?);
+    }
+    let page = read(&mut books).await?;
+    let json = serde_json::to_value(&page)?;
+    pages.keep(tenant, uri, (revision, now + life), json);
+    Ok(page)
+}
+
 impl Books<'_> {
+    /// How often something was written.
+    async fn revision(&mut self) -> ToolResult<i64> {
+        self.number(
+            "SELECT COALESCE((SELECT t.revision FROM tenants t WHERE t.tenant_id = $1), -1)",
+            values![],
+        )
+        .await
+    }
+
     async fn users(&mut self) -> ToolResult<i64> {
         self.number(
             "SELECT COUNT(*) FROM people p WHERE p.tenant_id = $1 AND p.deleted_at IS NULL",

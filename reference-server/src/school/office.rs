@@ -8,6 +8,7 @@ use mcp_runtime::{Clock, Secret as Shown, ToolError, ToolResult};
 use super::demo;
 use super::gateway::{Gateway, TestGateway};
 use super::links::Links;
+use super::pages::Pages;
 use crate::database::Part;
 use crate::platform::db::Db;
 use crate::platform::mail::{Letter, Mailer};
@@ -24,6 +25,7 @@ pub(super) struct Office {
     pub(super) settings: SchoolSettings,
     pub(super) gateway: Arc<dyn Gateway>,
     pub(super) links: Links,
+    pub(super) pages: Pages,
     mailer: Mailer,
 }
 
@@ -78,6 +80,7 @@ impl School {
             db,
             gateway,
             links: Links::new(&settings.link_key, &settings.link_base),
+            pages: Pages::default(),
             mailer: Mailer::new(&settings.mail)?.sender(SENDER)?,
             settings,
             clock,

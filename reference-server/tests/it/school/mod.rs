@@ -32,7 +32,7 @@ struct Campus {
     server: TestServer,
     settings: SchoolSettings,
     /// Dropped after what is open in it.
-    _database: Database,
+    database: Database,
     folder: TempDir,
 }
 
@@ -64,7 +64,7 @@ impl Campus {
             server: TestServer::over(service.clone()),
             service,
             settings,
-            _database: database,
+            database,
             folder,
         }
     }

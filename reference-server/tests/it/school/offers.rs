@@ -114,6 +114,30 @@ async fn s4_014_015_what_one_server_changes_another_reads() {
     }
 }
 
+/// Kept for a while: what somebody writes behind our back is seen when the while is over.
+#[tokio::test]
+async fn s4_014_lists_are_kept_for_minutes() {
+    let folder = TempDir::new().expect("a folder");
+    let database = Database::file(&folder.path().join("school.db"));
+    let campus = Campus::on(database, Arc::new(TestGateway)).await;
+    let admin = campus.admin();
+    read(&admin, URIS[0]).await;
+    let mut behind = campus.database.connect().await;
+    sqlx::query("UPDATE people SET name = 'Nobody' WHERE id = 'org_a-teacher-1'")
+        .execute(&mut behind)
+        .await
+        .expect("written");
+    for (seconds, seen) in [(299, false), (2, true)] {
+        campus.clock.advance(Duration::from_secs(seconds));
+        let page = read(&admin, URIS[0]).await.to_string();
+        assert_eq!(
+            page.contains("Nobody"),
+            seen,
+            "after {seconds} s more: {page}"
+        );
+    }
+}
+
 /// Somebody of the first school who watches a resource.
 struct Watcher {
     lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
