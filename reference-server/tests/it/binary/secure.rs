@@ -180,6 +180,20 @@ const UNSAFE: &[Row] = &[
         "no [[auth.issuer]]",
     ),
     (
+        &[("MCP_AUTH__ALLOW_EMAILS_FILE", "people")],
+        "no [[auth.issuer]]",
+    ),
+    (
+        &[
+            (
+                "MCP_AUTH__ISSUER",
+                "[{issuer='https://as.example.com',audiences=['a']}]",
+            ),
+            ("MCP_AUTH__ALLOW_EMAILS_FILE", "no-such-file"),
+        ],
+        "no-such-file cannot be read",
+    ),
+    (
         &[
             ("MCP_AUTH__ALLOW_EMAILS", "ada"),
             (
