@@ -26,8 +26,8 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + 
 /// What tokens are for, here and in the bench-server.
 const AUDIENCE: &str = "bench";
 const CONNECTIONS: usize = 32;
-const ROUNDS: usize = 7;
-const ROUND: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 25;
+const ROUND: Duration = Duration::from_secs(1);
 /// Before a round counts.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Tokens that a `Jwt` has never seen, in each pass; each pass has a new one.
