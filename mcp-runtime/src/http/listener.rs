@@ -8,13 +8,17 @@
 //! Nor does hyper look out for clients that hang up during a call: it does so by reading ahead, into
 //! a new buffer for every request, while the message still lies in the old one. Here a byte is read
 //! ahead, and only for calls that take more than one poll.
+//!
+//! hyper keeps two buffers of 8 KiB for every connection, whether anything is asked on it or not. Of
+//! many connections, those that wait for their next request keep nothing but their socket here: HTTP
+//! is spoken anew when it comes.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -22,9 +26,9 @@ use std::time::Duration;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1::{self, UpgradeableConnection};
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,6 +66,10 @@ impl Default for Limits {
         }
     }
 }
+
+/// Connections that keep their buffers between two requests. To allocate those anew takes a twentieth
+/// of a small call, so a few connections are fast and many are small.
+const KEPT: usize = 64;
 
 /// Names in a head, and bytes of it.
 const MAX_HEADERS: usize = 100;
@@ -195,6 +203,7 @@ enum Stage {
 #[derive(Default)]
 struct Open {
     stage: AtomicU8,
+    count: AtomicUsize,
     next: AtomicU64,
     wakers: Mutex<HashMap<u64, Waker>>,
 }
@@ -210,7 +219,13 @@ impl Open {
         self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
+    /// Whether there are too many for each to keep its buffers.
+    fn are_many(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > KEPT
+    }
+
     fn enter(&self, waker: &Waker) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.wakers
             .lock()
@@ -220,6 +235,7 @@ impl Open {
     }
 
     fn leave(&self, id: u64) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
         self.wakers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -240,6 +256,21 @@ enum Phase {
     Stream,
 }
 
+/// How far an answer is. Only when it has come to the end, nothing of it is left in hyper, nor of its
+/// request.
+#[repr(u8)]
+#[derive(Clone, Copy)]
+enum Step {
+    /// It is not whole yet, or the body of its request was not read to its end.
+    Open,
+    /// hyper has all of it.
+    Whole,
+    /// The socket has all of it.
+    Written,
+    /// And of the next request nothing is there.
+    Over,
+}
+
 /// When the phase began, shared between the socket, the service and the timer of one connection.
 struct Progress {
     start: Instant,
@@ -249,12 +280,30 @@ struct Progress {
     since_ms: AtomicU64,
     /// Whether the client hung up while it was owed an answer.
     gone: AtomicBool,
+    step: AtomicU8,
+    /// Whether the body of the request was read to its end.
+    heard: AtomicBool,
 }
 
 impl Progress {
     fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.new.store(true, Ordering::Relaxed);
+    }
+
+    fn set(&self, step: Step) {
+        self.step.store(step as u8, Ordering::Relaxed);
+    }
+
+    fn has_come_to(&self, step: Step) -> bool {
+        self.step.load(Ordering::Relaxed) == step as u8
+    }
+
+    /// Goes on to `next`, if it has come to `step`.
+    fn go_on(&self, step: Step, next: Step) {
+        if self.has_come_to(step) {
+            self.set(next);
+        }
     }
 
     /// The poll is over: notes when the phase began.
@@ -306,6 +355,8 @@ impl Connection {
             new: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             since_ms: AtomicU64::new(0),
+            step: AtomicU8::new(Step::Written as u8),
+            heard: AtomicBool::new(false),
         });
         Self {
             front,
@@ -328,7 +379,7 @@ impl Connection {
         } = self;
         let socket = TokioIo::new(Socket {
             stream,
-            ahead: None,
+            ahead: Bytes::new(),
             progress: Arc::clone(&progress),
         });
         let of_service = Arc::clone(&progress);
@@ -345,8 +396,8 @@ impl Connection {
             .max_buf_size(MAX_HEAD)
             .half_close(true)
             .header_read_timeout(None);
-        let connection = server.serve_connection(socket, service);
-        let mut connection = pin!(connection.with_upgrades());
+        let mut resting = Some((socket, service));
+        let mut speaking = None;
         let mut timer = Timer::new(limits.idle.min(limits.body));
         let mut entered = None;
         let mut leaving = false;
@@ -354,17 +405,28 @@ impl Connection {
             if entered.is_none() {
                 entered = Some(open.enter(context.waker()));
             }
+            if let Some((socket, service)) = resting.take() {
+                let connection = server.serve_connection(socket, service);
+                speaking = Some(Box::new(connection.with_upgrades()));
+            }
+            let Some(connection) = &mut speaking else {
+                return Poll::Ready(());
+            };
             if !leaving && open.reached(Stage::Draining) {
                 leaving = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut **connection).graceful_shutdown();
             }
             if leaving && open.reached(Stage::CutOff) {
                 return Poll::Ready(());
             }
-            if connection.as_mut().poll(context).is_ready() || progress.is_gone() {
+            if Pin::new(&mut **connection).poll(context).is_ready() || progress.is_gone() {
                 return Poll::Ready(());
             }
             progress.stamp();
+            if progress.has_come_to(Step::Over) && open.are_many() {
+                // What the socket has next wakes this task: that it had nothing is why it is over.
+                resting = speaking.take().and_then(|connection| rest(*connection));
+            }
             overdue(&progress, &limits, &mut timer, context)
         })
         .await;
@@ -372,6 +434,20 @@ impl Connection {
             open.leave(id);
         }
     }
+}
+
+/// What is left of a connection between two requests. `None` for one that is no longer of HTTP.
+fn rest<T, S>(
+    connection: UpgradeableConnection<TokioIo<Socket<T>>, S>,
+) -> Option<(TokioIo<Socket<T>>, S)>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: HttpService<Incoming, ResBody = WatchedAnswer>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut parts = connection.into_parts()?;
+    parts.io.inner_mut().give_back(parts.read_buf);
+    Some((parts.io, parts.service))
 }
 
 /// Ready when the phase has lasted too long. The timer is moved only when it has fired, or when it
@@ -438,6 +514,8 @@ async fn answer(
     request: Request<Incoming>,
 ) -> hyper::Response<WatchedAnswer> {
     progress.enter(Phase::Body);
+    progress.set(Step::Open);
+    progress.heard.store(false, Ordering::Relaxed);
     let request = request.map(|body| WatchedBody { body, progress });
     let answer = front.answer(request).await;
     progress.enter(match answer.body() {
@@ -454,7 +532,7 @@ struct WatchedAnswer {
     progress: Arc<Progress>,
 }
 
-impl hyper::body::Body for WatchedAnswer {
+impl Body for WatchedAnswer {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -482,6 +560,9 @@ impl Drop for WatchedAnswer {
         if let AnswerBody::Events(_) | AnswerBody::Legacy(_) = self.body {
             self.progress.enter(Phase::Idle);
         }
+        if self.progress.heard.load(Ordering::Relaxed) {
+            self.progress.set(Step::Whole);
+        }
     }
 }
 
@@ -491,7 +572,7 @@ struct WatchedBody<'a> {
     progress: &'a Progress,
 }
 
-impl hyper::body::Body for WatchedBody<'_> {
+impl Body for WatchedBody<'_> {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -499,7 +580,11 @@ impl hyper::body::Body for WatchedBody<'_> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(None) = frame {
+            self.progress.heard.store(true, Ordering::Relaxed);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -513,6 +598,9 @@ impl hyper::body::Body for WatchedBody<'_> {
 
 impl Drop for WatchedBody<'_> {
     fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.progress.heard.store(true, Ordering::Relaxed);
+        }
         self.progress.enter(Phase::Call);
     }
 }
@@ -520,15 +608,15 @@ impl Drop for WatchedBody<'_> {
 /// A socket that notices when a request begins, and when its client hangs up before the answer.
 struct Socket<T> {
     stream: T,
-    /// The first byte of the next request, where that came before the answer to this one.
-    ahead: Option<u8>,
+    /// What was read of the next request before its turn.
+    ahead: Bytes,
     progress: Arc<Progress>,
 }
 
 impl<T: AsyncRead + Unpin> Socket<T> {
     /// Looks out for the end of the stream. What comes before it waits.
     fn look_ahead(&mut self, context: &mut Context<'_>) {
-        if self.ahead.is_some() {
+        if !self.ahead.is_empty() {
             return;
         }
         let mut byte = [0];
@@ -536,9 +624,21 @@ impl<T: AsyncRead + Unpin> Socket<T> {
         let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut buffer) else {
             return;
         };
-        self.ahead = buffer.filled().first().copied();
-        if read.is_err() || self.ahead.is_none() {
+        self.ahead = Bytes::copy_from_slice(buffer.filled());
+        if read.is_err() || self.ahead.is_empty() {
             self.progress.gone.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<T> Socket<T> {
+    /// Takes back what hyper has read and not used.
+    fn give_back(&mut self, unused: Bytes) {
+        if !unused.is_empty() {
+            self.ahead = match self.ahead.is_empty() {
+                true => unused,
+                false => [unused, std::mem::take(&mut self.ahead)].concat().into(),
+            };
         }
     }
 }
@@ -550,15 +650,19 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = match self.ahead.take() {
-            Some(byte) => {
-                buffer.put_slice(&[byte]);
-                Poll::Ready(Ok(()))
-            }
-            None => Pin::new(&mut self.stream).poll_read(context, buffer),
+        let read = if self.ahead.is_empty() {
+            Pin::new(&mut self.stream).poll_read(context, buffer)
+        } else {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(count));
+            Poll::Ready(Ok(()))
         };
-        if buffer.filled().len() > before && self.progress.is(Phase::Idle) {
-            self.progress.enter(Phase::Head);
+        if self.progress.is(Phase::Idle) {
+            if buffer.filled().len() > before {
+                self.progress.enter(Phase::Head);
+            } else if read.is_pending() {
+                self.progress.go_on(Step::Written, Step::Over);
+            }
         }
         read
     }
@@ -590,7 +694,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         if self.progress.is_owing() {
             self.look_ahead(context);
         }
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if let Poll::Ready(Ok(())) = flushed {
+            self.progress.go_on(Step::Whole, Step::Written);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

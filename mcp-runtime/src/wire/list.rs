@@ -200,14 +200,34 @@ impl Listing {
                 String::new()
             };
             let field = self.field;
-            let legacy = chunk.iter().map(|item| &*item.legacy).collect::<Vec<_>>().join(",");
-            let modern = chunk.iter().map(|item| &*item.modern).collect::<Vec<_>>().join(",");
-            let modern = format!(
-                "{{\"resultType\":\"complete\",\"{field}\":[{modern}]{next},\"ttlMs\":{ttl_ms},\"cacheScope\":\"{scope}\","
-            );
+            let page = |head: &str, entry: fn(&Listed) -> &str, tail: &str| {
+                // In one piece, and as long as it gets: a long list is a good part of a small server.
+                let entries = chunk
+                    .iter()
+                    .map(|item| entry(item).len() + 1)
+                    .sum::<usize>();
+                let mut page = Vec::with_capacity(head.len() + entries + tail.len());
+                page.extend_from_slice(head.as_bytes());
+                for (at, item) in chunk.iter().enumerate() {
+                    if at > 0 {
+                        page.push(b',');
+                    }
+                    page.extend_from_slice(entry(item).as_bytes());
+                }
+                page.extend_from_slice(tail.as_bytes());
+                page.into_boxed_slice()
+            };
             Page {
-                legacy: format!("{{\"{field}\":[{legacy}]{next}}}").into_bytes().into(),
-                modern: modern.into_bytes().into(),
+                legacy: page(
+                    &format!("{{\"{field}\":["),
+                    |item| &item.legacy,
+                    &format!("]{next}}}"),
+                ),
+                modern: page(
+                    &format!("{{\"resultType\":\"complete\",\"{field}\":["),
+                    |item| &item.modern,
+                    &format!("]{next},\"ttlMs\":{ttl_ms},\"cacheScope\":\"{scope}\","),
+                ),
             }
         });
         Pages {
