@@ -18,6 +18,7 @@ pub mod tools;
 pub mod resources;
 pub mod prompts;
 mod system;
+mod following;
 mod settings;
 mod hostname;
 mod targets;

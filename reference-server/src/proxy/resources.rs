@@ -24,7 +24,7 @@ pub struct TargetsView {
 /// The hosts that you may see, with their targets: the first 500.
 #[mcp_resource("proxy://targets", scope = "proxy:read")]
 pub async fn proxy_targets(proxy: &Proxy, caller: &Caller) -> ToolResult<TargetsView> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let owner = whose(caller);
     let found = inner.routes.page(owner.as_deref(), None, MOST);
     Ok(TargetsView {
@@ -53,7 +53,7 @@ pub async fn proxy_target(
     caller: &Caller,
     hostname: String,
 ) -> ToolResult<TargetView> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let live = inner
         .routes
         .of(&hostname.to_ascii_lowercase(), whose(caller).as_deref())
@@ -99,7 +99,7 @@ pub async fn proxy_certificate(
     caller: &Caller,
     name: String,
 ) -> ToolResult<CertificateView> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     // A name is looked up among those that were read; it never becomes a path.
     let seen = visible(inner, caller);
     let found = seen
@@ -133,7 +133,7 @@ pub struct RouteView {
 /// Which URLs are answered, and where they lead: a line for http and one for https of each host.
 #[mcp_resource("proxy://routes", scope = "proxy:read")]
 pub async fn proxy_routes(proxy: &Proxy, caller: &Caller) -> ToolResult<RoutesView> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let found = inner.routes.page(whose(caller).as_deref(), None, MOST);
     let routes = found.iter().flat_map(|live| {
         let route = &live.route;

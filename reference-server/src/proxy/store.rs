@@ -91,20 +91,19 @@ impl Store {
             .collect()
     }
 
-    /// Differs whenever targets have come or gone.
-    pub(super) async fn state(&self) -> sqlx::Result<(i64, i64)> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS targets,
-                CAST(COALESCE(SUM(created_at), 0) AS BIGINT) AS instants
-             FROM proxy_targets",
-        );
-        let row = row.fetch_one(self.pool()).await?;
-        Ok((row.try_get("targets")?, row.try_get("instants")?))
+    /// How often targets have come or gone.
+    pub(super) async fn revision(&self) -> sqlx::Result<i64> {
+        let changes = sqlx::query_scalar("SELECT changes FROM proxy_revision");
+        changes.fetch_one(self.pool()).await
     }
 
-    /// Tells whether there was room for it, up to so many in all and of one owner, whatever other
-    /// processes create at the same time.
-    pub(super) async fn insert(&self, route: &Route, (all, own): Room) -> sqlx::Result<bool> {
+    /// The revision with it, if there was room for it, up to so many in all and of one owner, whatever
+    /// other processes create at the same time.
+    pub(super) async fn insert(
+        &self,
+        route: &Route,
+        (all, own): Room,
+    ) -> sqlx::Result<Option<i64>> {
         let mut tx = self.database.begin_alone().await?;
         let (hosts, of_owner): (i64, i64) = sqlx::query_as(
             "SELECT COUNT(*), COUNT(CASE WHEN owner = $1 THEN 1 END) FROM proxy_targets",
@@ -113,31 +112,19 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?;
         if hosts >= all as i64 || of_owner >= own as i64 {
-            return Ok(false);
+            return Ok(None);
         }
-        sqlx::query(
-            "INSERT INTO proxy_targets (hostname, target_url, owner, tenant, created_by,
-                created_at, enable_http, enable_https, auth_enabled)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(route.hostname.clone())
-        .bind(route.target_url.clone())
-        .bind(route.owner.clone())
-        .bind(route.tenant.clone())
-        .bind(route.created_by.clone())
-        .bind(route.created_at.as_millisecond())
-        .bind(i64::from(route.enable_http))
-        .bind(i64::from(route.enable_https))
-        .bind(i64::from(route.auth_enabled))
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await.map(|()| true)
+        replace::insert(&mut tx, route).await?;
+        replace::committed(tx).await.map(Some)
     }
 
-    /// Tells whether this target was still there, as it was judged.
-    pub(super) async fn delete(&self, route: &Route) -> sqlx::Result<bool> {
-        let mut connection = self.pool().acquire().await?;
-        replace::delete(&mut connection, route).await
+    /// The revision without it, if this target was still there, as it was judged.
+    pub(super) async fn delete(&self, route: &Route) -> sqlx::Result<Option<i64>> {
+        let mut tx = self.database.begin_write().await?;
+        match replace::delete(&mut tx, route).await? {
+            true => replace::committed(tx).await.map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Remembers a request, soon.

@@ -1,7 +1,8 @@
 //! The parts of a running proxy, put together.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::sync::Mutex;
 use super::certificates::Certificates;
 use super::commands::Commands;
 use super::figures::Figures;
+use super::following;
 use super::listener::{self, Listening};
 use super::routes::{Live, Route, Routes};
 use super::settings::Settings;
@@ -28,8 +30,6 @@ pub(super) const MOST: usize = 10_000;
 const MOST_OF_ONE: usize = 500;
 /// How often the certificate folder is looked at.
 const LOOK: Duration = Duration::from_secs(60);
-/// How often the store is asked whether another process has changed anything.
-const FOLLOW: Duration = Duration::from_secs(2);
 /// What the key of cursors is derived with: nothing else that the secret signs is a cursor.
 const LABEL: &[u8] = b"reference-server proxy cursor, key 1";
 
@@ -57,7 +57,9 @@ pub(super) struct Inner {
     pub(super) cursor_key: [u8; 32],
     reserved: Vec<String>,
     /// Whoever creates or deletes holds it.
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
+    /// The revision of the targets that `routes` knows, at least; written while `changing` is held.
+    pub(super) seen: AtomicI64,
     sockets: OnceLock<Sockets>,
     pub(super) figures: OnceLock<Figures>,
 }
@@ -99,14 +101,14 @@ impl Proxy {
             cursor_key,
             reserved: settings.reserved,
             changing: Mutex::default(),
+            // Of none: the first look reads everything.
+            seen: AtomicI64::new(-1),
             sockets: OnceLock::new(),
             figures: OnceLock::new(),
         });
         for route in rows {
             inner.revive(route);
         }
-        // Whatever it was before, the next look reads everything once more.
-        let seen = (-1, -1);
         let mut sockets = Sockets::default();
         if let Some(address) = &settings.listen {
             let socket = listener::bind(address, "proxy.listen").await?;
@@ -124,7 +126,7 @@ impl Proxy {
             "the proxy listens"
         );
         let _ = inner.sockets.set(sockets);
-        tokio::spawn(follow(Arc::downgrade(&inner), seen));
+        tokio::spawn(following::follow(Arc::downgrade(&inner)));
         tokio::spawn(tend(Arc::downgrade(&inner)));
         Ok(Self(Some(inner)))
     }
@@ -164,7 +166,7 @@ impl Inner {
 
     /// A row of the database, taken up again. A target that is no longer allowed is kept, so that
     /// its owner sees it, and gets nothing.
-    fn revive(&self, route: Route) {
+    pub(super) fn revive(&self, route: Route) {
         let target = self.targets.read(&route.target_url);
         if target.is_err() {
             tracing::warn!(
@@ -178,32 +180,6 @@ impl Inner {
         });
     }
 
-    /// Takes up what other processes on the same store have created and deleted, unless nothing has
-    /// changed since `seen`.
-    async fn reload(&self, seen: &mut (i64, i64)) -> sqlx::Result<()> {
-        let _changing = self.changing.lock().await;
-        let state = self.store.state().await?;
-        if state == *seen {
-            return Ok(());
-        }
-        let id = |route: &Route| {
-            let created = route.created_at.as_millisecond();
-            (route.hostname.clone(), created)
-        };
-        let rows = self.store.targets().await?;
-        let there: HashSet<_> = rows.iter().map(id).collect();
-        let mut gone = self.routes.keep(|route| there.contains(&id(route)));
-        for route in rows {
-            if self.routes.find(&route.hostname).is_none() {
-                self.revive(route);
-            }
-        }
-        gone.retain(|hostname| self.routes.find(hostname).is_none());
-        self.withdraw(gone).await;
-        *seen = state;
-        Ok(())
-    }
-
     /// Takes up a new route; from here on it is answered.
     pub(super) async fn create(self: &Arc<Self>, route: Route) -> ToolResult<()> {
         let target = self.targets.read(&route.target_url)?;
@@ -212,15 +188,14 @@ impl Inner {
         // Goes on when nobody waits any more: database and memory say the same.
         whole(async move {
             let _changing = inner.changing.lock().await;
+            inner.take_up().await.map_err(stored)?;
             inner.room(&route)?;
             if route.enable_https {
                 inner.certify(&route.hostname).await?;
             }
             let room = (MOST, MOST_OF_ONE);
             let inserted = inner.store.insert(&route, room).await;
-            if !inserted.map_err(taken_or_stored)? {
-                return Err(too_many());
-            }
+            let revision = inserted.map_err(taken_or_stored)?.ok_or_else(too_many)?;
             tracing::info!(
                 hostname = route.hostname,
                 by = route.created_by,
@@ -230,6 +205,7 @@ impl Inner {
                 target: Some(target),
                 route,
             });
+            inner.know(revision);
             Ok(())
         })
         .await
@@ -247,6 +223,7 @@ impl Inner {
         let by = caller.to_string();
         whole(async move {
             let _changing = inner.changing.lock().await;
+            inner.take_up().await.map_err(stored)?;
             let there = inner.there(&routes, owner.as_deref())?;
             if !force && !there.is_empty() {
                 return Err(already_there(&there));
@@ -257,11 +234,10 @@ impl Inner {
             }
             let gone: Vec<&Route> = there.values().map(|live| &live.route).collect();
             let replaced = inner.store.replace(&gone, &routes).await;
-            if !replaced.map_err(taken_or_stored)? {
-                return Err(taken());
-            }
+            let revision = replaced.map_err(taken_or_stored)?.ok_or_else(taken)?;
             tracing::info!(hosts = routes.len(), by, "proxy_configuration_loaded");
             routes.into_iter().for_each(|route| inner.revive(route));
+            inner.know(revision);
             Ok(there.into_keys().collect())
         })
         .await
@@ -314,13 +290,13 @@ impl Inner {
         let by = caller.to_string();
         whole(async move {
             let _changing = inner.changing.lock().await;
+            inner.take_up().await.map_err(stored)?;
             let live = inner.routes.of(&hostname, owner.as_deref());
             let live = live.ok_or_else(no_such_host)?;
             let deleted = inner.store.delete(&live.route).await;
-            if !deleted.map_err(stored)? {
-                return Err(no_such_host());
-            }
+            let revision = deleted.map_err(stored)?.ok_or_else(no_such_host)?;
             inner.routes.remove(&hostname);
+            inner.know(revision);
             tracing::info!(hostname, by, "proxy_deleted");
             inner.withdraw(vec![hostname]).await;
             Ok(())
@@ -358,7 +334,7 @@ impl Inner {
 
     /// Takes the issued certificates of hosts away that are gone. They are gone all the same when
     /// that fails.
-    async fn withdraw(&self, hostnames: Vec<String>) {
+    pub(super) async fn withdraw(&self, hostnames: Vec<String>) {
         let certificates = Arc::clone(&self.certificates);
         let work = move || {
             let mut hostnames = hostnames.iter();
@@ -384,19 +360,6 @@ impl Inner {
             }
         }
         done
-    }
-}
-
-/// Keeps up with other processes on the same store.
-async fn follow(inner: std::sync::Weak<Inner>, mut seen: (i64, i64)) {
-    loop {
-        tokio::time::sleep(FOLLOW).await;
-        let Some(inner) = inner.upgrade() else {
-            return;
-        };
-        if let Err(error) = inner.reload(&mut seen).await {
-            tracing::error!(%error, "the targets cannot be read");
-        }
     }
 }
 

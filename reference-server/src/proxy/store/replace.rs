@@ -1,28 +1,28 @@
 //! Targets that come and go together.
 
-use sqlx::AnyConnection;
+use sqlx::{Any, AnyConnection, Transaction};
 
 use super::Store;
 use crate::proxy::routes::Route;
 
 impl Store {
-    /// Takes some targets out and puts others in, all or nothing. Nothing, and `false`, when one of
-    /// those to take out is not there any more as it was judged.
+    /// Takes some targets out and puts others in, all or nothing, and returns the revision of that.
+    /// Nothing, and `None`, when one of those to take out is not there any more as it was judged.
     pub(in crate::proxy) async fn replace(
         &self,
         gone: &[&Route],
         new: &[Route],
-    ) -> sqlx::Result<bool> {
+    ) -> sqlx::Result<Option<i64>> {
         let mut tx = self.database.begin_alone().await?;
         for route in gone {
             if !delete(&mut tx, route).await? {
-                return Ok(false);
+                return Ok(None);
             }
         }
         for route in new {
             insert(&mut tx, route).await?;
         }
-        tx.commit().await.map(|()| true)
+        committed(tx).await.map(Some)
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn delete(connection: &mut AnyConnection, route: &Route) -> sql
     Ok(deleted.rows_affected() > 0)
 }
 
-async fn insert(connection: &mut AnyConnection, route: &Route) -> sqlx::Result<()> {
+pub(super) async fn insert(connection: &mut AnyConnection, route: &Route) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO proxy_targets (hostname, target_url, owner, tenant, created_by,
             created_at, enable_http, enable_https, auth_enabled)
@@ -58,4 +58,14 @@ async fn insert(connection: &mut AnyConnection, route: &Route) -> sqlx::Result<(
     .execute(connection)
     .await
     .map(drop)
+}
+
+/// Commits changes of targets, and returns their revision.
+pub(super) async fn committed(mut tx: Transaction<'static, Any>) -> sqlx::Result<i64> {
+    let raised = sqlx::query_scalar(
+        "UPDATE proxy_revision SET changes = changes + 1 WHERE one = 1 RETURNING changes",
+    );
+    let revision = raised.fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(revision)
 }

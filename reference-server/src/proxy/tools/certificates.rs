@@ -36,7 +36,7 @@ pub struct Listed {
     family = "proxy"
 )]
 pub async fn list_certificates(proxy: &Proxy, caller: &Caller) -> ToolResult<CertificateList> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let folder = Arc::clone(&inner.certificates);
     let read = tokio::task::spawn_blocking(move || folder.refresh()).await?;
     read.tell("The certificate folder cannot be read now.")?;

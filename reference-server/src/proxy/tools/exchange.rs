@@ -60,7 +60,7 @@ pub async fn config_save(
     #[arg(default = false)]
     include_secrets: bool,
 ) -> ToolResult<Saved> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let live = inner.routes.page(whose(caller).as_deref(), None, MOST);
     let hosts = live.iter().map(|live| Host::of(live)).collect();
     let mut document = Document::new(clock.now(), hosts);
@@ -120,7 +120,7 @@ pub async fn config_load(
     #[arg(default = false)]
     force: bool,
 ) -> ToolResult<Loaded> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let document = document(folder_of(&inner.exports, caller), name.clone()).await?;
     let saved_at = document.saved_at;
     // Keys come from an admin alone, also when one was an admin only when the file was saved.

@@ -82,7 +82,7 @@ pub async fn list_proxies(
     #[arg(default = false)]
     include_details: bool,
 ) -> ToolResult<ProxyList> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let owner = whose(caller);
     let after = cursor
         .map(|cursor| after(inner, caller, &cursor))
@@ -177,7 +177,7 @@ pub async fn create_proxy(
     #[arg(default = false)]
     auth_enabled: bool,
 ) -> ToolResult<Done> {
-    let inner = proxy.get()?;
+    let inner = proxy.current().await?;
     let name = hostname::read(&hostname)
         .map_err(|why| ToolError::new(format!("hostname {why}.")).code("invalid_hostname"))?;
     if auth_enabled && inner.tokens.is_none() {
@@ -222,10 +222,10 @@ fn places(proxy: &Proxy) -> String {
 }
 
 /// Who may not see a host is told that there is none, before anybody is asked.
-fn may_delete(proxy: &Proxy, caller: &Caller, hostname: &str) -> ToolResult<bool> {
+async fn may_delete(proxy: &Proxy, caller: &Caller, hostname: &str) -> ToolResult<bool> {
     let owner = whose(caller);
     let name = hostname.to_ascii_lowercase();
-    match proxy.get()?.routes.of(&name, owner.as_deref()) {
+    match proxy.current().await?.routes.of(&name, owner.as_deref()) {
         Some(_) => Ok(true),
         None => Err(no_such_host()),
     }
@@ -251,7 +251,7 @@ pub async fn delete_proxy(
     hostname: String,
 ) -> ToolResult<Done> {
     let name = hostname.to_ascii_lowercase();
-    proxy.get()?.delete(&name, caller).await?;
+    proxy.current().await?.delete(&name, caller).await?;
     announce(changes, &name);
     Ok(Done {
         status: "deleted".to_owned(),

@@ -37,7 +37,7 @@ const MOST: usize = 500;
 /// hosts and certificates that person has. Shows neither a token nor its digest. For admins.
 #[mcp_tool(title = "List access tokens", scope = "proxy:admin", read_only)]
 pub async fn list_tokens(proxy: &Proxy) -> ToolResult<TokenList> {
-    let mut tokens = held(proxy.get()?)?;
+    let mut tokens = held(proxy.current().await?)?;
     let truncated = tokens.len() > MOST;
     tokens.truncate(MOST);
     Ok(TokenList {
