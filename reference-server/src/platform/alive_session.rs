@@ -27,6 +27,8 @@ const KEEPALIVES: &str = "SET tcp_keepalives_idle TO 5; SET tcp_keepalives_inter
 /// Holds the lock until it is dropped.
 pub(super) struct Session {
     name: String,
+    /// How the names of all begin that have this database open.
+    place: String,
     pool: AnyPool,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -34,11 +36,13 @@ pub(super) struct Session {
 impl Session {
     /// From now on others can tell that this process lives.
     pub(super) async fn enter(pool: AnyPool, options: AnyConnectOptions) -> sqlx::Result<Self> {
-        let name = random::uuid4();
+        let place = place(&pool).await;
+        let name = format!("{place}{}", random::uuid4());
         let connection = hold(&options, &name).await?;
         let keeper = tokio::spawn(keep(connection, options, name.clone()));
         Ok(Self {
             name,
+            place,
             pool,
             keeper: Mutex::new(Some(keeper)),
         })
@@ -63,6 +67,18 @@ impl Session {
                 tokio::time::sleep(GRACE).await;
                 holds(&pool, key).await
             })
+        }
+    }
+
+    /// The same, where some of those who are asked about may have another database. They live.
+    pub(super) fn witness_among(
+        &self,
+    ) -> impl Fn(&str) -> std::pin::Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync + 'static
+    {
+        let (place, witness) = (self.place.clone(), self.witness());
+        move |name| match name.starts_with(&place) {
+            true => witness(name),
+            false => Box::pin(std::future::ready(true)),
         }
     }
 
@@ -122,6 +138,19 @@ async fn holds(pool: &AnyPool, key: i64) -> bool {
         .fetch_one(pool)
         .await;
     !free.unwrap_or(false)
+}
+
+/// Which database this is, of all that there are; of none where the server does not say.
+async fn place(pool: &AnyPool) -> String {
+    let place = sqlx::query_scalar(
+        "SELECT system_identifier::text || '/' || oid::text || '/'
+         FROM pg_control_system(), pg_database WHERE datname = current_database()",
+    );
+    let place = place.fetch_one(pool).await;
+    place.unwrap_or_else(|error| {
+        tracing::info!(%error, "the database does not say which one it is");
+        format!("{}/", random::uuid4())
+    })
 }
 
 fn key(name: &str) -> i64 {

@@ -68,6 +68,18 @@ impl Db {
         }
     }
 
+    /// What happens once among all who share `store`. Some of them may have another database, and
+    /// only PostgreSQL tells who has this one: whoever is unknown there may be alive elsewhere.
+    pub(super) fn idempotency_among(&self, store: Arc<dyn Store>, clock: Clock) -> Idempotency {
+        let idempotency = Idempotency::new(store, clock);
+        match self.alive.as_deref() {
+            Some(Presence::Connected(session)) => {
+                idempotency.known_as(session.name(), session.witness_among())
+            }
+            _ => idempotency,
+        }
+    }
+
     /// What the end of the process does.
     #[cfg(debug_assertions)]
     pub(super) fn die(&self) {

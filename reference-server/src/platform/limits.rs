@@ -1,8 +1,11 @@
 //! How often: one bucket per admin for reads, a smaller one for invites and changes.
 //!
 //! The buckets run on the monotonic clock, so setting the time of day neither opens nor shuts them.
+//! Where instances share a store, what one of them lets in counts at the others, too; while the store
+//! cannot be used, each of them counts for itself.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,11 +17,16 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
+use mcp_runtime::Rate;
+use mcp_runtime::store::Store;
+use sha2::{Digest, Sha256};
 
 use super::answer::{Problem, whole_seconds};
 use super::auth::Actor;
 use super::{Platform, RateLimits};
 
+/// A limit is not worth making a caller wait for it any longer.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Idle admins are forgotten once in this many requests.
 const FORGET_EVERY: u32 = 1_000;
 
@@ -29,12 +37,12 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new(mode: RateLimits) -> Self {
+    pub(super) fn new(mode: RateLimits, shared: Option<&Arc<dyn Store>>) -> Self {
         let clock = DefaultClock::default();
         Self {
             mode,
-            admin: Bucket::new("admin_mcp", 60, 10, clock.clone()),
-            invite: Bucket::new("admin_mcp_invite", 10, 2, clock),
+            admin: Bucket::new("admin_mcp", 60, 10, clock.clone()).shared(shared),
+            invite: Bucket::new("admin_mcp_invite", 10, 2, clock).shared(shared),
         }
     }
 }
@@ -57,7 +65,7 @@ pub(super) async fn limit(
     } else {
         &limits.admin
     };
-    let standing = bucket.take(&actor.id);
+    let standing = bucket.take_of_all(&actor.id).await;
     let mut response = match standing.wait {
         Some(wait) if !shadow => too_many(bucket.name, wait).into_response(),
         Some(_) => {
@@ -87,6 +95,8 @@ pub(super) struct Bucket<C: Clock = DefaultClock> {
     burst: u32,
     limiter: RateLimiter<String, DefaultKeyedStateStore<String>, C, StateInformationMiddleware>,
     taken: AtomicU32,
+    /// Where other instances take from the same bucket.
+    shared: Option<Arc<dyn Store>>,
 }
 
 /// Where an admin stands after a request.
@@ -108,6 +118,40 @@ impl<C: Clock> Bucket<C> {
             burst,
             limiter: RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock),
             taken: AtomicU32::new(0),
+            shared: None,
+        }
+    }
+
+    /// The same bucket for all who share this store.
+    pub(super) fn shared(mut self, store: Option<&Arc<dyn Store>>) -> Self {
+        self.shared = store.cloned();
+        self
+    }
+
+    /// As [`take`](Self::take), from what all instances have left.
+    pub(super) async fn take_of_all(&self, actor: &str) -> Standing {
+        let standing = self.take(actor);
+        let Some(store) = self.shared.as_ref().filter(|_| standing.wait.is_none()) else {
+            return standing;
+        };
+        // An id is as long as its owner likes, and its name nobody's business.
+        let whose = u128::from_be_bytes(Sha256::digest(actor)[..16].try_into().unwrap_or_default());
+        let key = format!("platform:limit:{}:{whose:032x}", self.name);
+        let rate = Rate::new(self.per_minute, Duration::from_secs(60)).burst(self.burst);
+        match tokio::time::timeout(PATIENCE, store.take(&key, rate)).await {
+            Ok(Ok(Ok(()))) => standing,
+            Ok(Ok(Err(wait))) => Standing {
+                remaining: 0,
+                wait: Some(wait),
+            },
+            Ok(Err(error)) => {
+                tracing::warn!(bucket = self.name, %error, "the store of limits cannot be used");
+                standing
+            }
+            Err(_) => {
+                tracing::warn!(bucket = self.name, "the store of limits takes too long");
+                standing
+            }
         }
     }
 

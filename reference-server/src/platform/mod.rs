@@ -139,8 +139,10 @@ impl Platform {
     }
 
     /// As [`open`](Self::open). What may happen once, a token or an idempotency key, then happens
-    /// once among all who share this store instead of the database. Whether one of them still
-    /// lives cannot be seen in it: what a dead one has begun is taken over when its lease is over.
+    /// once among all who share this store instead of the database, and the rate limits are theirs
+    /// together. Whether one of them still lives cannot be seen in it, only in a PostgreSQL database
+    /// that they share, too: with another, what a dead one has begun is taken over when its lease
+    /// is over.
     pub async fn open_sharing(
         settings: Settings,
         clock: Clock,
@@ -157,9 +159,11 @@ impl Platform {
             }
         }
         let service_account = auth::ensure_service_account(&db, &clock, &settings).await?;
+        let limits = Limits::new(settings.rate_limits, shared.as_ref());
+        let record_limits = records::Often::new(shared.as_ref());
         let (store, idempotency) = match shared {
             Some(store) => {
-                let idempotency = Idempotency::new(Arc::clone(&store), clock.clone());
+                let idempotency = db.idempotency_among(Arc::clone(&store), clock.clone());
                 (store, idempotency)
             }
             None => {
@@ -175,9 +179,9 @@ impl Platform {
                 .as_ref()
                 .map(|signatures| signatures.layer(&clock, &store, records::MAX_BODY)),
             record_sessions: records::Sessions::default(),
-            record_limits: records::Often::default(),
+            record_limits,
             record_changes: records::Ear::default(),
-            limits: Limits::new(settings.rate_limits),
+            limits,
             confirm: Confirm::new(keys, clock.clone(), store.clone()),
             idempotency: idempotency.with_lease(invites::LONGEST_SEND),
             mailer,

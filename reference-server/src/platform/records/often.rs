@@ -1,10 +1,13 @@
 //! How often: 600 requests a minute for each user of each tenant, 120 of them at once.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::DefaultClock;
+use mcp_runtime::store::Store;
 
 use super::super::limits::Bucket;
 use super::super::{Platform, RateLimits};
@@ -16,9 +19,10 @@ const BURST: u32 = 120;
 /// One bucket per user.
 pub(in super::super) struct Often(Bucket);
 
-impl Default for Often {
-    fn default() -> Self {
-        Self(Bucket::new("records", 600, BURST, DefaultClock::default()))
+impl Often {
+    pub(in super::super) fn new(shared: Option<&Arc<dyn Store>>) -> Self {
+        let bucket = Bucket::new("records", 600, BURST, DefaultClock::default());
+        Self(bucket.shared(shared))
     }
 }
 
@@ -35,7 +39,8 @@ pub(super) async fn limit(
     let Often(bucket) = &platform.0.record_limits;
     let shadow = mode == RateLimits::Shadow;
     // No tenant id has a bar.
-    let standing = bucket.take(&format!("{}|{}", whose.tenant, whose.owner));
+    let user = format!("{}|{}", whose.tenant, whose.owner);
+    let standing = bucket.take_of_all(&user).await;
     let mut response = match standing.wait {
         Some(wait) if !shadow => Trouble::new(
             StatusCode::TOO_MANY_REQUESTS,
