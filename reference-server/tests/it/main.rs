@@ -13,3 +13,5 @@ mod binary;
 mod config;
 mod dependencies;
 mod school;
+#[path = "../../../xtask/src/relay.rs"]
+mod relay;

@@ -55,7 +55,7 @@ async fn scrape(url: &str) -> (String, BTreeMap<String, f64>) {
 
 #[tokio::test]
 async fn s0_081_s2_047_050_figures_of_a_program_are_those_of_what_it_was_asked() {
-    let place = Place::new().env("MCP_METRICS__LISTEN", "127.0.0.1:0");
+    let place = Place::alone().env("MCP_METRICS__LISTEN", "127.0.0.1:0");
     let server = place.serve(&[]).await;
     let figures = figures(&server).await;
     let (admin, reader) = (
@@ -157,7 +157,7 @@ async fn s0_081_s2_047_050_figures_of_a_program_are_those_of_what_it_was_asked()
 
 #[tokio::test]
 async fn figures_of_the_reverse_proxy_have_no_host_names() {
-    let place = Place::new()
+    let place = Place::alone()
         .env("MCP_METRICS__LISTEN", "127.0.0.1:0")
         .env("MCP_PROXY__PRIVATE_TARGETS", "http://127.0.0.1:9");
     let server = place.serve(&["--toolset", "proxy"]).await;

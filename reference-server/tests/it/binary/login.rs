@@ -11,7 +11,7 @@ const METRIC: &str = "instainstru_metrics_describe";
 
 #[tokio::test]
 async fn the_demo_identities_log_in_and_step_up() {
-    let place = Place::new().env("MCP_IDENTITY__PROVIDER_LISTEN", "127.0.0.1:0");
+    let place = Place::alone().env("MCP_IDENTITY__PROVIDER_LISTEN", "127.0.0.1:0");
     let server = place.serve(&["--demo-identity"]).await;
     let ask = json!({"metric_name": "founding.cap"});
     let params = json!({"name": METRIC, "arguments": ask});

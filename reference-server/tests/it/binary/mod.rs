@@ -22,6 +22,7 @@ mod secure;
 mod shared;
 mod shared_store;
 mod stdio;
+mod stores;
 mod tokens;
 
 use serde_json::{Value, json};

@@ -1,8 +1,12 @@
 //! Starting the program, and never leaving one behind.
+//!
+//! With `MCP_TEST_INSTANCES=2` each server is two of them that share a store in Redis, and every
+//! request goes to the other one.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,10 +15,15 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::stores::Own;
 use crate::databases::{self, Database};
+use crate::relay::Relay;
 
 /// Longer than anything here takes, on a busy machine, too.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What machines that share a store agree on.
+pub(super) const KEY: &str = "vT8qLm3ZxN5pRw7yBc2dFg4hJk6s9AeUiO1r";
 
 /// A folder of its own for one test, which the program is started on.
 pub(super) struct Place {
@@ -22,10 +31,40 @@ pub(super) struct Place {
     environment: Vec<(String, String)>,
     /// Dropped after the programs on it.
     shared: Option<Arc<Database>>,
+    /// Between the instances of a server, where there are two.
+    store: Option<Arc<Own>>,
+}
+
+/// Whether a server is two of them.
+fn are_two() -> bool {
+    match std::env::var("MCP_TEST_INSTANCES").as_deref() {
+        Ok("2") => true,
+        Ok("1") | Err(_) => false,
+        Ok(other) => panic!("MCP_TEST_INSTANCES is {other}: say 1 or 2"),
+    }
 }
 
 impl Place {
+    /// Where a server is one or two, as the tests are told.
     pub(super) fn new() -> Self {
+        let place = Self::alone();
+        if !are_two() {
+            return place;
+        }
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let store = Own::redis(&format!("two_{count}"));
+        let variables = store.variables(place.path());
+        let place = variables
+            .iter()
+            .fold(place, |place, (name, value)| place.env(name, value));
+        let mut place = place.env("MCP_KEYS", KEY);
+        place.store = Some(Arc::new(store));
+        place
+    }
+
+    /// Where a server is one, because the test looks into its process or goes without a store.
+    pub(super) fn alone() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         // The parts share one, where it is not a file.
         let database = databases::are_postgres().then(|| Arc::new(Database::memory()));
@@ -33,6 +72,7 @@ impl Place {
             folder,
             environment: Vec::new(),
             shared: database.clone(),
+            store: None,
         };
         let place = match &database {
             None => place,
@@ -59,6 +99,13 @@ impl Place {
     /// The database of all parts, where it is not a file of each.
     pub(super) fn database(&self) -> Option<&str> {
         self.shared.as_deref().map(Database::url)
+    }
+
+    fn has_public_url(&self) -> bool {
+        let config = std::fs::read_to_string(self.path().join("config.toml"));
+        let mut variables = self.environment.iter();
+        config.is_ok_and(|config| config.contains("public_url"))
+            || variables.any(|(name, _)| name == "MCP_PUBLIC_URL")
     }
 
     pub(super) fn without(mut self, name: &str) -> Self {
@@ -127,16 +174,56 @@ impl Place {
     }
 
     pub(super) async fn start(&self, arguments: &[&str]) -> Running {
+        let log = Arc::default();
+        if self.store.is_none() || arguments[0] != "serve" {
+            let (instance, url) = self.instance(arguments, &log, None).await;
+            return Running {
+                _relay: None,
+                instances: vec![instance],
+                url,
+                log,
+            };
+        }
+        let listener = Relay::listen().expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let relayed = format!("{url}/mcp");
+        let mut instances = Vec::new();
+        let mut addresses = Vec::new();
+        for _ in 0..2 {
+            let (instance, its) = self.instance(arguments, &log, Some(&relayed)).await;
+            let address = its.strip_prefix("http://").map(str::parse);
+            addresses.push(address.expect("plain HTTP").expect("an address"));
+            instances.push(instance);
+        }
+        Running {
+            _relay: Some(Relay::start(listener, addresses).expect("a relay")),
+            instances,
+            url,
+            log,
+        }
+    }
+
+    /// One program that serves, what it says in the log, and where it is.
+    async fn instance(
+        &self,
+        arguments: &[&str],
+        log: &Arc<Mutex<String>>,
+        public_url: Option<&str>,
+    ) -> (Instance, String) {
         let mut command = self.command(arguments);
+        if let Some(url) = public_url
+            && !self.has_public_url()
+        {
+            command.env("MCP_PUBLIC_URL", url);
+        }
         command
             .env("MCP_LOG__FORMAT", "json")
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("piped");
-        let log = Arc::new(Mutex::new(String::new()));
         let (sender, url) = tokio::sync::oneshot::channel();
-        let (mut sender, written) = (Some(sender), Arc::clone(&log));
+        let (mut sender, written) = (Some(sender), Arc::clone(log));
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let said: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -150,16 +237,14 @@ impl Place {
                 log.push('\n');
             }
         });
-        let mut running = Running {
-            child,
-            url: String::new(),
-            log,
-        };
-        running.url = match tokio::time::timeout(PATIENCE, url).await {
-            Ok(Ok(url)) => url,
-            _ => panic!("the program does not serve:\n{}", running.log()),
-        };
-        running
+        let instance = Instance(child);
+        match tokio::time::timeout(PATIENCE, url).await {
+            Ok(Ok(url)) => (instance, url),
+            _ => panic!(
+                "the program does not serve:\n{}",
+                log.lock().expect("unpoisoned")
+            ),
+        }
     }
 
     /// Serves on a pipe.
@@ -188,11 +273,23 @@ impl Place {
     }
 }
 
-/// A program that serves HTTP. Killed with its value.
+/// A server. Gone with its value.
 pub(super) struct Running {
-    child: Child,
+    /// Stops before what it leads to.
+    _relay: Option<Relay>,
+    instances: Vec<Instance>,
     pub(super) url: String,
     log: Arc<Mutex<String>>,
+}
+
+/// A program that serves HTTP. Killed with its value.
+struct Instance(Child);
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Running {
@@ -202,19 +299,21 @@ impl Running {
 
     /// What everybody on the machine sees of the program.
     pub(super) fn command_line(&self) -> String {
-        let bytes = std::fs::read(format!("/proc/{}/cmdline", self.child.id()));
+        let bytes = std::fs::read(format!("/proc/{}/cmdline", self.id()));
         String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
     }
 
     /// `kill -9`
     pub(super) fn kill(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
+        for Instance(child) in &mut self.instances {
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+        }
     }
 
-    /// The id of the process.
+    /// The id of the process, or of the first one.
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.instances[0].0.id()
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -247,13 +346,6 @@ impl Running {
     pub(super) async fn call(&self, token: &str, tool: &str, arguments: Value) -> Reply {
         let params = json!({"name": tool, "arguments": arguments});
         self.ask(Some(token), "tools/call", params).await
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

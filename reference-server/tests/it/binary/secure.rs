@@ -387,7 +387,7 @@ fn certificate(place: &Place) -> impl Fn(SocketAddr) -> reqwest::Client + use<> 
 
 #[tokio::test]
 async fn the_server_speaks_tls_with_the_configured_files() {
-    let place = Place::new();
+    let place = Place::alone();
     let first = certificate(&place);
     let place = place
         .env("MCP_TLS__CERT", "tls.crt")

@@ -1,150 +1,15 @@
 //! Two machines with a store between them: two data folders, and nothing else in common but their
 //! keys.
-//!
-//! `MCP_TEST_POSTGRES` and `MCP_TEST_REDIS` say where the services are. Without one its part is
-//! skipped, with a line that says so; under `CI=true` that is a failure.
 
-use std::net::ToSocketAddrs;
-
-use reqwest::{Method, Url};
+use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::program::{Place, Reply, Running};
+use super::program::{KEY, Place, Reply, Running};
+use super::stores::Own;
 
 const PREVIEW: &str = "instainstru_invites_preview";
 const SEND: &str = "instainstru_invites_send";
 const READ: &str = "instainstru_metrics_describe";
-const KEY: &str = "vT8qLm3ZxN5pRw7yBc2dFg4hJk6s9AeUiO1r";
-
-/// A store that is one test's alone and goes with it.
-enum Own {
-    File(TempDir),
-    /// A schema.
-    Postgres(Url, String),
-    /// A prefix.
-    Redis(Url, String),
-}
-
-impl Own {
-    async fn all(test: &str) -> Vec<Self> {
-        let mut all = vec![Self::File(TempDir::new().expect("a temporary folder"))];
-        let name = format!("mcp_test_{}_{test}", std::process::id());
-        if let Some(url) = service(
-            "MCP_TEST_POSTGRES",
-            "postgres://root@127.0.0.1:5432/root",
-            5432,
-        ) {
-            sql(&url, format!("CREATE SCHEMA {name}")).await;
-            all.push(Self::Postgres(url, name.clone()));
-        }
-        if let Some(url) = service("MCP_TEST_REDIS", "redis://127.0.0.1:6379", 6379) {
-            all.push(Self::Redis(url, format!("{name}:")));
-        }
-        all
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::File(_) => "sqlite",
-            Self::Postgres(..) => "postgres",
-            Self::Redis(..) => "redis",
-        }
-    }
-
-    /// A machine that uses it.
-    fn machine(&self) -> Place {
-        let place = Place::new();
-        match self {
-            Self::File(folder) => {
-                let path = folder.path().join("store.db");
-                place.env("MCP_STORE__URL", &format!("sqlite:{}", path.display()))
-            }
-            Self::Postgres(url, schema) => {
-                let mut url = url.clone();
-                let path = format!("-c search_path={schema}");
-                url.query_pairs_mut().append_pair("options", &path);
-                // Not in the environment under a name that is a setting: it may have a password.
-                place
-                    .env("MCP_STORE__URL_ENV", "STORE")
-                    .env("STORE", url.as_str())
-            }
-            Self::Redis(url, prefix) => {
-                let file = place.path().join("store-url");
-                std::fs::write(&file, format!("{url}\n")).expect("written");
-                place
-                    .env("MCP_STORE__URL_FILE", &file.display().to_string())
-                    .env("MCP_STORE__PREFIX", prefix)
-            }
-        }
-    }
-
-    async fn clear(&self) {
-        match self {
-            Self::File(_) => {}
-            Self::Postgres(url, schema) => {
-                sql(url, format!("DROP SCHEMA {schema} CASCADE")).await;
-            }
-            Self::Redis(url, prefix) => {
-                let client = redis::Client::open(url.as_str()).expect("a URL");
-                let connection = client.get_multiplexed_async_connection().await;
-                let mut connection = connection.expect("a connection");
-                let mut keys = redis::cmd("KEYS");
-                keys.arg(format!("{prefix}*"));
-                let keys: Vec<String> = keys.query_async(&mut connection).await.expect("keys");
-                for key in keys {
-                    let mut del = redis::cmd("DEL");
-                    del.arg(key);
-                    del.exec_async(&mut connection).await.expect("deleted");
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        // Of its own, as that of the test may be about to end.
-        let clear = || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(self.clear());
-        };
-        let cleared = std::thread::scope(|scope| scope.spawn(clear).join().is_ok());
-        assert!(
-            cleared || std::thread::panicking(),
-            "something is left behind"
-        );
-    }
-}
-
-fn service(variable: &str, local: &str, port: u16) -> Option<Url> {
-    let url = std::env::var(variable).unwrap_or_else(|_| local.to_owned());
-    let url: Url = url.parse().expect("a URL");
-    let host = url.host_str().expect("a host");
-    let mut addresses = (host, url.port().unwrap_or(port)).to_socket_addrs();
-    let answers = addresses
-        .as_mut()
-        .is_ok_and(|addresses| addresses.any(|at| std::net::TcpStream::connect(at).is_ok()));
-    if answers {
-        return Some(url);
-    }
-    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(!ci, "nothing answers at {host}: CI needs it ({variable})");
-    eprintln!("SKIPPED: nothing answers at {host}; {variable} says where it is");
-    None
-}
-
-async fn sql(url: &Url, statement: String) {
-    use sqlx::Connection as _;
-    let mut connection = sqlx::PgConnection::connect(url.as_str())
-        .await
-        .expect("connected");
-    let statement = sqlx::query(sqlx::AssertSqlSafe(statement));
-    statement.execute(&mut connection).await.expect("done");
-}
 
 fn with_keys(place: Place) -> Place {
     place
@@ -314,9 +179,11 @@ fn a_store_that_cannot_be_used_stops_the_start_and_shows_no_password() {
             "store.prefix is for Redis",
         ),
     ] {
-        let place = variables.iter().fold(Place::new(), |place, (name, value)| {
-            place.env(&format!("MCP_STORE__{name}"), &with(value))
-        });
+        let place = variables
+            .iter()
+            .fold(Place::alone(), |place, (name, value)| {
+                place.env(&format!("MCP_STORE__{name}"), &with(value))
+            });
         let output = place.run(&["serve", "--listen", "127.0.0.1:0"]);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(
@@ -329,7 +196,7 @@ fn a_store_that_cannot_be_used_stops_the_start_and_shows_no_password() {
 
 #[tokio::test]
 async fn a_store_in_memory_is_one_too() {
-    let place = Place::new().env("MCP_STORE__URL", "memory:");
+    let place = Place::alone().env("MCP_STORE__URL", "memory:");
     let server = place.serve(&[]).await;
     let admin = place.token(&["--as", "admin"]);
     let session = open_session(&server, &admin).await;
