@@ -1,7 +1,9 @@
-//! `cargo xtask foreign`: a client and a validator that are not ours use every tool.
+//! `cargo xtask foreign`: a client and a validator that are not ours use every tool, of one server and
+//! of two that share what they have, each of which gets every other request.
 
 use std::process::Command;
 
+use crate::services::Service;
 use crate::shell::{self, cargo, step};
 use crate::{Result, python};
 
@@ -10,11 +12,14 @@ const SCRIPTS: [(&str, &str); 2] = [
     ("every tool, good and bad", "every_tool.py"),
     ("what takes several steps", "flows.py"),
 ];
-/// The last one is what the validator needs to know about dates with a time.
-const PACKAGES: [&str; 3] = [
+/// The third is what the validator needs to know about dates with a time; the last two make room in
+/// the services that two servers share.
+const PACKAGES: [&str; 5] = [
     python::SDK,
     "jsonschema==4.26.0",
     "rfc3339-validator==0.1.4",
+    "psycopg[binary]==3.3.9",
+    "redis==8.1.0",
 ];
 
 pub(crate) fn run(args: &[String]) -> Result {
@@ -26,11 +31,25 @@ pub(crate) fn run(args: &[String]) -> Result {
     };
     step("server", &mut cargo(["build", "-p", "reference-server"]))?;
     let program = shell::target_dir()?.join("debug/reference-server");
-    for (name, script) in SCRIPTS {
-        let script = shell::root().join(FOLDER).join(script);
-        // No folder of compiled scripts beside them.
+    let script = |script: &str| {
         let mut client = Command::new(&python);
-        step(name, client.arg("-B").arg(script).arg(&program))?;
+        // No folder of compiled scripts beside them.
+        client
+            .arg("-B")
+            .arg(shell::root().join(FOLDER).join(script));
+        client.arg(&program);
+        client
+    };
+    for (name, file) in SCRIPTS {
+        step(name, &mut script(file))?;
+    }
+    if Service::Postgres.find()?.is_none() || Service::Redis.find()?.is_none() {
+        return Ok(());
+    }
+    for (name, file) in SCRIPTS {
+        let mut client = script(file);
+        client.env("FOREIGN_RELAY", std::env::current_exe()?);
+        step(&format!("{name}, two servers"), &mut client)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Project automation: `cargo xtask test`, `ci`, `conformance`, `oauth`, `foreign`, `tools`, `bench`, `held`, `load`, `auth-cost`, `compile-cost`.
+//! Project automation: `cargo xtask test`, `ci`, `conformance`, `oauth`, `foreign`, `relay`, `tools`, `bench`, `held`, `load`, `auth-cost`, `compile-cost`.
 #![expect(
     clippy::print_stdout,
     reason = "a command line tool; stdout is where it reports"
@@ -10,6 +10,7 @@ mod tidy;
 mod deny;
 mod conformance;
 mod relay;
+mod relaying;
 mod oauth;
 mod foreign;
 mod python;
@@ -35,6 +36,7 @@ cargo xtask ci               what only CI needs: fmt, clippy, rustdoc, tidy, car
 cargo xtask conformance      the official conformance suite, at every revision; needs npm
 cargo xtask oauth            the official Python SDK logs in at the reference server; needs pip
 cargo xtask foreign          the SDK and a validator use every tool of the reference server; needs pip
+cargo xtask relay            gives requests to servers in turns, for scripts: says where it listens, reads where they are
 cargo xtask tools            writes the list of all tools into the book
 cargo xtask bench            our bench-server beside the limit and rmcp, in one run
     --rounds N                 interleaved rounds (3)
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         "conformance" => conformance::run(&rest),
         "oauth" => oauth::run(&rest),
         "foreign" => foreign::run(&rest),
+        "relay" => relaying::run(&rest),
         "tools" => tools::run(&rest),
         "bench" => bench::run(&rest),
         "held" => held::run(&rest),

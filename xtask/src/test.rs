@@ -24,22 +24,35 @@ pub(crate) fn run(args: &[String]) -> Result {
 /// Random operations of each model test on PostgreSQL, where each of them costs ten times as much.
 const MODEL_STEPS: &str = "200";
 
-/// The reference server once more, with its databases in PostgreSQL.
+/// The reference server once more: with its databases in PostgreSQL, and where a test starts the
+/// program, with two of it that share them and Redis.
 fn on_postgres() -> Result {
     if Service::Postgres.find()?.is_none() {
         return Ok(());
     }
+    let two = Service::Redis.find()?.map(|_| ("MCP_TEST_INSTANCES", "2"));
     // The binary that has just run: for one package alone, cargo would build its dependencies anew,
     // with the features that this package asks for.
-    let mut command = Command::new(reference_server_tests()?);
-    command.current_dir(shell::root().join("reference-server"));
-    // Each test opens dozens of connections, and a server gives a hundred by default.
-    command.args(["--test-threads", "2"]);
-    command.env("MCP_TEST_DATABASE", "postgres");
-    if std::env::var_os("MCP_TEST_MODEL_STEPS").is_none() {
-        command.env("MCP_TEST_MODEL_STEPS", MODEL_STEPS);
-    }
-    tests("tests on PostgreSQL", &mut command)
+    let program = reference_server_tests()?;
+    let run = |name: &str, which: &[&str], instances: Option<(&str, &str)>| {
+        let mut command = Command::new(&program);
+        command.current_dir(shell::root().join("reference-server"));
+        command.args(which);
+        // Each test opens dozens of connections, and a server gives a hundred by default.
+        command.args(["--test-threads", "2"]);
+        command.env("MCP_TEST_DATABASE", "postgres");
+        command.envs(instances);
+        if std::env::var_os("MCP_TEST_MODEL_STEPS").is_none() {
+            command.env("MCP_TEST_MODEL_STEPS", MODEL_STEPS);
+        }
+        tests(name, &mut command)
+    };
+    let name = match two {
+        Some(_) => "the program, twice, on PostgreSQL and Redis",
+        None => "the program on PostgreSQL",
+    };
+    let in_process = run("tests on PostgreSQL", &["--skip", "binary::"], None);
+    in_process.and(run(name, &["binary::"], two))
 }
 
 /// Where the integration tests of the reference server lie.

@@ -1,5 +1,5 @@
-//! Keeping up with other processes on the same database: what one of them creates and deletes, the
-//! tools of all see at once, and their listeners a moment later.
+//! Keeping up with other processes on the same database: what one of them creates, all answer for at
+//! once; what one deletes, the tools of all know at once, and their listeners a moment later.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -7,9 +7,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mcp_runtime::ToolResult;
+use tokio::time::Instant;
 
 use super::Proxy;
-use super::routes::Route;
+use super::routes::{Live, Route};
 use super::system::{Inner, stored};
 
 /// How often a listener asks whether another process has changed anything.
@@ -25,6 +26,23 @@ impl Proxy {
 }
 
 impl Inner {
+    /// The host of this name, also one that another process has only just created.
+    pub(super) async fn find(&self, hostname: &str) -> Option<Arc<Live>> {
+        if let Some(live) = self.routes.find(hostname) {
+            return Some(live);
+        }
+        let asked = Instant::now();
+        let mut looked = self.looked.lock().await;
+        // Of many who ask for hosts that nobody has, one looks for all.
+        if looked.is_none_or(|looked| looked < asked) {
+            *looked = Some(Instant::now());
+            if let Err(error) = self.catch_up().await {
+                tracing::error!(%error, "the targets cannot be read");
+            }
+        }
+        self.routes.find(hostname)
+    }
+
     async fn catch_up(&self) -> sqlx::Result<()> {
         if self.store.revision().await? == self.seen.load(Ordering::Acquire) {
             return Ok(());

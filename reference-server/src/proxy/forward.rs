@@ -73,7 +73,10 @@ pub(super) async fn answer(
 ) -> Response<Answer> {
     let (head, body) = request.into_parts();
     let hostname = named(&head);
-    let live = hostname.as_deref().and_then(|name| inner.routes.find(name));
+    let live = match &hostname {
+        Some(name) => inner.find(name).await,
+        None => None,
+    };
     let live = live.filter(|live| match peer.secure {
         true => live.route.enable_https,
         false => live.route.enable_http,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use mcp_runtime::{BootError, Caller, Clock, Metrics, ToolError, ToolResult};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::certificates::Certificates;
 use super::commands::Commands;
@@ -60,6 +61,8 @@ pub(super) struct Inner {
     pub(super) changing: Mutex<()>,
     /// The revision of the targets that `routes` knows, at least; written while `changing` is held.
     pub(super) seen: AtomicI64,
+    /// When a listener has last looked for a host that it does not know.
+    pub(super) looked: Mutex<Option<Instant>>,
     sockets: OnceLock<Sockets>,
     pub(super) figures: OnceLock<Figures>,
 }
@@ -103,6 +106,7 @@ impl Proxy {
             changing: Mutex::default(),
             // Of none: the first look reads everything.
             seen: AtomicI64::new(-1),
+            looked: Mutex::default(),
             sockets: OnceLock::new(),
             figures: OnceLock::new(),
         });

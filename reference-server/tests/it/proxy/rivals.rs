@@ -124,12 +124,10 @@ async fn what_one_process_changes_the_other_knows_at_once_and_its_listeners_soon
     };
     assert_eq!(hosts(1).await, 0);
     site.create(&here, HOST).await.structured();
-    assert_eq!(hosts(2).await, 1, "created at the first");
     let (http, https) = proxy.addresses();
-    until("http is answered", async || {
-        answered(&format!("http://{}/", http.expect("it listens")), None).await == Some(200)
-    })
-    .await;
+    let http = format!("http://{}/", http.expect("it listens"));
+    assert_eq!(answered(&http, None).await, Some(200), "http");
+    assert_eq!(hosts(2).await, 1, "created at the first");
     // Its certificate folder is its own.
     let https = https.expect("it listens");
     until("https is answered", async || {
