@@ -67,7 +67,7 @@ impl Default for Limits {
     }
 }
 
-/// Connections that keep their buffers between two requests. To allocate those anew takes a twentieth
+/// Connections that keep their buffers between two requests. To make those anew takes a fortieth
 /// of a small call, so a few connections are fast and many are small.
 const KEPT: usize = 64;
 

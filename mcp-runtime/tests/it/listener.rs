@@ -68,81 +68,83 @@ async fn alive(live: &Live) {
 
 #[tokio::test]
 async fn heads_out_of_bounds() {
-    let live = Live::start(impatient()).await;
-    let head = |extra: &str| {
-        format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{extra}Content-Length: 0\r\n\r\n")
-    };
-    let many = (0..101)
-        .map(|n| format!("X-{n}: 1\r\n"))
-        .collect::<String>();
-    let large = format!("X-Large: {}\r\n", "x".repeat(64 << 10));
-    let long = |kib: usize| {
-        let query = "x".repeat(kib << 10);
-        format!("POST /mcp?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    };
-    let rows: Vec<(&str, String, &[u16])> = vec![
-        ("TR-31 101 headers", head(&many), &[431]),
-        ("TR-31 64 KiB in one header", head(&large), &[431]),
-        ("TR-31 a URI of 33 KiB", long(33), &[414, 431]),
-        ("TR-31 a URI of 9 KiB", long(9), &[414]),
-        ("TR-27 two lengths", head("Content-Length: 2\r\n"), &[400]),
-        ("TR-28 an unknown coding", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n".into(), &[400]),
-        ("TR-28 chunked is not last", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n".into(), &[400]),
-        ("TR-28 chunked at HTTP/1.0", "POST /mcp HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), &[400]),
-        ("TR-28 a space before the colon", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length : 2\r\n\r\n{}".into(), &[400]),
-        ("TR-29 two hosts", head("Host: evil.example\r\n"), &[400]),
-        ("TR-30 an absolute URI", "POST http://evil.example/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into(), &[400, 403]),
-        ("TR-35 CONNECT", "CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), &[400, 404, 405]),
-        ("TR-35 TRACE", "TRACE /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), &[405]),
-        ("no HTTP", "\x16\x03\x01\x02\x00\x01".into(), &[0, 400]),
-        ("HTTP/2 without a word", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), &[0, 400, 505]),
-        ("a line break in a header", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX: a\n b\r\n\r\n".into(), &[400]),
-    ];
-    for (what, bytes, expected) in rows {
-        let got = live.exchange(bytes.as_bytes()).await;
-        assert!(
-            expected.contains(&status(&got)),
-            "{what}: expected one of {expected:?}, got {got:.300}"
-        );
-        assert!(
-            !got.contains("evil"),
-            "{what}: what was sent is echoed: {got}"
-        );
+    for live in Live::both(impatient).await {
+        let head = |extra: &str| {
+            format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{extra}Content-Length: 0\r\n\r\n")
+        };
+        let many = (0..101)
+            .map(|n| format!("X-{n}: 1\r\n"))
+            .collect::<String>();
+        let large = format!("X-Large: {}\r\n", "x".repeat(64 << 10));
+        let long = |kib: usize| {
+            let query = "x".repeat(kib << 10);
+            format!("POST /mcp?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        };
+        let rows: Vec<(&str, String, &[u16])> = vec![
+            ("TR-31 101 headers", head(&many), &[431]),
+            ("TR-31 64 KiB in one header", head(&large), &[431]),
+            ("TR-31 a URI of 33 KiB", long(33), &[414, 431]),
+            ("TR-31 a URI of 9 KiB", long(9), &[414]),
+            ("TR-27 two lengths", head("Content-Length: 2\r\n"), &[400]),
+            ("TR-28 an unknown coding", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n".into(), &[400]),
+            ("TR-28 chunked is not last", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n".into(), &[400]),
+            ("TR-28 chunked at HTTP/1.0", "POST /mcp HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), &[400]),
+            ("TR-28 a space before the colon", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length : 2\r\n\r\n{}".into(), &[400]),
+            ("TR-29 two hosts", head("Host: evil.example\r\n"), &[400]),
+            ("TR-30 an absolute URI", "POST http://evil.example/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into(), &[400, 403]),
+            ("TR-35 CONNECT", "CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), &[400, 404, 405]),
+            ("TR-35 TRACE", "TRACE /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), &[405]),
+            ("no HTTP", "\x16\x03\x01\x02\x00\x01".into(), &[0, 400]),
+            ("HTTP/2 without a word", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), &[0, 400, 505]),
+            ("a line break in a header", "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX: a\n b\r\n\r\n".into(), &[400]),
+        ];
+        for (what, bytes, expected) in rows {
+            let got = live.exchange(bytes.as_bytes()).await;
+            assert!(
+                expected.contains(&status(&got)),
+                "{what}: expected one of {expected:?}, got {got:.300}"
+            );
+            assert!(
+                !got.contains("evil"),
+                "{what}: what was sent is echoed: {got}"
+            );
+        }
+        alive(&live).await;
+        live.stop().await;
     }
-    alive(&live).await;
-    live.stop().await;
 }
 
 /// TR-26: two readers must not see two different requests.
 #[tokio::test]
 async fn a_request_is_not_smuggled_behind_another() {
-    let live = Live::start(service()).await;
-    for (what, head) in [
-        (
-            "length first",
-            "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
-        ),
-        (
-            "coding first",
-            "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
-        ),
-    ] {
-        let bytes = format!(
-            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{head}\r\n0\r\n\r\n\
-             GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        );
-        let got = live.exchange(bytes.as_bytes()).await;
-        assert_eq!(
-            got.matches("HTTP/1.1 ").count(),
-            1,
-            "TR-26 {what}: exactly one answer, then the end: {got}"
-        );
-        assert!(
-            !got.contains("\"status\""),
-            "TR-26 {what}: the hidden request was answered: {got}"
-        );
+    for live in Live::both(service).await {
+        for (what, head) in [
+            (
+                "length first",
+                "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+            ),
+            (
+                "coding first",
+                "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+            ),
+        ] {
+            let bytes = format!(
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{head}\r\n0\r\n\r\n\
+                 GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            );
+            let got = live.exchange(bytes.as_bytes()).await;
+            assert_eq!(
+                got.matches("HTTP/1.1 ").count(),
+                1,
+                "TR-26 {what}: exactly one answer, then the end: {got}"
+            );
+            assert!(
+                !got.contains("\"status\""),
+                "TR-26 {what}: the hidden request was answered: {got}"
+            );
+        }
+        live.stop().await;
     }
-    live.stop().await;
 }
 
 #[tokio::test]
@@ -201,21 +203,22 @@ async fn bodies_over_the_limit_are_not_read() {
 
 #[tokio::test]
 async fn oversize_is_answered_when_the_client_listens() {
-    let live = Live::start(Server::new(tools![echo]).max_body(1000).build().unwrap()).await;
-    let body = "x".repeat(600);
-    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let mut stream = live.connect().await;
-    stream
-        .write_all(format!("{head}258\r\n{body}\r\n258\r\n{body}\r\n").as_bytes())
-        .await
-        .unwrap();
-    let got = rest(&mut stream).await;
-    assert_eq!(status(&got), 413, "TR-12: {got}");
-    assert!(
-        got.contains("connection: close") && got.contains("-32600"),
-        "{got}"
-    );
-    live.stop().await;
+    for live in Live::both(|| Server::new(tools![echo]).max_body(1000).build().unwrap()).await {
+        let body = "x".repeat(600);
+        let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let mut stream = live.connect().await;
+        stream
+            .write_all(format!("{head}258\r\n{body}\r\n258\r\n{body}\r\n").as_bytes())
+            .await
+            .unwrap();
+        let got = rest(&mut stream).await;
+        assert_eq!(status(&got), 413, "TR-12: {got}");
+        assert!(
+            got.contains("connection: close") && got.contains("-32600"),
+            "{got}"
+        );
+        live.stop().await;
+    }
 }
 
 fn impatient() -> Service {
@@ -228,68 +231,69 @@ fn impatient() -> Service {
 /// TR-32, TR-33: a request has to arrive, however alive its client looks.
 #[tokio::test]
 async fn slow_clients_are_let_go() {
-    let live = Live::start(impatient()).await;
-    let rows: [(&str, &str); 5] = [
-        ("TR-32 half a line", "POST /m"),
-        (
-            "TR-32 half a head",
-            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-A: ",
-        ),
-        (
-            "TR-33 half a body",
-            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
-        ),
-        (
-            "TR-33 half a chunk",
-            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
-        ),
-        (
-            "a refused request with half a body",
-            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n{",
-        ),
-    ];
-    for (what, bytes) in rows {
-        let since = Instant::now();
-        let got = live.exchange(bytes.as_bytes()).await;
-        assert!(
-            since.elapsed() < Duration::from_secs(3),
-            "{what}: closed only after {:?}",
-            since.elapsed()
-        );
-        assert!([0, 400, 408, 415].contains(&status(&got)), "{what}: {got}");
-    }
-    // A byte now and then does not move the deadline.
-    for head in [
-        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-A: ",
-        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n",
-    ] {
-        let mut stream = live.connect().await;
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let since = Instant::now();
-        while stream.write_all(b" ").await.is_ok() && since.elapsed() < Duration::from_secs(5) {
-            tokio::time::sleep(Duration::from_millis(40)).await;
+    for live in Live::both(impatient).await {
+        let rows: [(&str, &str); 5] = [
+            ("TR-32 half a line", "POST /m"),
+            (
+                "TR-32 half a head",
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-A: ",
+            ),
+            (
+                "TR-33 half a body",
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+            ),
+            (
+                "TR-33 half a chunk",
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+            ),
+            (
+                "a refused request with half a body",
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n{",
+            ),
+        ];
+        for (what, bytes) in rows {
+            let since = Instant::now();
+            let got = live.exchange(bytes.as_bytes()).await;
+            assert!(
+                since.elapsed() < Duration::from_secs(3),
+                "{what}: closed only after {:?}",
+                since.elapsed()
+            );
+            assert!([0, 400, 408, 415].contains(&status(&got)), "{what}: {got}");
         }
+        // A byte now and then does not move the deadline.
+        for head in [
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-A: ",
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n",
+        ] {
+            let mut stream = live.connect().await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let since = Instant::now();
+            while stream.write_all(b" ").await.is_ok() && since.elapsed() < Duration::from_secs(5) {
+                tokio::time::sleep(Duration::from_millis(40)).await;
+            }
+            assert!(
+                since.elapsed() < Duration::from_secs(3),
+                "TR-33: dripping bytes keep a request open"
+            );
+        }
+        // The second request of a connection has the same deadlines as the first.
+        let mut stream = live.connect().await;
+        stream.write_all(&kept()).await.unwrap();
+        assert_eq!(status(&answer(&mut stream).await), 200);
+        stream
+            .write_all(b"POST /mcp HTTP/1.1\r\nHost: ")
+            .await
+            .unwrap();
+        let since = Instant::now();
+        rest(&mut stream).await;
         assert!(
             since.elapsed() < Duration::from_secs(3),
-            "TR-33: dripping bytes keep a request open"
+            "TR-32: a second request may take for ever"
         );
+        alive(&live).await;
+        live.stop().await;
     }
-    // The second request of a connection has the same deadlines as the first.
-    let mut stream = live.connect().await;
-    stream.write_all(&kept()).await.unwrap();
-    assert_eq!(status(&answer(&mut stream).await), 200);
-    stream
-        .write_all(b"POST /mcp HTTP/1.1\r\nHost: ")
-        .await
-        .unwrap();
-    let since = Instant::now();
-    rest(&mut stream).await;
-    assert!(
-        since.elapsed() < Duration::from_secs(3),
-        "TR-32: a second request may take for ever"
-    );
-    alive(&live).await;
-    live.stop().await;
 }
 
 /// TR-34: the clock of the runtime stands still but for waiting, so 75 s take no time.
@@ -318,33 +322,96 @@ async fn idle_connections_are_let_go() {
 /// TR-50: each request gets its own answer, in order.
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let live = Live::start(service()).await;
-    let mut stream = live.connect().await;
-    let mut bytes = Vec::new();
-    for n in 0..100 {
-        let body = json!({ "jsonrpc": "2.0", "id": n, "method": "tools/call",
-            "params": { "name": "echo", "arguments": { "message": format!("m{n}") } } });
-        let one = Ask::raw(body.to_string()).bytes();
-        let text = String::from_utf8(one).unwrap();
-        bytes.extend_from_slice(
-            if n == 99 {
-                text.clone()
-            } else {
-                text.replacen("connection: close\r\n", "", 1)
+    for live in Live::both(service).await {
+        let mut stream = live.connect().await;
+        let mut bytes = Vec::new();
+        for n in 0..100 {
+            let body = json!({ "jsonrpc": "2.0", "id": n, "method": "tools/call",
+                "params": { "name": "echo", "arguments": { "message": format!("m{n}") } } });
+            let one = Ask::raw(body.to_string()).bytes();
+            let text = String::from_utf8(one).unwrap();
+            bytes.extend_from_slice(
+                if n == 99 {
+                    text.clone()
+                } else {
+                    text.replacen("connection: close\r\n", "", 1)
+                }
+                .as_bytes(),
+            );
+        }
+        stream.write_all(&bytes).await.unwrap();
+        let got = rest(&mut stream).await;
+        let answers: Vec<_> = got.split("HTTP/1.1 200 OK").skip(1).collect();
+        assert_eq!(answers.len(), 100, "TR-50: every request has its answer");
+        for (n, answer) in answers.iter().enumerate() {
+            assert!(
+                answer.contains(&format!("\"id\":{n},")) && answer.contains(&format!("\"m{n}\"")),
+                "TR-50: {n} got {answer}"
+            );
+        }
+        live.stop().await;
+    }
+}
+
+/// TR-50: what comes with the first request or after its answer, in whatever two pieces.
+#[tokio::test]
+async fn a_second_request_may_be_cut_anywhere() {
+    let second = String::from_utf8(kept()).unwrap();
+    let chunked = second.replacen(
+        "\r\n\r\n",
+        &format!(
+            "\r\n\r\n{:x}\r\n",
+            second.split_once("\r\n\r\n").unwrap().1.len()
+        ),
+        1,
+    ) + "\r\n0\r\n\r\n";
+    let length = second
+        .lines()
+        .find(|line| line.starts_with("content-length"))
+        .unwrap();
+    let chunked = chunked.replacen(length, "transfer-encoding: chunked", 1);
+    for live in Live::both(service).await {
+        let mut stream = live.connect().await;
+        for second in [&second, &chunked] {
+            for cut in 0..second.len() {
+                let (with_first, later) = second.as_bytes().split_at(cut);
+                let early = [&kept(), with_first].concat();
+                stream.write_all(&early).await.unwrap();
+                let first = answer(&mut stream).await;
+                assert_eq!(status(&first), 200, "{cut}: {first}");
+                stream.write_all(later).await.unwrap();
+                let second = answer(&mut stream).await;
+                assert_eq!(status(&second), 200, "{cut}: {second}");
             }
-            .as_bytes(),
-        );
+        }
+        live.stop().await;
     }
-    stream.write_all(&bytes).await.unwrap();
-    let got = rest(&mut stream).await;
-    let answers: Vec<_> = got.split("HTTP/1.1 200 OK").skip(1).collect();
-    assert_eq!(answers.len(), 100, "TR-50: every request has its answer");
-    for (n, answer) in answers.iter().enumerate() {
-        assert!(
-            answer.contains(&format!("\"id\":{n},")) && answer.contains(&format!("\"m{n}\"")),
-            "TR-50: {n} got {answer}"
-        );
+}
+
+/// What many connections cost that wait for their next request.
+#[tokio::test]
+async fn connections_that_wait_keep_no_buffers() {
+    if !alone("listener::connections_that_wait_keep_no_buffers") {
+        return;
     }
+    const MANY: usize = 1_000;
+    let live = Live::start(service()).await;
+    let mut streams = Vec::new();
+    let mut before = 0;
+    for n in 0..MANY + 100 {
+        if n == 100 {
+            before = resident_kib();
+        }
+        let mut stream = live.connect().await;
+        stream.write_all(&kept()).await.unwrap();
+        assert_eq!(status(&answer(&mut stream).await), 200);
+        streams.push(stream);
+    }
+    let each = (resident_kib() - before) as f64 / MANY as f64;
+    assert!(
+        each < 8.0,
+        "a connection costs {each:.1} KiB, and its client"
+    );
     live.stop().await;
 }
 
@@ -352,9 +419,17 @@ async fn pipelined_requests_are_answered_in_order() {
 #[tokio::test]
 async fn a_request_that_comes_during_a_call_is_answered_after_it() {
     let gate = gate();
-    let state = State { gate: gate.clone() };
-    let service = Server::with_state(state, tools![wait] + tools![echo]);
-    let live = Live::start(service.build().unwrap()).await;
+    let service = || {
+        let state = State { gate: gate.clone() };
+        let server = Server::with_state(state, tools![wait] + tools![echo]);
+        server.build().unwrap()
+    };
+    for live in Live::both(service).await {
+        a_request_during_a_call(live, &gate).await;
+    }
+}
+
+async fn a_request_during_a_call(live: Live, gate: &Gate) {
     let mut stream = live.connect().await;
     let slow = call(MODERN, "wait", json!({})).bytes();
     let slow = String::from_utf8(slow).unwrap();
@@ -395,15 +470,20 @@ async fn stay(gate: &std::sync::Arc<Gate>) -> String {
 #[tokio::test]
 async fn a_call_ends_with_the_connection_of_its_client() {
     let gate = gate();
-    let state = State { gate: gate.clone() };
-    let live = Live::start(Server::with_state(state, tools![stay]).build().unwrap()).await;
-    let mut stream = live.connect().await;
-    let request = call(MODERN, "stay", json!({})).bytes();
-    stream.write_all(&request).await.unwrap();
-    within(gate.entered.acquire()).await.unwrap().forget();
-    drop(stream);
-    within(gate.open.acquire()).await.unwrap().forget();
-    live.stop().await;
+    let service = || {
+        let state = State { gate: gate.clone() };
+        let server = Server::with_state(state, tools![stay]);
+        server.build().unwrap()
+    };
+    for live in Live::both(service).await {
+        let mut stream = live.connect().await;
+        let request = call(MODERN, "stay", json!({})).bytes();
+        stream.write_all(&request).await.unwrap();
+        within(gate.entered.acquire()).await.unwrap().forget();
+        drop(stream);
+        within(gate.open.acquire()).await.unwrap().forget();
+        live.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -438,11 +518,18 @@ async fn connections_over_the_cap_wait_their_turn() {
 #[tokio::test]
 async fn a_server_that_stops_finishes_what_it_began() {
     let gate = gate();
-    let service = Server::with_state(State { gate: gate.clone() }, tools![wait])
-        .build()
-        .unwrap();
-    let inside = TestServer::over(service.clone());
-    let mut live = Live::start(service).await;
+    let service = || {
+        let server = Server::with_state(State { gate: gate.clone() }, tools![wait]);
+        server.build().unwrap()
+    };
+    let few = service();
+    finishes_what_it_began(few.clone(), Live::start(few).await, &gate).await;
+    let many = service();
+    finishes_what_it_began(many.clone(), Live::crowded(many).await, &gate).await;
+}
+
+async fn finishes_what_it_began(service: Service, mut live: Live, gate: &Gate) {
+    let inside = TestServer::over(service);
     let mut silent = live.connect().await;
     let mut idle = live.connect().await;
     idle.write_all(

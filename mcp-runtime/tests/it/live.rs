@@ -16,7 +16,12 @@ pub(crate) struct Live {
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<mcp_runtime::Result>,
+    /// Connections that wait for their next request.
+    crowd: Vec<TcpStream>,
 }
+
+/// More than keep their buffers while they wait.
+const CROWD: usize = 70;
 
 impl Live {
     pub(crate) async fn start(service: Service) -> Self {
@@ -30,7 +35,27 @@ impl Live {
             address,
             stop: Some(stop),
             served,
+            crowd: Vec::new(),
         }
+    }
+
+    /// With many connections, of which those that wait are put by.
+    pub(crate) async fn crowded(service: Service) -> Self {
+        let mut live = Self::start(service).await;
+        for _ in 0..CROWD {
+            live.crowd.push(live.connect().await);
+        }
+        // Those before it have been taken, when the last one is answered.
+        let last = live.crowd.last_mut().unwrap();
+        let ask = b"GET /api/v1/ready HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        last.write_all(ask).await.unwrap();
+        assert_eq!(status(&answer(last).await), 200);
+        live
+    }
+
+    /// Two servers: with few connections, and with many.
+    pub(crate) async fn both(service: impl Fn() -> Service) -> [Self; 2] {
+        [Self::start(service()).await, Self::crowded(service()).await]
     }
 
     /// Tells the server to stop, and goes on at once.
