@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::relay::Relay;
 use crate::services::Service;
-use crate::shell::{self, cargo, step};
+use crate::shell::{self, step};
 
 /// The suite needs Node 22; npm has it as a package, whatever version npm itself runs on.
 const PACKAGES: [&str; 2] = [
@@ -168,18 +168,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     let home = target.join("conformance");
     let expected = Expected::read()?;
     let suite = install(&home)?;
-    step(
-        "build the server",
-        &mut cargo([
-            "build",
-            "--package",
-            "mcp-runtime",
-            "--example",
-            "conformance",
-            "--features",
-            "sqlite,postgres,redis",
-        ]),
-    )?;
+    shell::build_programs()?;
     let program = target.join("debug/examples/conformance");
 
     let mut table = vec![format!(

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::services::Service;
-use crate::shell::{self, cargo, step};
+use crate::shell::{self, step};
 use crate::{Result, python};
 
 const FOLDER: &str = "reference-server/tests/foreign";
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     let Some(python) = python::with(&PACKAGES)? else {
         return Ok(());
     };
-    step("server", &mut cargo(["build", "-p", "reference-server"]))?;
+    shell::build_programs()?;
     let program = shell::target_dir()?.join("debug/reference-server");
     let script = |script: &str| {
         let mut client = Command::new(&python);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::shell::{self, cargo, step};
+use crate::shell::{self, step};
 use crate::{Result, python};
 
 const SCRIPT: &str = "reference-server/tests/foreign/oauth.py";
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     let Some(python) = python::with(&[python::SDK])? else {
         return Ok(());
     };
-    step("server", &mut cargo(["build", "-p", "reference-server"]))?;
+    shell::build_programs()?;
     let server = Server::start(&folder.join("data"))?;
     let mut client = Command::new(python);
     client

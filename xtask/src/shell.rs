@@ -51,6 +51,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Builds the reference server and the conformance example, with what the tests are built with, so
+/// that after those hardly anything is compiled: for one package alone, cargo would build its
+/// dependencies anew with the features that this package asks for, and for a program without a test
+/// or an example beside it without those that tests ask for.
+pub(crate) fn build_programs() -> Result {
+    let programs = ["--bin", "reference-server", "--example", "conformance"];
+    step(
+        "build the programs",
+        cargo(["build", "--workspace", "--all-features"]).args(programs),
+    )
+}
+
 /// cargo in the workspace.
 pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new("cargo");
