@@ -261,7 +261,7 @@ enum Phase {
 #[repr(u8)]
 #[derive(Clone, Copy)]
 enum Step {
-    /// It is not whole yet, or the body of its request was not read to its end.
+    /// It is not whole yet, or its request was not read to the end.
     Open,
     /// hyper has all of it.
     Whole,
@@ -426,6 +426,9 @@ impl Connection {
             if progress.has_come_to(Step::Over) && open.are_many() {
                 // What the socket has next wakes this task: that it had nothing is why it is over.
                 resting = speaking.take().and_then(|connection| rest(*connection));
+                if resting.is_none() {
+                    return Poll::Ready(());
+                }
             }
             overdue(&progress, &limits, &mut timer, context)
         })
@@ -660,6 +663,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         if self.progress.is(Phase::Idle) {
             if buffer.filled().len() > before {
                 self.progress.enter(Phase::Head);
+                self.progress.set(Step::Open);
             } else if read.is_pending() {
                 self.progress.go_on(Step::Written, Step::Over);
             }
