@@ -10,7 +10,7 @@ use crate::audit::{Audited, Redaction};
 use crate::confirmation::Confirmation;
 use crate::function::{Entry, Runnable};
 use crate::json::{Node, Object};
-use crate::limits::{Gate, Share};
+use crate::limits::{Gate, Limits, Share, Shared};
 use crate::metrics::FunctionFigures;
 use crate::output::{OutputType, Shape};
 use crate::policy::Policy;
@@ -34,6 +34,8 @@ pub(crate) struct Bound {
     /// Which arguments are not to be seen.
     pub(crate) redaction: Redaction,
     pub(crate) gate: Option<Box<Gate>>,
+    /// The limits that its calls count against in place of those of the server.
+    pub(crate) limits: Option<Arc<Shared>>,
     pub(crate) audited: Option<Box<Audited>>,
     pub(crate) figures: Option<Box<FunctionFigures>>,
     /// Of a tool whose answers are kept, or that makes kept ones old.
@@ -47,6 +49,8 @@ pub(crate) struct Offered<'a> {
     pub(crate) kind: &'static str,
     pub(crate) at: String,
     pub(crate) share: Share,
+    /// Of a tool that is not counted with the others.
+    pub(crate) limits: Option<Arc<(Cow<'static, str>, Limits)>>,
     pub(crate) read_only: bool,
     /// For how long answers are kept.
     pub(crate) cache: Option<Duration>,
@@ -164,6 +168,7 @@ pub(crate) fn bind<A, S>(
             .collect(),
         redaction: Redaction::of(&published.input),
         gate: None,
+        limits: None,
         audited: None,
         figures: None,
         cached: None,

@@ -97,7 +97,11 @@ async fn run<'call>(
 ) -> Outcome {
     match start(bound, allowed, arguments, call) {
         Ok(running) => match ticket.open().await {
-            Ok(()) => supervise(running, bound.timeout, call, log.span()).await,
+            Ok(()) => {
+                // Who is refused before reads it in the status: a stream begins with 200.
+                call.0.outbox.begin();
+                supervise(running, bound.timeout, call, log.span()).await
+            }
             Err(refusal) => Outcome::Refused(refusal),
         },
         Err(refusal) => Outcome::Refused(refusal),

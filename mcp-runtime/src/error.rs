@@ -84,7 +84,8 @@ impl ToolError {
         self.0.required_capabilities.as_ref()
     }
 
-    /// A machine-readable code, public; `failed` unless said otherwise.
+    /// A machine-readable code, public; `failed` unless said otherwise. `not_found` of a resource
+    /// is answered as one that does not exist is, with the message.
     #[must_use]
     pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.0.code = code.into();

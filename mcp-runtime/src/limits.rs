@@ -100,6 +100,24 @@ impl Limits {
 
     /// With a `tally`, what other instances let in counts, too.
     pub(crate) fn build(&self, tally: Option<&Arc<Tally>>) -> Result<Shared, Vec<String>> {
+        self.build_as("", tally)
+    }
+
+    /// Those of some tools that count by themselves.
+    pub(crate) fn build_for(
+        &self,
+        name: &str,
+        tally: Option<&Arc<Tally>>,
+    ) -> Result<Shared, Vec<String>> {
+        if self.concurrent.is_some() || self.failed_authentications.is_some() {
+            return Err(vec![format!(
+                "limits of `{name}`: tools of their own count requests and writes; the rest is for `Server::limits`"
+            )]);
+        }
+        self.build_as(&kind_of("", name), tally)
+    }
+
+    fn build_as(&self, of: &str, tally: Option<&Arc<Tally>>) -> Result<Shared, Vec<String>> {
         let mut problems = Vec::new();
         let mut room = |rate: Option<Rate>, kind: &str| {
             let room = rate.map(Room::new).transpose();
@@ -107,7 +125,7 @@ impl Limits {
                 problems.push(format!("limits: {problem}"));
                 None
             });
-            room.map(|room| room.together(kind, tally))
+            room.map(|room| room.together(&format!("{kind}{of}"), tally))
         };
         let shared = Shared {
             requests: room(self.requests, "requests"),
@@ -115,7 +133,7 @@ impl Limits {
             failures: room(self.failed_authentications, "failed-authentication"),
             writes: self
                 .writes
-                .map(|rate| Buckets::new(rate, "writes", tally))
+                .map(|rate| Buckets::new(rate, &format!("writes{of}"), tally))
                 .transpose()
                 .unwrap_or_else(|problem| {
                     problems.push(format!("limits: {problem}"));
@@ -224,7 +242,8 @@ pub fn rate(count: u32, per_seconds: u64, burst: u32) -> Rate {
 #[derive(Default)]
 pub(crate) struct Gate {
     shared: Option<Arc<Shared>>,
-    writes: bool,
+    /// In whose buckets calls count that change something.
+    writes: Option<Arc<Shared>>,
     rate: Option<Buckets>,
     running: Option<Running>,
 }
@@ -235,11 +254,12 @@ struct Running {
 }
 
 impl Gate {
-    /// `None` where nothing is limited. `kind` is what the rate of this function is called where
-    /// instances count together.
+    /// `None` where nothing is limited. `writes` are the limits by which its calls count as such that
+    /// change something. `kind` is what the rate of this function is called where instances count
+    /// together.
     pub(crate) fn new(
         share: Share,
-        writes: bool,
+        writes: Option<&Arc<Shared>>,
         shared: Option<&Arc<Shared>>,
         kind: &str,
         tally: Option<&Arc<Tally>>,
@@ -247,14 +267,14 @@ impl Gate {
         if share.concurrency == Some(0) {
             return Err("its concurrency is zero: no call could run".to_owned());
         }
-        let shared = shared
-            .filter(|shared| shared.concurrent.is_some() || (writes && shared.writes.is_some()));
-        if shared.is_none() && share == Share::default() {
+        let shared = shared.filter(|shared| shared.concurrent.is_some());
+        let writes = writes.filter(|writes| writes.writes.is_some());
+        if shared.is_none() && writes.is_none() && share == Share::default() {
             return Ok(None);
         }
         Ok(Some(Box::new(Self {
             shared: shared.cloned(),
-            writes,
+            writes: writes.cloned(),
             rate: share
                 .rate
                 .map(|rate| Buckets::new(rate, kind, tally))
@@ -285,12 +305,10 @@ impl Gate {
         if let Some(concurrent) = shared.and_then(|shared| shared.concurrent.as_ref()) {
             slot.caller = Some(concurrent.enter(key).map_err(Refusal::TooMany)?);
         }
-        let writes = shared.and_then(|shared| shared.writes.as_ref());
+        let writes = self.writes.as_ref();
+        let writes = writes.and_then(|writes| writes.writes.as_ref());
         let rates = [
-            (
-                writes.filter(|_| self.writes),
-                "calls that change something",
-            ),
+            (writes, "calls that change something"),
             (self.rate.as_ref(), "calls of this kind"),
         ];
         for (buckets, what) in rates {

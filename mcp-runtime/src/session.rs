@@ -131,6 +131,8 @@ pub(crate) struct Session {
     /// Cancelled when the session ends; made when somebody waits for that.
     ended: OnceLock<CancellationToken>,
     is_ended: AtomicBool,
+    /// Whether nothing goes on in it any more. What was asked before a connection ends may still.
+    is_cut_off: AtomicBool,
     /// Opened for a stream, by a client that may never use its id.
     provisional: AtomicBool,
     readers: AtomicU64,
@@ -185,6 +187,7 @@ impl Session {
             questions: Mutex::default(),
             ended: OnceLock::new(),
             is_ended: AtomicBool::new(false),
+            is_cut_off: AtomicBool::new(false),
             provisional: AtomicBool::new(false),
             readers: AtomicU64::new(0),
             created_ms: now_ms,
@@ -334,7 +337,7 @@ impl Session {
             .entry(id.clone())
             .or_default()
             .push((number, token.clone()));
-        if self.has_ended() {
+        if self.is_cut_off.load(Ordering::Acquire) {
             token.cancel();
         }
         Running {
@@ -424,6 +427,7 @@ impl Session {
 
     /// Ends what goes on in the session.
     fn end(&self) {
+        self.is_cut_off.store(true, Ordering::Release);
         self.conclude();
         let running = std::mem::take(&mut *lock(&self.running));
         running

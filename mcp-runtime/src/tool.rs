@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::function::{Runnable, Running};
 use crate::icon::Icons;
 use crate::input::{InputSpec, Problem};
 use crate::json::Object;
-use crate::limits::{Rate, Share};
+use crate::limits::{Limits, Rate, Share};
 use crate::output::{Outcome, OutputType, ToolOutput};
 use crate::policy::{Allowed, Policy};
 use crate::tasks::TaskMode;
@@ -35,6 +36,8 @@ pub struct Tool {
     pub(crate) timeout: Option<Duration>,
     pub(crate) task: Option<TaskMode>,
     pub(crate) share: Share,
+    /// The limits that calls count against in place of those of the server, and their name.
+    pub(crate) limits: Option<Arc<(Cow<'static, str>, Limits)>>,
     pub(crate) icons: Icons,
     /// The URI of the app that shows its results.
     pub(crate) ui: Option<Cow<'static, str>>,
@@ -80,6 +83,7 @@ pub fn tool(name: &'static str, file: &'static str, line: u32) -> Tool {
         timeout: None,
         task: None,
         share: Share::default(),
+        limits: None,
         icons: Icons::new(),
         ui: None,
         ui_visibility: None,

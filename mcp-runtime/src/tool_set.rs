@@ -13,6 +13,7 @@ use crate::caller::Caller;
 use crate::confirmation::{self, Confirmation, Desk, Inputs};
 use crate::function::Entry;
 use crate::icon;
+use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::switches::On;
 use crate::tool::{DynamicTool, Handler, Tool};
@@ -126,6 +127,33 @@ impl<S: Send + Sync + 'static> ToolSet<S> {
         for entry in &mut self.entries {
             let tool = &mut entry.entry.about;
             tool.name = Cow::Owned(format!("{prefix}{}", tool.name));
+        }
+        self
+    }
+
+    /// Counts calls of these tools by themselves: [`requests`](Limits::requests),
+    /// [`anonymous`](Limits::anonymous) and [`writes`](Limits::writes) hold for them in place of those
+    /// of the server, and what is not said here is not limited. Sets of one name count together. How
+    /// many calls of a caller run at the same time remains a matter of the server.
+    ///
+    /// Whoever may not call a tool is counted as if there were none.
+    ///
+    /// ```
+    /// # use mcp_runtime::{Limits, prelude::*};
+    /// # /// Look something up.
+    /// # #[mcp_tool(public, read_only)]
+    /// # fn look() -> u32 { 1 }
+    /// # fn main() -> Result<(), String> {
+    /// let often = Limits::none().requests("600/min, burst 120".parse()?);
+    /// let tools: ToolSet = tools![look].limits("records", often);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn limits(mut self, name: impl Into<Cow<'static, str>>, limits: Limits) -> Self {
+        let limits = Arc::new((name.into(), limits));
+        for entry in &mut self.entries {
+            entry.entry.about.limits = Some(Arc::clone(&limits));
         }
         self
     }
@@ -408,6 +436,7 @@ impl Tools {
             kind: "tool",
             at: each.tool.at(),
             share: each.tool.share,
+            limits: each.tool.limits.clone(),
             read_only: each.tool.effects.read_only,
             cache: each.tool.cache,
             family: each.tool.family.clone(),

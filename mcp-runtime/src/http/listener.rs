@@ -423,11 +423,15 @@ impl Connection {
                 return Poll::Ready(());
             }
             progress.stamp();
-            if progress.has_come_to(Step::Over) && open.are_many() {
+            // A connection that is to end after this request has to know that.
+            if progress.has_come_to(Step::Over) && open.are_many() && !leaving {
                 // What the socket has next wakes this task: that it had nothing is why it is over.
                 resting = speaking.take().and_then(|connection| rest(*connection));
-                if resting.is_none() {
-                    return Poll::Ready(());
+                match &resting {
+                    None => return Poll::Ready(()),
+                    // Half a head that came with the request before: it has a deadline.
+                    Some((socket, _)) if socket.inner().has_read() => context.waker().wake_by_ref(),
+                    Some(_) => {}
                 }
             }
             overdue(&progress, &limits, &mut timer, context)
@@ -635,6 +639,11 @@ impl<T: AsyncRead + Unpin> Socket<T> {
 }
 
 impl<T> Socket<T> {
+    /// Whether something of the next request is there.
+    fn has_read(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
     /// Takes back what hyper has read and not used.
     fn give_back(&mut self, unused: Bytes) {
         if !unused.is_empty() {

@@ -62,12 +62,16 @@ pub(crate) struct Engine {
     pub(crate) seal: Seal,
     pub(crate) modes: Modes,
     pub(crate) limits: Option<Arc<Shared>>,
+    /// Whether some tools have others.
+    pub(crate) own_limits: bool,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) figures: Option<Arc<Figures>>,
     /// There when answers of a tool are kept.
     pub(crate) result_cache: Option<Arc<ResultCache>>,
     /// `"capabilities":{…},"serverInfo":{…},"instructions":"…"}`, after the protocol version.
     initialize_tail: String,
+    /// The same for a client without a session, whom nobody could tell what it subscribes to.
+    initialize_tail_alone: String,
     discover: Vec<u8>,
     /// `"_meta":{…}`
     pub(crate) meta: Vec<u8>,
@@ -225,6 +229,10 @@ impl Engine {
             capabilities.insert("extensions".into(), json!(extensions));
         }
         let legacy_capabilities = Value::Object(capabilities.clone());
+        let mut alone = legacy_capabilities.clone();
+        if let Some(resources) = alone.get_mut("resources").and_then(Value::as_object_mut) {
+            resources.remove("subscribe");
+        }
         // Skills and tasks build on what there is since 2026-07-28, which clients that initialize
         // never see; to those, skills are resources.
         if !skills.is_empty() {
@@ -243,6 +251,9 @@ impl Engine {
             .map_or(String::new(), |text| {
                 format!(",\"instructions\":{}", json!(text))
             });
+        let tail = |capabilities: &Value| {
+            format!("\"capabilities\":{capabilities},\"serverInfo\":{info}{instructions}}}")
+        };
         // Who it was is enough for every answer; who it is stands where clients look for it.
         let [meta, full_meta] = [&known, &info]
             .map(|info| format!("\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{info}}}"));
@@ -286,12 +297,12 @@ impl Engine {
             seal,
             modes,
             limits: watch.limits,
+            own_limits: watch.own_limits,
             audit: watch.audit,
             figures: watch.figures,
             result_cache: watch.cache,
-            initialize_tail: format!(
-                "\"capabilities\":{legacy_capabilities},\"serverInfo\":{info}{instructions}}}"
-            ),
+            initialize_tail: tail(&legacy_capabilities),
+            initialize_tail_alone: tail(&alone),
             discover: discover.into_bytes(),
             meta: meta.into_bytes(),
         }
@@ -367,7 +378,6 @@ impl Engine {
     ) -> Reply {
         match &link.session {
             Some(session) if !request.revision.is_modern() && is_slow(request.method) => {
-                link.outbox.begin();
                 let running = session.begin(&request.id);
                 let token = running.token.clone();
                 let reply = tokio::select! {
@@ -386,12 +396,7 @@ impl Engine {
                 code::INVALID_REQUEST,
                 "Invalid request: send the Mcp-Session-Id that `initialize` gave you",
             ),
-            _ => {
-                if is_slow(request.method) {
-                    link.outbox.begin();
-                }
-                self.dispatch(request, bytes, link).await
-            }
+            _ => self.dispatch(request, bytes, link).await,
         }
     }
 
@@ -573,12 +578,6 @@ impl Engine {
         let revision = Revision::parse(wanted)
             .filter(|revision| !revision.is_modern())
             .unwrap_or(Revision::LATEST_WITH_INITIALIZE);
-        let result = format!(
-            "{{\"protocolVersion\":\"{}\",{}",
-            revision.as_str(),
-            self.initialize_tail
-        );
-        let mut reply = Reply::result(&request.id, result.as_bytes());
         let client = request
             .params
             .get("capabilities")
@@ -590,22 +589,30 @@ impl Engine {
             SessionMode::Stateless => false,
             SessionMode::Stateful => true,
         };
+        let mut opened = None;
         if link.opens_sessions && wants_session {
             match self
                 .sessions
                 .open(&link.caller, client, Some(revision))
                 .await
             {
-                Ok(session) => reply.session = Some((*session.id).into()),
+                Ok(session) => opened = Some((*session.id).into()),
                 // Better served without a back-channel than not at all.
                 Err(NoSession::TooMany) if self.modes.sessions == SessionMode::Auto => {
                     tracing::warn!(target: "mcp::session", "too many sessions: served without one");
                 }
-                Err(error) => reply = without_session(&request.id, error),
+                Err(error) => return without_session(&request.id, error),
             }
         } else if let Some(session) = &link.session {
             session.introduce(client, revision);
         }
+        let tail = match opened.is_some() || link.session.is_some() {
+            true => &self.initialize_tail,
+            false => &self.initialize_tail_alone,
+        };
+        let result = format!("{{\"protocolVersion\":\"{}\",{tail}", revision.as_str());
+        let mut reply = Reply::result(&request.id, result.as_bytes());
+        reply.session = opened;
         reply
     }
 

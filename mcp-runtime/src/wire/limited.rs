@@ -1,10 +1,13 @@
 //! What somebody is told who asks too much, and when the audit log is out of order.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::json;
 
 use crate::call::{BackChannel, Call};
-use crate::limits::TooMany;
+use crate::limits::{Shared, TooMany};
+use crate::policy;
 use crate::wire::engine::{Engine, Link, Request};
 use crate::wire::message::Id;
 use crate::wire::reply::{Reply, Results, code};
@@ -15,7 +18,8 @@ impl Engine {
     /// Counts a request against what its caller may ask. Here and not in the call: a list counts,
     /// too, and so does a call of what does not exist or is hidden.
     pub(crate) async fn admit(&self, request: &Request<'_>, link: &Link) -> Result<(), Reply> {
-        let Some(limits) = &self.limits else {
+        let own = self.own_limits.then(|| self.own_limits_of(request, link));
+        let Some(limits) = own.flatten().or(self.limits.as_ref()) else {
             return Ok(());
         };
         if is_free(request.method) {
@@ -25,6 +29,21 @@ impl Engine {
             .request(&link.caller, link.address)
             .await
             .map_err(|too_many| self.refuse(request, link, &too_many))
+    }
+
+    /// Those of the tool that is called, where it has its own and the caller may call it. Else they
+    /// would tell that there is such a tool.
+    fn own_limits_of(&self, request: &Request<'_>, link: &Link) -> Option<&Arc<Shared>> {
+        if request.method != "tools/call" {
+            return None;
+        }
+        let bound = &self
+            .tools
+            .find(request.params.get("name")?.as_str()?)?
+            .bound;
+        let limits = bound.limits.as_ref()?;
+        let may = policy::authorize(&bound.policy, &link.caller, &|_| None).is_ok();
+        may.then_some(limits)
     }
 
     #[cold]

@@ -259,6 +259,7 @@ impl Engine {
             others,
             caller: Arc::clone(&link.caller),
         };
+        link.outbox.begin();
         let mut values = suggest(completer, ask).await;
         let total = values.len();
         values.truncate(MAX_VALUES);

@@ -12,6 +12,8 @@ use crate::output::{Outcome, Shape};
 use crate::resource_set::{self, BoundResource};
 use crate::wire::message::Id;
 
+/// By which the author of a resource says that there is nothing behind a URI.
+const NOT_FOUND: &str = "not_found";
 /// What `_meta` tells of an answer that may have been kept: `{"hit": true, "ageMs": 1200}`.
 const RESULT_CACHE: &str = "mcp-runtime/resultCache";
 
@@ -280,7 +282,12 @@ impl Results<'_> {
         match outcome {
             Outcome::Error(error) => match error.required_capabilities() {
                 Some(required) => self.lacks_capability(id, required, &error),
-                None => self.plain_error(id, &error),
+                None => match (uri, error.message()) {
+                    (Some(uri), Some(message)) if error.code_str() == NOT_FOUND => {
+                        self.absent(id, uri, message)
+                    }
+                    _ => self.plain_error(id, &error),
+                },
             },
             Outcome::Refused(Refusal::InvalidArguments(problems)) if uri.is_some() => {
                 tracing::debug!(target: "mcp::call", ?problems, "a URI does not fit its resource");
@@ -373,19 +380,18 @@ impl Results<'_> {
     }
 
     pub(crate) fn no_resource(&self, id: &Id<'_>, uri: &str) -> Reply {
+        self.absent(id, uri, "Resource not found")
+    }
+
+    /// There is nothing behind this URI, for the reason that `message` gives.
+    fn absent(&self, id: &Id<'_>, uri: &str, message: &str) -> Reply {
         let code = if self.modern {
             code::INVALID_PARAMS
         } else {
             code::RESOURCE_NOT_FOUND
         };
         let uri: String = uri.chars().take(2048).collect();
-        Reply::error_with(
-            id,
-            200,
-            code,
-            "Resource not found",
-            Some(json!({ "uri": uri })),
-        )
+        Reply::error_with(id, 200, code, message, Some(json!({ "uri": uri })))
     }
 
     fn plain_error(&self, id: &Id<'_>, error: &ToolError) -> Reply {

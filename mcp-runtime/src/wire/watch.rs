@@ -1,5 +1,7 @@
 //! Who watches what is asked of a server: its limits, its audit, its figures, and the answers it keeps.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::{AuditLog, Audited};
@@ -11,6 +13,8 @@ use crate::wire::engine::Offers;
 /// What of it concerns all of a server.
 pub(crate) struct Watch {
     pub(crate) limits: Option<Arc<Shared>>,
+    /// Whether some tools have others.
+    pub(crate) own_limits: bool,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) figures: Option<Arc<Figures>>,
     /// There when answers of a tool are kept.
@@ -55,11 +59,21 @@ impl Watch {
             .chain(offers.resources.offered())
             .chain(offers.prompts.offered());
         let mut addresses = limits.is_some() || audit.is_some();
+        let mut own = Own::default();
         for offered in all {
             let bound = offered.bound;
             addresses |= offered.share.rate.is_some();
             let kind = kind_of(offered.kind, &bound.name);
-            let (writes, all) = (!offered.read_only, limits.as_ref());
+            if let Some(of) = &offered.limits {
+                bound.limits = own.get(of, tally, problems);
+                addresses = true;
+            }
+            let all = limits.as_ref();
+            let counts = match offered.limits {
+                Some(_) => bound.limits.as_ref(),
+                None => all,
+            };
+            let writes = counts.filter(|_| !offered.read_only);
             match Gate::new(offered.share, writes, all, &kind, tally) {
                 Ok(gate) => bound.gate = gate,
                 Err(problem) => problems.push(format!("{}: {problem}", offered.at)),
@@ -80,11 +94,41 @@ impl Watch {
             });
         }
         Self {
+            own_limits: !own.built.is_empty(),
             limits,
             audit,
             figures: metrics.map(Figures::new).map(Arc::new),
             cache,
             addresses,
         }
+    }
+}
+
+/// Limits of sets of tools that are not counted with the others, by their names.
+#[derive(Default)]
+struct Own {
+    built: HashMap<Cow<'static, str>, (Limits, Option<Arc<Shared>>)>,
+}
+
+impl Own {
+    fn get(
+        &mut self,
+        (name, limits): &(Cow<'static, str>, Limits),
+        tally: Option<&Arc<Tally>>,
+        problems: &mut Vec<String>,
+    ) -> Option<Arc<Shared>> {
+        if let Some((known, built)) = self.built.get(name) {
+            if known != limits {
+                problems.push(format!(
+                    "limits of `{name}`: there are two of this name, which are not the same"
+                ));
+            }
+            return built.clone();
+        }
+        let built = limits.build_for(name, tally).map(Arc::new);
+        let built = built.map_err(|found| problems.extend(found)).ok();
+        self.built
+            .insert(name.clone(), (limits.clone(), built.clone()));
+        built
     }
 }

@@ -30,6 +30,7 @@ fn logo() -> Blob {
 fn note(id: u32) -> ToolResult<Note> {
     match id {
         7 => Ok(Note { id, text: "milk" }),
+        9 => Err(ToolError::new("note 9 was thrown away").code("not_found")),
         _ => Err(ToolError::new("there is no such note").code("no_note")),
     }
 }
@@ -200,6 +201,10 @@ async fn what_is_not_there_is_told_in_the_words_of_the_revision() {
                 "{revision} {uri}"
             );
         }
+        // Or its author says so.
+        let reply = read(&client, "notes://9").await;
+        let expected = json!({ "code": code, "message": "note 9 was thrown away", "data": { "uri": "notes://9" } });
+        assert_eq!(*reply.error(), expected, "{revision}");
     }
 }
 

@@ -261,6 +261,23 @@ async fn st_06_the_end_of_input_ends_the_server() {
 }
 
 /// ST-07, protocol-4.1-15
+/// ST-06: what was sent before the end is answered, also where it has not begun by then.
+#[tokio::test]
+async fn st_06_nothing_that_was_sent_before_the_end_is_dropped() {
+    let mut pipe = Pipe::open();
+    let call = |id: i64| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": { "name": "nap", "arguments": { "ms": 5 } } })
+    };
+    let lines: String = (0..200).map(|id| format!("{}\n", call(id))).collect();
+    pipe.send(lines).await;
+    let (lines, _) = pipe.close().await;
+    let answers = lines
+        .iter()
+        .filter(|line| line.contains("\"isError\":false"));
+    assert_eq!(answers.count(), 200, "ST-06: {:?}", lines.last());
+}
+
 #[tokio::test]
 async fn st_07_protocol_4_1_15_an_id_used_twice_gets_two_answers() {
     let mut pipe = Pipe::open();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use mcp_runtime::prelude::*;
 use mcp_runtime::testing::TestServer;
-use mcp_runtime::{EndEvent, Replies, SessionMode};
+use mcp_runtime::{AuditLog, EndEvent, Replies, SessionMode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::ask::{Ask, MODERN, call, header};
+use crate::ask::{Ask, LEGACY, MODERN, call, header};
 use crate::events::{Event, Events};
 use crate::live::{Live, status, within};
 
@@ -597,4 +597,31 @@ async fn streams_end_with_the_server() {
     let took = live.stop().await;
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(feed.next().await, None);
+}
+
+/// For those who say who they are.
+#[mcp_tool(scope = "plans:write")]
+fn planned() -> u8 {
+    1
+}
+
+/// A stream begins with 200: it must not before it is decided that there is one.
+#[tokio::test]
+async fn a_refusal_is_told_by_the_status_however_long_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = AuditLog::json_lines_synced(folder.path().join("audit.jsonl")).unwrap();
+    let server = Server::new(tools![planned])
+        .replies(Replies::Sse)
+        .audit(log);
+    let server = TestServer::new(server).unwrap();
+    for revision in LEGACY.into_iter().chain([MODERN]) {
+        let nobody = server.anonymous().revision(revision);
+        let ada = server.as_user("ada").revision(revision);
+        for (client, status) in [(nobody, 401), (ada, 403)] {
+            let reply = client.call("planned", json!({})).await;
+            assert_eq!(reply.status, status, "{revision}: {}", reply.body);
+            let challenge = reply.headers["www-authenticate"].to_str().unwrap();
+            assert!(challenge.contains("plans:write"), "{revision}: {challenge}");
+        }
+    }
 }
