@@ -1,7 +1,7 @@
 //! The toolsets by name, in the order in which what they offer is listed.
 
 use mcp_runtime::access::Policies;
-use mcp_runtime::{BootError, PromptSet, ResourceSet, Result, Server, ToolSet};
+use mcp_runtime::{BootError, Limits, PromptSet, ResourceSet, Result, Server, ToolSet};
 
 use crate::{App, copilot, proxy, records, school};
 
@@ -81,14 +81,31 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// When there is no toolset of a name.
 pub fn server<T: AsRef<str>>(app: App, wanted: &[T]) -> Result<Server<App>> {
+    limited_server(app, wanted, |_| None)
+}
+
+/// As [`server`]. Calls of a toolset for which `limits` has something are counted by themselves,
+/// together with those of the same name there.
+///
+/// # Errors
+/// As [`server`].
+pub fn limited_server<T: AsRef<str>>(
+    app: App,
+    wanted: &[T],
+    limits: impl Fn(&str) -> Option<(&'static str, Limits)>,
+) -> Result<Server<App>> {
     let mut tools = ToolSet::new();
     let (mut resources, mut prompts) = (ResourceSet::new(), PromptSet::new());
     for set in chosen(wanted)? {
+        let of_set = match set.name {
+            // Where no command may be run, there is no tool that runs one.
+            proxy::NAME if !app.proxy.runs_commands() => proxy::tools_without_commands(),
+            _ => (set.tools)(),
+        };
         tools = tools
-            + match set.name {
-                // Where no command may be run, there is no tool that runs one.
-                proxy::NAME if !app.proxy.runs_commands() => proxy::tools_without_commands(),
-                _ => (set.tools)(),
+            + match limits(set.name) {
+                Some((name, limits)) => of_set.limits(name, limits),
+                None => of_set,
             };
         resources = resources + (set.resources)();
         prompts = prompts + (set.prompts)();

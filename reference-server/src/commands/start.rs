@@ -45,10 +45,16 @@ pub(super) async fn service(config: &Config, clock: &Clock) -> Result<Service> {
         server = server.routes(school::links::routes(school));
     }
     let mut service = server.build()?;
+    let mut each = vec![service.clone()];
     for other in endpoints {
         let server = endpoint(other, clock, &systems)?.limits_of(&service);
-        service = service.beside(server.build()?)?;
+        let other = server.build()?;
+        each.push(other.clone());
+        service = service.beside(other)?;
     }
+    // What another process has changed, no tool of this one has dropped.
+    let drop_kept = move || each.iter().for_each(|one| one.drop_family(proxy::FAMILY));
+    systems.app.proxy.on_change(drop_kept);
     Ok(service)
 }
 
@@ -124,7 +130,8 @@ impl Systems {
 
 /// One endpoint.
 fn endpoint(config: &Config, clock: &Clock, systems: &Systems) -> Result<Server<App>> {
-    let server = toolsets::server(systems.app.clone(), &config.toolsets)?;
+    let limits = |toolset: &str| config.limits.of_toolset(toolset);
+    let server = toolsets::limited_server(systems.app.clone(), &config.toolsets, limits)?;
     let mut server = introduced(server, &config.toolsets)?
         .clock(clock.clone())
         .changes(systems.listeners.join());

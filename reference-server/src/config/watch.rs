@@ -19,6 +19,19 @@ pub struct CallLimits {
     pub anonymous: Often,
     pub failed_authentications: Often,
     pub trusted_proxies: Vec<String>,
+    /// Of toolsets that are asked more often than a marketplace is administered.
+    pub records: SetLimits,
+    pub proxy: SetLimits,
+    pub school: SetLimits,
+}
+
+/// How often the tools of one system may be called. What is not said is its usual figure, or `off`
+/// where that of all others is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetLimits {
+    pub requests: Option<Often>,
+    pub writes: Option<Often>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -75,9 +88,39 @@ impl Default for CallLimits {
             writes: Often::by_default(10, 2),
             concurrent: 8,
             anonymous: Often::by_default(30, 10),
-            failed_authentications: Often::by_default(10, 10),
+            // Ten in five minutes, from one address.
+            failed_authentications: Often::by_default(2, 10),
             trusted_proxies: Vec::new(),
+            records: SetLimits::default(),
+            proxy: SetLimits::default(),
+            school: SetLimits::default(),
         }
+    }
+}
+
+impl CallLimits {
+    /// The limits of a toolset that is counted by itself, and the name of what is counted together.
+    pub fn of_toolset(&self, toolset: &str) -> Option<(&'static str, Limits)> {
+        let (name, chosen, usual) = match toolset {
+            "records" | "records-extended" => ("records", &self.records, (600, 120)),
+            "proxy" | "proxy-extended" => ("proxy", &self.proxy, (120, 30)),
+            "school" => ("school", &self.school, (100, 20)),
+            _ => return None,
+        };
+        let usual = self.requests.0.and(Often::by_default(usual.0, usual.1).0);
+        let requests = chosen.requests.map_or(usual, |often| often.0);
+        let writes = chosen.writes.and_then(|often| often.0);
+        let mut limits = Limits::none();
+        if let Some(rate) = requests {
+            limits = limits.requests(rate);
+        }
+        if let Some(rate) = self.anonymous.0 {
+            limits = limits.anonymous(rate);
+        }
+        if let Some(rate) = writes {
+            limits = limits.writes(rate);
+        }
+        Some((name, limits))
     }
 }
 
