@@ -73,6 +73,9 @@ impl Host {
                 "set USER_ID, ROLE and TENANT_ID, all three or none of them",
             )));
         };
+        if user.trim().is_empty() {
+            return Some(Err(BootError::new("USER_ID is empty: say who calls")));
+        }
         if role != "admin" {
             return Some(Err(BootError::new(
                 "ROLE is not admin: only admins use the tools of the school",

@@ -211,7 +211,7 @@ pub struct Conflict {
 
 /// First step of moving a booking: says whether student and instructor are free at the new time,
 /// and returns a confirm_token that is good for five minutes. Changes nothing. Only PENDING and
-/// CONFIRMED bookings can be moved. Show the slots to the user, then call
+/// CONFIRMED bookings can be moved, before they begin. Show the slots to the user, then call
 /// instainstru_booking_reschedule_execute.
 #[mcp_tool(
     title = "Preview moving a booking",

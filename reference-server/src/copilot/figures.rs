@@ -130,6 +130,61 @@ pub async fn instainstru_revenue_dashboard(
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentsPipeline {
+    pub meta: Meta,
+    pub data: Pipeline,
+}
+
+/// All money in cents, of all bookings there ever were.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Pipeline {
+    /// In the order in which money moves; every booking is in one of them.
+    pub stages: Vec<PaymentStage>,
+    /// What students paid for lessons that took place and are settled: the next three together.
+    pub captured_cents: i64,
+    /// Of it, what the platform keeps.
+    pub platform_fees_cents: i64,
+    /// Of it, what instructors get and have not got yet.
+    pub pending_payout_cents: i64,
+    /// Of it, what instructors have got.
+    pub paid_out_cents: i64,
+    pub refunds: Refunds,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentStage {
+    /// `scheduled`, `payment_method_required`, `authorized`, `locked`, `manual_review`,
+    /// `pending_payout`, `paid_out` or `closed_without_lesson`.
+    pub stage: String,
+    /// Bookings that are there now.
+    pub count: u64,
+    /// Their prices, before refunds.
+    pub amount_cents: i64,
+    pub description: String,
+}
+
+/// What went back to students.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Refunds {
+    /// Bookings of which something was given back.
+    pub count: u64,
+    pub card_cents: i64,
+    pub credit_cents: i64,
+}
+
+/// Where the money of all bookings stands now: how many bookings, and how much, wait to be charged,
+/// are reserved, need somebody to look at them, are settled or paid out, and what was given back.
+/// All money is in cents. For the instructors behind pending_payout call
+/// instainstru_payments_pending_payouts; for the money of a period instainstru_revenue_dashboard.
+#[mcp_tool(title = "Payments pipeline", scope = "copilot:read", read_only)]
+pub async fn instainstru_payments_pipeline(
+    backend: &Backend,
+    caller: &Caller,
+) -> ToolResult<PaymentsPipeline> {
+    backend.get(caller, "/ops/payments/pipeline").answer().await
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PendingPayouts {
     pub meta: Meta,
     /// Largest first.

@@ -7,7 +7,7 @@
 //! name of the caller, and its return type is what the model reads. What the API refuses comes
 //! back as an error with the code of the API, so that the model can act on it.
 //!
-//! Eleven more, about bookings and figures, are a toolset of their own (`copilot-extended`), so that
+//! Twelve more, about bookings and figures, are a toolset of their own (`copilot-extended`), so that
 //! the ten stay ten. Cancelling a booking and moving one are pairs like that of the invites.
 //!
 //! To add a tool: write the function in the room where it belongs, add it to the list below, and
@@ -36,7 +36,7 @@ use self::bookings::{
 };
 use self::figures::{
     instainstru_cohort_retention, instainstru_payments_pending_payouts,
-    instainstru_revenue_dashboard, instainstru_student_signups,
+    instainstru_payments_pipeline, instainstru_revenue_dashboard, instainstru_student_signups,
 };
 use self::founding::{instainstru_founding_funnel_summary, instainstru_founding_stuck_instructors};
 use self::instructors::{
@@ -84,6 +84,7 @@ pub fn extended_tools() -> ToolSet<App> {
         instainstru_booking_reschedule_preview,
         instainstru_booking_reschedule_execute,
         instainstru_revenue_dashboard,
+        instainstru_payments_pipeline,
         instainstru_payments_pending_payouts,
         instainstru_cohort_retention,
         instainstru_student_signups,

@@ -5,10 +5,11 @@ use std::ops::RangeInclusive;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use super::answer::Problem;
-use super::query::Problems;
+use super::query::{Problems, read_day};
 
 /// A hundred addresses and a note fit several times.
 pub(super) const LIMIT: usize = 256 * 1024;
@@ -125,6 +126,18 @@ impl Fields {
             self.problems.add(name, "is missing");
         }
         self.one_of(name, allowed).unwrap_or_default()
+    }
+
+    /// A day that has to be there.
+    pub(super) fn required_day(&mut self, name: &'static str) -> Option<Date> {
+        let text = self.text(name).unwrap_or_default();
+        match read_day(&text) {
+            Ok(day) => Some(day),
+            Err(rule) => {
+                self.problems.add(name, rule);
+                None
+            }
+        }
     }
 
     /// A text for people, of 1 to 2000 characters.

@@ -216,5 +216,9 @@ pub(super) fn rate(part: i64, whole: i64) -> f64 {
     if whole == 0 {
         return 0.0;
     }
-    (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0
+    four_decimals(part as f64 / whole as f64)
+}
+
+pub(super) fn four_decimals(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
 }

@@ -10,7 +10,7 @@ use super::Platform;
 use super::answer::{Answer, Problem, reply};
 use super::auth::Actor;
 use super::db::{Db, instant};
-use super::funnel::full_name;
+use super::funnel::{four_decimals, full_name};
 use super::instructors::{admin_url, is_id, two_decimals};
 use super::query::{Query, path_text};
 
@@ -237,7 +237,7 @@ async fn describe(db: &Db, row: Row) -> Result<Detail, Problem> {
             no_shows: count("NO_SHOW"),
             rating_avg: rating_avg.map(two_decimals),
             rating_count,
-            response_rate: row.response_rate,
+            response_rate: row.response_rate.map(four_decimals),
         },
         user_id: row.user_id,
         email: row.email,

@@ -17,7 +17,7 @@
 //! | `POST /invites/preview`, `/invites/send` | `invites` |
 //! | `GET /metrics/{metric_name}` | `metrics` |
 //! | `GET /ops/bookings/…`, `/bookings/{id}/…` and the changes below it | `bookings` |
-//! | `GET /analytics/…`, `/ops/payments/pending-payouts` | `figures` |
+//! | `GET /analytics/…`, `/ops/payments/…` | `figures` |
 //!
 //! Below `/v1` is another system, the records API: `records`.
 

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use super::answer::Problem;
 use super::db::millis;
 
+/// The days that may be asked about: more than anybody means, and far from the ends of the calendar.
+const DAYS: RangeInclusive<Date> = Date::constant(1900, 1, 1)..=Date::constant(2199, 12, 31);
+
 /// The parameters of one request. Every reader takes its parameter out; [`finish`](Self::finish)
 /// refuses what is left, because a misspelt filter would silently widen the answer.
 pub(super) struct Query {
@@ -96,12 +99,13 @@ impl Query {
 
     fn date(&mut self, name: &'static str) -> Option<Date> {
         let text = self.text(name)?;
-        // jiff reads more forms of a date than the contract names.
-        let date = (text.len() == 10).then(|| text.parse().ok()).flatten();
-        if date.is_none() {
-            self.problems.add(name, "must be a date such as 2026-01-31");
+        match read_day(&text) {
+            Ok(day) => Some(day),
+            Err(rule) => {
+                self.problems.add(name, rule);
+                None
+            }
         }
-        date
     }
 
     pub(super) fn finish(mut self) -> Result<(), Problem> {
@@ -175,6 +179,21 @@ impl Window {
         let from = self.start.and_then(midnight).unwrap_or(i64::MIN);
         let to = self.end.and_then(|day| midnight(day.tomorrow().ok()?));
         (from, to.unwrap_or(i64::MAX))
+    }
+}
+
+/// A day as the contract writes it, or the rule that the text breaks.
+pub(super) fn read_day(text: &str) -> Result<Date, String> {
+    // jiff reads more forms of a date than the contract names.
+    let date: Option<Date> = (text.len() == 10).then(|| text.parse().ok()).flatten();
+    match date {
+        None => Err("must be a date such as 2026-01-31".to_owned()),
+        Some(date) if DAYS.contains(&date) => Ok(date),
+        Some(_) => Err(format!(
+            "must be a date from {} to {}",
+            DAYS.start(),
+            DAYS.end()
+        )),
     }
 }
 

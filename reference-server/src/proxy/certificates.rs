@@ -2,7 +2,7 @@
 //! within a minute; for a host that has none, a self-signed one is issued into it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -126,10 +126,16 @@ impl Certificates {
         let _comparing = self.comparing();
         let soon = self.clock.now() + RENEW;
         let ours = file_name(hostname);
-        let fine = self
-            .of_host(hostname)
-            .is_some_and(|found| found.name != ours || found.expires_at > soon);
-        if fine {
+        let fine = || {
+            self.of_host(hostname)
+                .is_some_and(|found| found.name != ours || found.expires_at > soon)
+        };
+        if fine() {
+            return Ok(());
+        }
+        let _alone = self.alone()?;
+        // Another process may have been quicker.
+        if self.take_up(&ours).is_ok() && fine() {
             return Ok(());
         }
         self.issue(hostname, &ours)?;
@@ -149,6 +155,7 @@ impl Certificates {
     /// files, too.
     pub(super) fn withdraw(&self, hostname: &str) -> io::Result<()> {
         let _comparing = self.comparing();
+        let _alone = self.alone()?;
         self.remove(hostname)
     }
 
@@ -220,6 +227,14 @@ impl Certificates {
         self.comparing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of processes that share the folder, one at a time issues and takes away: a key of one would not
+    /// fit the certificate of the other. Until the file is dropped.
+    fn alone(&self) -> io::Result<File> {
+        let folder = File::open(&self.folder)?;
+        folder.lock()?;
+        Ok(folder)
     }
 
     /// Makes a new file known, without a look at all the others.

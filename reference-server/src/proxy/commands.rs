@@ -1,7 +1,7 @@
-//! Running a command: no shell, an empty environment, an empty folder, a process group that ends
-//! as a whole, and a cap on time, output and number.
+//! Running a command: no shell, an empty environment, an empty folder of its own, a process group
+//! that ends as a whole, and a cap on time, output and number.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +18,7 @@ use super::logs::{Ran, hides, tame};
 use super::redact::redacted;
 use super::settings::CommandSettings;
 use super::store::Store;
+use crate::random;
 
 /// Of standard output and standard error together.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -40,6 +41,7 @@ pub struct Finished {
 pub(super) struct Commands {
     templates: Vec<Template>,
     path: String,
+    /// Above the folders in which they run.
     folder: PathBuf,
     timeout: Duration,
     places: Arc<Semaphore>,
@@ -94,13 +96,15 @@ impl Commands {
             let text = "As many commands run as may run at once. Try again later.";
             return Err(ToolError::new(text).code("busy"));
         };
+        let folder = Folder::new(&self.folder).tell("There is no folder to run it in.");
+        let folder = folder.inspect_err(|_| record.refused("failed"))?;
         let child = Command::new(program)
             .args(&words[1..])
             .env_clear()
             .env("PATH", &self.path)
             .env("LANG", "C.UTF-8")
             .env("HOME", "/nonexistent")
-            .current_dir(&self.folder)
+            .current_dir(&folder.0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -122,6 +126,25 @@ impl Commands {
         )
         .code("not_allowed")
         .data(serde_json::json!({ "allowed": allowed }))
+    }
+}
+
+/// An empty folder, removed with what is in it when this is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(above: &Path) -> std::io::Result<Self> {
+        let folder = above.join(random::uuid4());
+        std::fs::create_dir(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, "the folder of a command stays behind");
+        }
     }
 }
 
@@ -161,11 +184,14 @@ impl Group {
             return Ok(Err(ToolError::new(text).code("timed_out")));
         };
         let status = ended?;
+        let mut left = MAX_OUTPUT;
+        let ((stdout, out_cut), (stderr, err_cut)) =
+            (shown(&stdout, &mut left), shown(&stderr, &mut left));
         Ok(Ok(Finished {
             exit_code: status.and_then(|status| status.code()),
-            stdout: shown(&stdout),
-            stderr: shown(&stderr),
-            truncated: status.is_none(),
+            stdout,
+            stderr,
+            truncated: status.is_none() || out_cut || err_cut,
             duration_ms: millis(since),
         }))
     }
@@ -212,14 +238,24 @@ async fn read(
     }
 }
 
-fn shown(bytes: &[u8]) -> String {
+/// The text, as far as it fits into what is left, and whether it was cut: what stands for a byte that
+/// is no text is longer than that byte.
+fn shown(bytes: &[u8], left: &mut usize) -> (String, bool) {
     let text = String::from_utf8_lossy(bytes);
     let tame = |c: char| match c {
         '\n' | '\t' => c,
         c if hides(c) => '\u{fffd}',
         c => c,
     };
-    text.chars().map(tame).collect()
+    let mut shown = String::with_capacity(bytes.len());
+    for c in text.chars().map(tame) {
+        let Some(rest) = left.checked_sub(c.len_utf8()) else {
+            return (shown, true);
+        };
+        *left = rest;
+        shown.push(c);
+    }
+    (shown, false)
 }
 
 fn millis(since: Instant) -> u64 {

@@ -43,6 +43,16 @@ impl Inner {
         self.routes.find(hostname)
     }
 
+    /// The same for https: when this ends, a host that is served has its certificate, if it gets one.
+    pub(super) async fn find_secured(&self, hostname: &str) {
+        let found = self.find(hostname).await;
+        let secured = found.is_some_and(|live| live.route.enable_https);
+        if secured && self.certificates.of_host(hostname).is_none() {
+            // Whoever has just taken it up is still at its certificate.
+            drop(self.changing.lock().await);
+        }
+    }
+
     async fn catch_up(&self) -> sqlx::Result<()> {
         if self.store.revision().await? == self.seen.load(Ordering::Acquire) {
             return Ok(());
@@ -78,6 +88,7 @@ impl Inner {
         self.withdraw(gone).await;
         self.take_up_certificates(secured).await;
         self.seen.store(revision, Ordering::Release);
+        self.tell_changed();
         Ok(())
     }
 

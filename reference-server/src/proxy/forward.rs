@@ -1,5 +1,6 @@
 //! From a request to its target and back, streaming both ways.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use mcp_runtime::{AuthError, Authenticate, Caller, TraceContext};
@@ -18,6 +19,7 @@ use super::Inner;
 use super::hostname;
 use super::logs::{Entry, Level, LogEntry, tame};
 use super::pace::{Download, Patience, Side};
+use super::redact::{redacted_path, redacted_text};
 use super::routes::Live;
 use crate::random;
 
@@ -36,17 +38,11 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// What only the proxy may say: a client that sends them is not believed.
-const OURS: [&str; 9] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "x-auth-user",
-    "x-auth-tenant",
-    "proxy-connection",
-];
+const OURS: [&str; 3] = ["forwarded", "x-real-ip", "proxy-connection"];
+/// How the names of the others begin.
+const OURS_BEGIN: [&str; 2] = ["x-auth-", "x-forwarded-"];
+/// What the proxy answers for, whatever the method.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 const UNREACHABLE: &str = "The target cannot be reached.\n";
 
@@ -77,12 +73,14 @@ pub(super) async fn answer(
         Some(name) => inner.find(name).await,
         None => None,
     };
+    // Its owner reads of it, also where it is not answered.
+    let mut record = Record::new(inner, peer, &head, hostname, live.as_deref());
     let live = live.filter(|live| match peer.secure {
         true => live.route.enable_https,
         false => live.route.enable_http,
     });
-    let mut record = Record::new(inner, peer, &head, hostname, live.as_deref());
     let answered = match &live {
+        _ if head.method == Method::CONNECT => Err(refused(405, "No tunnels are dug here.\n")),
         None => Err(refused(404, "This host is not served here.\n")),
         Some(live) => {
             let entry = &mut record.entry;
@@ -141,13 +139,9 @@ async fn forward(
     let url = format!("{}{path}", target.url).parse::<reqwest::Url>();
     let url = url.map_err(|_| refused(400, "The path cannot be used.\n"))?;
     let caller = match live.route.auth_enabled {
-        true => Some(admitted(inner, live, &head.headers).await?),
+        true => Some(admitted(inner, live, &head.headers, entry).await?),
         false => None,
     };
-    entry.user_id = caller
-        .as_ref()
-        .and_then(|caller| caller.subject())
-        .map(|name| tame(name, 128));
     let headers = onward(inner, peer, live, &head, caller.as_deref(), entry);
     let mut ask = inner
         .targets
@@ -160,13 +154,24 @@ async fn forward(
     }
     let answered = patience.wait(ask.send()).await.map_err(late)?;
     let mut response: Response<reqwest::Body> = answered.map_err(lost)?.into();
+    // No upgrade is handed on, so none was asked for.
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refused(502, UNREACHABLE).because("the target switched protocols unasked"));
+    }
+    // Of this hop, like the headers: not what the target speaks.
+    *response.version_mut() = Version::HTTP_11;
     drop_hop_by_hop(response.headers_mut());
     via(response.headers_mut(), inner);
     Ok(response.map(|body| patience.watched(body)))
 }
 
 /// Who calls a host that asks for a token: only people of the tenant that the host belongs to.
-async fn admitted(inner: &Inner, live: &Live, headers: &HeaderMap) -> Result<Arc<Caller>, Refused> {
+async fn admitted(
+    inner: &Inner,
+    live: &Live,
+    headers: &HeaderMap,
+    entry: &mut LogEntry,
+) -> Result<Arc<Caller>, Refused> {
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -183,6 +188,7 @@ async fn admitted(inner: &Inner, live: &Live, headers: &HeaderMap) -> Result<Arc
         }
         Err(_) => return Err(refused(401, "The access token is not valid.\n")),
     };
+    entry.user_id = caller.subject().map(|name| tame(name, 128));
     let tenant = caller.principal().and_then(|principal| principal.tenant());
     let same = tenant == live.route.tenant.as_deref() && tenant.is_some();
     match same || caller.owner() == live.route.owner {
@@ -202,7 +208,12 @@ fn onward(
 ) -> HeaderMap {
     let mut headers = head.headers.clone();
     drop_hop_by_hop(&mut headers);
-    for name in OURS {
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_ours(name))
+        .cloned()
+        .collect();
+    for name in ours {
         headers.remove(name);
     }
     let mut put = |name: &'static str, value: &str| {
@@ -226,6 +237,13 @@ fn onward(
     }
     via(&mut headers, inner);
     headers
+}
+
+/// Whether a header is one that only the proxy may send. Many targets take `_` for `-`.
+fn is_ours(name: &HeaderName) -> bool {
+    // The names of headers are in lower case already.
+    let name = name.as_str().replace('_', "-");
+    OURS.contains(&name.as_str()) || OURS_BEGIN.iter().any(|start| name.starts_with(start))
 }
 
 fn via(headers: &mut HeaderMap, inner: &Inner) {
@@ -252,11 +270,16 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a path has segments that would leave the path of the target.
+/// Whether a path has segments that would leave the path of the target, also of one that decodes
+/// slashes, or takes what follows a `;` for no part of the name.
 fn climbs(path: &str) -> bool {
-    let path = path.to_ascii_lowercase().replace("%2e", ".");
+    let mut path = path.to_ascii_lowercase();
+    for (code, sign) in [("%2e", "."), ("%2f", "/"), ("%5c", "\\"), ("%3b", ";")] {
+        path = path.replace(code, sign);
+    }
     path.split(['/', '\\'])
-        .any(|segment| matches!(segment, "." | ".."))
+        .map(|segment| segment.split(';').next().unwrap_or_default())
+        .any(|name| matches!(name, "." | ".."))
 }
 
 fn refused(status: u16, text: &'static str) -> Refused {
@@ -312,9 +335,11 @@ impl Refused {
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        if self.status == 401 {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
+        match self.status {
+            401 => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            405 => headers.insert(header::ALLOW, HeaderValue::from_static(METHODS)),
+            _ => None,
+        };
         response
     }
 }
@@ -337,10 +362,16 @@ impl Record {
         hostname: Option<String>,
         live: Option<&Live>,
     ) -> Self {
-        let text = |name: HeaderName| head.headers.get(name).and_then(|text| text.to_str().ok());
+        let text = |name: HeaderName| {
+            let value = head.headers.get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()))
+        };
         let request_id = text(HeaderName::from_static("x-request-id")).filter(|id| is_id(id));
         let trace = TraceContext::of_headers(&head.headers);
-        let without_query = |text: &str| tame(text.split(['?', '#']).next().unwrap_or(""), 128);
+        let without_query = |text: &str| {
+            let path = text.split(['?', '#']).next().unwrap_or_default();
+            tame(&redacted_path(path), 128)
+        };
         Self {
             inner: Arc::clone(inner),
             owner: live
@@ -356,16 +387,16 @@ impl Record {
                 client_fqdn: None,
                 hostname: tame(&hostname.unwrap_or_default(), 253),
                 method: tame(head.method.as_str(), 16),
-                path: tame(head.uri.path(), 256),
+                path: tame(&redacted_path(head.uri.path()), 256),
                 // 499: the client went away before there was an answer.
                 status_code: 499,
                 response_time_ms: 0,
                 user_id: None,
-                user_agent: text(header::USER_AGENT).map(|text| tame(text, 128)),
-                referrer: text(header::REFERER).map(without_query),
+                user_agent: text(header::USER_AGENT).map(|text| tame(&redacted_text(&text), 128)),
+                referrer: text(header::REFERER).map(|text| without_query(&text)),
                 bytes_sent: 0,
                 error: None,
-                request_id: request_id.map_or_else(random::uuid4, str::to_owned),
+                request_id: request_id.map_or_else(random::uuid4, Cow::into_owned),
                 trace_id: trace.map(|trace| trace.trace_id().to_string()),
                 session_id: None,
             },

@@ -1,5 +1,6 @@
 //! The sockets: one for http, one for https with the certificate that SNI asks for.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +13,24 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Inner;
 use super::certificates::Certificates;
 use super::forward::{self, Peer};
+use super::unread::Unread;
 
 /// Connections at the same time, on each socket.
 const CONNECTIONS: usize = 1024;
 /// For the head of a request, and between two requests.
 const HEAD: Duration = Duration::from_secs(15);
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// While a client takes nothing of what waits to be sent to it.
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// A socket that is served until this is dropped.
 #[derive(Debug)]
@@ -51,19 +57,19 @@ pub(super) async fn bind(address: &str, key: &str) -> Result<TcpListener, BootEr
         .map_err(|error| BootError::new(format!("cannot listen on {address} ({key}): {error}")))
 }
 
-pub(super) fn tls(certificates: Arc<Certificates>) -> Result<TlsAcceptor, BootError> {
+pub(super) fn tls(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, BootError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| BootError::new(format!("TLS cannot be set up: {error}")))?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 pub(super) fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     inner: &Arc<Inner>,
 ) -> Result<Listening, BootError> {
     let address = listener.local_addr()?;
@@ -102,10 +108,11 @@ pub(super) fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     inner: Arc<Inner>,
 ) {
     let _ = stream.set_nodelay(true);
+    let stream = Unread::new(stream, UNREAD);
     let address = peer.ip().to_canonical();
     match tls {
         None => {
@@ -120,13 +127,29 @@ async fn connection(
                 address,
                 secure: true,
             };
-            match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+            let shaken = tokio::time::timeout(HANDSHAKE, handshake(stream, tls, &inner)).await;
+            match shaken {
                 Ok(Ok(stream)) => requests(stream, peer, inner).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
         }
     }
+}
+
+/// Shakes hands once it is known whether another process has created the host in between, so that
+/// its certificate is there.
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    tls: Arc<ServerConfig>,
+    inner: &Inner,
+) -> io::Result<TlsStream<S>> {
+    let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let name = started.client_hello().server_name().map(str::to_lowercase);
+    if let Some(name) = name {
+        inner.find_secured(&name).await;
+    }
+    started.into_stream(tls).await
 }
 
 async fn requests(

@@ -9,7 +9,8 @@
 //! [`commands`] run what a `grammar` of the configuration allows, and without one the tool
 //! `run_command` does not exist. [`docker`] lists containers, where a socket is configured.
 //!
-//! Beyond the ten, the configuration can be saved to a file and loaded (`exchange`).
+//! Beyond the ten, the configuration can be saved to a file and loaded (`exchange`), and the model of
+//! a client can sum up errors ([`tools::logs`]).
 //!
 //! To add a tool: write the function in `tools/`, add it to the list below, and give it a row in
 //! `tests/it/contracts/proxy.txt` and in `tests/it/proxy/contract.rs`.
@@ -26,6 +27,7 @@ mod routes;
 mod listener;
 mod forward;
 mod pace;
+mod unread;
 mod figures;
 mod certificates;
 pub mod logs;
@@ -51,7 +53,7 @@ use self::tools::commands::run_command;
 use self::tools::exchange::{config_load, config_save};
 use self::tools::health::{echo, health_check};
 use self::tools::hosts::{create_proxy, delete_proxy, list_proxies};
-use self::tools::logs::get_logs;
+use self::tools::logs::{get_logs, summarize_logs};
 use self::tools::services::list_services;
 use self::tools::tokens::list_tokens;
 use crate::App;
@@ -60,6 +62,9 @@ use crate::App;
 pub const NAME: &str = "proxy";
 /// The name of the toolset beyond the ten.
 pub const EXTENDED: &str = "proxy-extended";
+
+/// The family of the tools whose answers change with the hosts.
+pub const FAMILY: &str = "proxy";
 
 /// How clients show a server that has nothing else.
 pub const TITLE: &str = "Reverse Proxy Admin";
@@ -89,9 +94,9 @@ pub fn tools_without_commands() -> ToolSet<App> {
     ]
 }
 
-/// What goes beyond the ten: the configuration in files.
+/// What goes beyond the ten: the configuration in files, and errors summed up.
 pub fn extended_tools() -> ToolSet<App> {
-    tools![config_save, config_load]
+    tools![config_save, config_load, summarize_logs]
 }
 
 /// The same to read, for hosts that show resources.

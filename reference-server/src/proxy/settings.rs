@@ -16,7 +16,7 @@ pub struct Settings {
     pub tls_listen: Option<String>,
     /// Folder with `name.crt` and `name.key` (PEM).
     pub certificates: PathBuf,
-    /// An empty folder in which commands run.
+    /// Where each command gets an empty folder to run in.
     pub empty_folder: PathBuf,
     /// Host names that are never given away: those of the MCP server itself.
     pub reserved: Vec<String>,

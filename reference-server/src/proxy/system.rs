@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::certificates::Certificates;
 use super::commands::Commands;
+use super::exchange::Pem;
 use super::figures::Figures;
 use super::following;
 use super::listener::{self, Listening};
@@ -65,6 +66,8 @@ pub(super) struct Inner {
     pub(super) looked: Mutex<Option<Instant>>,
     sockets: OnceLock<Sockets>,
     pub(super) figures: OnceLock<Figures>,
+    /// Told when another process has changed something.
+    changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Hosts that are there, as they were judged.
@@ -109,6 +112,7 @@ impl Proxy {
             looked: Mutex::default(),
             sockets: OnceLock::new(),
             figures: OnceLock::new(),
+            changed: OnceLock::new(),
         });
         for route in rows {
             inner.revive(route);
@@ -151,6 +155,14 @@ impl Proxy {
         }
     }
 
+    /// Calls `told` when another process has changed which hosts there are. Once; later calls change
+    /// nothing. What it holds lives as long as the proxy.
+    pub fn on_change(&self, told: impl Fn() + Send + Sync + 'static) {
+        if let Some(inner) = &self.0 {
+            let _ = inner.changed.set(Box::new(told));
+        }
+    }
+
     /// Whether any command may be run.
     pub fn runs_commands(&self) -> bool {
         self.0.as_ref().is_some_and(|inner| inner.commands.are_on())
@@ -164,6 +176,12 @@ impl Proxy {
 }
 
 impl Inner {
+    pub(super) fn tell_changed(&self) {
+        if let Some(told) = self.changed.get() {
+            told();
+        }
+    }
+
     pub(super) fn sockets(&self) -> Option<&Sockets> {
         self.sockets.get()
     }
@@ -194,12 +212,14 @@ impl Inner {
             let _changing = inner.changing.lock().await;
             inner.take_up().await.map_err(stored)?;
             inner.room(&route)?;
-            if route.enable_https {
-                inner.certify(&route.hostname).await?;
-            }
             let room = (MOST, MOST_OF_ONE);
+            // Before the certificate: of two processes, the one that gets the name issues it.
             let inserted = inner.store.insert(&route, room).await;
             let revision = inserted.map_err(taken_or_stored)?.ok_or_else(too_many)?;
+            if let Err(error) = inner.certify(std::slice::from_ref(&route)).await {
+                inner.undo(&[&route], &[]).await;
+                return Err(error);
+            }
             tracing::info!(
                 hostname = route.hostname,
                 by = route.created_by,
@@ -216,13 +236,15 @@ impl Inner {
     }
 
     /// Takes up many routes, all or nothing. Those that are there are replaced with `force`, and are
-    /// a reason to refuse without; which ones were is returned.
+    /// a reason to refuse without; which ones were is returned, and how many of the certificates are
+    /// new. They go into the folder only when nothing speaks against the routes.
     pub(super) async fn replace(
         self: &Arc<Self>,
         routes: Vec<Route>,
+        certificates: Vec<Pem>,
         force: bool,
         caller: &Caller,
-    ) -> ToolResult<BTreeSet<String>> {
+    ) -> ToolResult<(BTreeSet<String>, usize)> {
         let (inner, owner) = (Arc::clone(self), whose(caller));
         let by = caller.to_string();
         whole(async move {
@@ -233,18 +255,42 @@ impl Inner {
                 return Err(already_there(&there));
             }
             inner.room_for(&routes, &there)?;
-            for route in routes.iter().filter(|route| route.enable_https) {
-                inner.certify(&route.hostname).await?;
-            }
             let gone: Vec<&Route> = there.values().map(|live| &live.route).collect();
             let replaced = inner.store.replace(&gone, &routes).await;
             let revision = replaced.map_err(taken_or_stored)?.ok_or_else(taken)?;
+            let secured = match inner.restore(certificates).await {
+                Ok(restored) => inner.certify(&routes).await.map(|()| restored),
+                Err(error) => Err(error),
+            };
+            let restored = match secured {
+                Ok(restored) => restored,
+                Err(error) => {
+                    let before: Vec<Route> = gone.into_iter().cloned().collect();
+                    inner
+                        .undo(&routes.iter().collect::<Vec<_>>(), &before)
+                        .await;
+                    let new = routes.into_iter().map(|route| route.hostname);
+                    let new = new.filter(|name| !there.contains_key(name));
+                    inner.withdraw(new.collect()).await;
+                    return Err(error);
+                }
+            };
             tracing::info!(hosts = routes.len(), by, "proxy_configuration_loaded");
             routes.into_iter().for_each(|route| inner.revive(route));
             inner.know(revision);
-            Ok(there.into_keys().collect())
+            Ok((there.into_keys().collect(), restored))
         })
         .await
+    }
+
+    /// Makes the database say again what it said before a change that could not be finished. Of both,
+    /// the next look hears: neither revision is known here.
+    async fn undo(&self, new: &[&Route], before: &[Route]) {
+        match self.store.replace(new, before).await {
+            Ok(Some(_)) => {}
+            Ok(None) => tracing::warn!("a change that failed was overtaken by another one"),
+            Err(error) => tracing::error!(%error, "a change that failed could not be undone"),
+        }
     }
 
     /// Which of these hosts there are. One of somebody else is taken, and that is all one hears.
@@ -325,14 +371,34 @@ impl Inner {
         }
     }
 
-    async fn certify(&self, hostname: &str) -> ToolResult<()> {
-        let (certificates, hostname) = (Arc::clone(&self.certificates), hostname.to_owned());
-        let issued = tokio::task::spawn_blocking(move || certificates.ensure(&hostname)).await;
+    /// Makes sure that those of these hosts have a certificate that need one.
+    async fn certify(&self, routes: &[Route]) -> ToolResult<()> {
+        let certificates = Arc::clone(&self.certificates);
+        let secured = routes.iter().filter(|route| route.enable_https);
+        let hostnames: Vec<String> = secured.map(|route| route.hostname.clone()).collect();
+        let work = move || {
+            let mut hostnames = hostnames.iter();
+            hostnames.try_for_each(|hostname| certificates.ensure(hostname))
+        };
+        let issued = tokio::task::spawn_blocking(work).await;
         let issued = issued.map_err(ToolError::internal)?;
         issued.map_err(|error| {
             let text = "No certificate can be issued for this host. Try again later, or ask the \
                         operator to look at the certificate folder.";
             unavailable(text).caused_by(error)
+        })
+    }
+
+    /// Puts those into the folder that are not there, and tells how many they were.
+    async fn restore(&self, pems: Vec<Pem>) -> ToolResult<usize> {
+        if pems.is_empty() {
+            return Ok(0);
+        }
+        let certificates = Arc::clone(&self.certificates);
+        let restored = tokio::task::spawn_blocking(move || certificates.restore(&pems)).await;
+        let restored = restored.map_err(ToolError::internal)?;
+        restored.map_err(|error| {
+            unavailable("The certificate folder cannot be used now.").caused_by(error)
         })
     }
 

@@ -1,5 +1,7 @@
 //! What has changed, as resources: one to watch, and one to read on from where somebody stopped.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use jiff::Timestamp;
 use mcp_runtime::prelude::*;
@@ -35,6 +37,28 @@ pub struct Change {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// Where somebody stopped: epoch and time. What is none of it names no resource, so that it is not
+/// found, like every other one that is not there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(inline)]
+pub struct Cursor(String);
+
+impl TryFrom<String> for Cursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap_or_default();
+        let position = String::from_utf8(bytes).unwrap_or_default();
+        let numbers = position.split_once('|');
+        let is_number = |text: &str| text.parse::<i64>().is_ok();
+        match numbers.is_some_and(|(epoch, at)| is_number(epoch) && is_number(at)) {
+            true => Ok(Self(text)),
+            false => Err("no cursor of ours"),
+        }
+    }
+}
+
 /// The newest hundred changes of your records, of all kinds. Subscribe to it to hear of each.
 #[mcp_resource(
     "toolbridge://changes",
@@ -63,9 +87,9 @@ pub async fn record_changes_since(
     tenant: &Tenant,
     /// The nextCursor of what was read before.
     #[arg(len = 1..=100, pattern = "^[A-Za-z0-9_-]+$")]
-    cursor: String,
+    cursor: Cursor,
 ) -> ToolResult<ChangeList> {
     let records = records(backend, caller, tenant);
     let ask = records.ask(Method::GET, "/v1/changes")?;
-    records.send(ask.query("cursor", cursor)).await
+    records.send(ask.query("cursor", cursor.0)).await
 }

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::backend::{Ask, Backend};
 
+/// Longer than any cursor of the API.
+const MAX_CURSOR: usize = 200;
+
 /// The records of one caller in one tenant.
 #[derive(Clone, Copy)]
 pub(super) struct Records<'a> {
@@ -82,6 +85,12 @@ impl Records<'_> {
             tracing::debug!(code = error.code_str(), "a sync session stays open");
         }
     }
+}
+
+/// A cursor, unless it cannot be one of the API's: then there is none, and the page is the first.
+pub(super) fn cursor_of_ours(cursor: Option<String>) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    cursor.filter(|cursor| cursor.len() <= MAX_CURSOR && cursor.bytes().all(fits))
 }
 
 fn is_about_session(answer: &Response<Bytes>) -> bool {

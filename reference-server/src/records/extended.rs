@@ -12,7 +12,7 @@ use mcp_runtime::prelude::*;
 use mcp_runtime::{Caller, Tenant};
 use serde_json::{Map, Value, json};
 
-use super::client::records;
+use super::client::{cursor_of_ours, records};
 use super::reply::Uid;
 use crate::backend::Backend;
 
@@ -73,6 +73,10 @@ pub struct OperationDone {
     /// The record as it is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Map<String, Value>>,
+    /// True when the answer would have become too long with the payload of the record: it was
+    /// changed all the same, and can be read by its uid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_omitted: Option<bool>,
     /// Why it was refused, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -142,10 +146,11 @@ pub async fn search(
     #[arg(range = 1..=100, default = 20)]
     limit: u32,
     /// The nextCursor of the page before.
-    #[arg(len = ..=200)]
+    #[arg(len = ..=100_000)]
     cursor: Option<String>,
 ) -> ToolResult<Found> {
     let records = records(backend, caller, tenant);
+    let cursor = cursor_of_ours(cursor);
     let body = json!({
         "query": query, "entities": entities, "filter": filter, "limit": limit, "cursor": cursor,
     });

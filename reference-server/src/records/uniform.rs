@@ -5,7 +5,7 @@ use mcp_runtime::prelude::*;
 use mcp_runtime::{Caller, Tenant};
 use serde_json::{Map, Value, json};
 
-use super::client::records;
+use super::client::{cursor_of_ours, records};
 use super::reply::{Page, Record, Tombstone, Uid};
 use crate::backend::Backend;
 
@@ -34,7 +34,7 @@ macro_rules! kind {
             #[arg(range = 1..=1000, default = 100)]
             limit: u32,
             /// The nextCursor of the page before.
-            #[arg(len = ..=200)]
+            #[arg(len = ..=100_000)]
             cursor: Option<String>,
             /// Whether to list deleted ones, too.
             #[arg(default = false)]
@@ -44,7 +44,7 @@ macro_rules! kind {
             let ask = records
                 .ask(Method::GET, concat!("/v1/", $path))?
                 .query("limit", limit)
-                .query("cursor", cursor)
+                .query("cursor", cursor_of_ours(cursor))
                 .query("includeDeleted", include_deleted);
             records.send(ask).await
         }

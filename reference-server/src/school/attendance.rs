@@ -99,19 +99,20 @@ pub async fn record_attendance(
 }
 
 impl Books<'_> {
-    /// Whether the caller is an admin or teaches the class.
+    /// Whether the caller is an admin, or teaches the class and is not suspended.
     async fn is_theirs(&mut self, caller: &Caller, class: &Class) -> ToolResult<()> {
         if caller.has_role("admin") {
             return Ok(());
         }
         let teacher = self.person(&class.teacher_id).await?;
-        if is_self(&teacher, caller) {
-            return Ok(());
+        if !is_self(&teacher, caller) {
+            return Err(refused(
+                "not_your_class",
+                "Only the teacher of the class may do that.",
+            ));
         }
-        Err(refused(
-            "not_your_class",
-            "Only the teacher of the class may do that.",
-        ))
+        self.active(&teacher.id, Role::Teacher).await?;
+        Ok(())
     }
 
     fn has_met(&self, class: &Class, on: Date) -> ToolResult<()> {

@@ -20,6 +20,8 @@ use crate::platform::db::{millis, new_id};
 pub(super) struct Books<'a> {
     tx: Transaction<'static, Any>,
     tenant: &'a Tenant,
+    /// What a tenant that has written nothing yet counts its money in.
+    currency: String,
     pub(super) now: Timestamp,
 }
 
@@ -43,6 +45,7 @@ impl School {
         Ok(Books {
             tx: inner.db.begin_read().await?,
             tenant,
+            currency: inner.settings.currency.clone(),
             now: inner.clock.now(),
         })
     }
@@ -54,6 +57,7 @@ impl School {
         let mut books = Books {
             tx: inner.db.begin_write().await?,
             tenant,
+            currency: inner.settings.currency.clone(),
             now: inner.clock.now(),
         };
         let (currency, now) = (inner.settings.currency.as_str(), books.millis());
@@ -179,14 +183,14 @@ impl Books<'_> {
     }
 
     /// What the tenant counts its money in.
-    pub(super) async fn currency(&mut self) -> ToolResult<Option<String>> {
+    pub(super) async fn currency(&mut self) -> ToolResult<String> {
         let row: Option<(String,)> = self
             .one(
                 "SELECT t.currency FROM tenants t WHERE t.tenant_id = $1",
                 values![],
             )
             .await?;
-        Ok(row.map(|(currency,)| currency))
+        Ok(row.map_or_else(|| self.currency.clone(), |(currency,)| currency))
     }
 
     pub(super) fn tenant(&self) -> &Tenant {

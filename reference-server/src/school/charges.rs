@@ -74,6 +74,16 @@ struct Order<'a> {
     key: &'a str,
 }
 
+impl Order<'_> {
+    /// Whether the receipt is for this. Without a currency, that of the school is meant.
+    fn fits(&self, slip: &Slip) -> bool {
+        slip.student_id == self.student_id
+            && slip.amount == self.amount
+            && slip.invoice_id.as_deref() == self.invoice_id
+            && self.currency.is_none_or(|wanted| wanted == slip.currency)
+    }
+}
+
 /// Charge a student, up to what is open on their invoices. Takes real money, so agree on student
 /// and amount (minor units, cents) first. Choose a new idempotency_key for every payment; after a
 /// lost answer call again with the same one: nothing is charged twice. Then pass the receipt to
@@ -129,7 +139,7 @@ pub async fn process_payment(
     })
 }
 
-/// The receipt of this key, pending when it is new.
+/// The receipt of this key, whoever used it first; pending when it is new.
 async fn begin(
     school: &School,
     tenant: &Tenant,
@@ -137,17 +147,15 @@ async fn begin(
     order: &Order<'_>,
 ) -> ToolResult<Slip> {
     let mut books = school.write(tenant).await?;
-    if let Some(slip) = books.slip_of_key(actor(caller), order.key).await? {
-        let same = slip.student_id == order.student_id
-            && slip.amount == order.amount
-            && slip.invoice_id.as_deref() == order.invoice_id;
-        if same {
-            return Ok(slip);
-        }
-        return Err(refused(
-            "idempotency_key_reused",
-            "This idempotency_key belongs to another payment. Choose a new one.",
-        ));
+    let slips = books.slips_of_key(actor(caller), order.key).await?;
+    if !slips.is_empty() {
+        let same = slips.into_iter().find(|slip| order.fits(slip));
+        return same.ok_or_else(|| {
+            refused(
+                "idempotency_key_reused",
+                "This idempotency_key belongs to another payment. Choose a new one.",
+            )
+        });
     }
     let currency = books.may_charge(order).await?;
     let slip = Slip {
@@ -196,7 +204,7 @@ async fn charge(
     };
     let outcome = school.open()?.gateway.charge(&charge).await;
     (slip.status, slip.transaction_id) = match outcome {
-        Ok(transaction) => ("captured".to_owned(), Some(transaction)),
+        Ok(transaction) => ("captured".to_owned(), Some(transaction.trim().to_owned())),
         Err(ChargeError::Declined) => ("declined".to_owned(), None),
         Err(ChargeError::Unavailable(source)) => {
             return Err(refused(
@@ -242,7 +250,7 @@ impl Books<'_> {
     async fn may_charge(&mut self, order: &Order<'_>) -> ToolResult<String> {
         self.active(order.student_id, super::people::Role::Student)
             .await?;
-        let currency = self.currency().await?.unwrap_or_default();
+        let currency = self.currency().await?;
         if order.currency.is_some_and(|wanted| wanted != currency) {
             return Err(refused(
                 "wrong_currency",
@@ -324,7 +332,7 @@ impl Books<'_> {
                 AND r.status <> 'declined'
                 AND r.amount > (SELECT COALESCE(SUM(p.amount), 0) FROM payments p
                     WHERE p.tenant_id = $1 AND p.student_id = $2
-                        AND p.transaction_id = r.transaction_id)
+                        AND LOWER(TRIM(p.transaction_id)) = LOWER(TRIM(r.transaction_id)))
              ORDER BY r.created_at, r.id",
             values![student_id],
         )
@@ -340,23 +348,33 @@ impl Books<'_> {
             "SELECT r.id, r.student_id, r.invoice_id, r.amount, r.currency, r.transaction_id,
                 r.status, r.settled, r.created_at
              FROM receipts r
-             WHERE r.tenant_id = $1 AND r.transaction_id = $2 AND r.status = 'captured'
+             WHERE r.tenant_id = $1 AND LOWER(TRIM(r.transaction_id)) = $2
+                AND r.status = 'captured'
              ORDER BY r.settled, r.created_at, r.id LIMIT 1",
-            values![transaction],
+            values![folded_transaction(transaction)],
         )
         .await
     }
 
-    async fn slip_of_key(&mut self, who: &str, key: &str) -> ToolResult<Option<Slip>> {
-        self.one(
+    /// The receipts of a key: one at most, unless several used it when everybody had keys of their
+    /// own. Then the own one comes first.
+    async fn slips_of_key(&mut self, who: &str, key: &str) -> ToolResult<Vec<Slip>> {
+        self.all(
             "SELECT r.id, r.student_id, r.invoice_id, r.amount, r.currency, r.transaction_id,
                 r.status, r.settled, r.created_at
              FROM receipts r
-             WHERE r.tenant_id = $1 AND r.requested_by = $2 AND r.idempotency_key = $3",
-            values![who, key],
+             WHERE r.tenant_id = $1 AND r.idempotency_key = $2
+             ORDER BY CASE WHEN r.requested_by = $3 THEN 0 ELSE 1 END, r.older_namesakes",
+            values![key, who],
         )
         .await
     }
+}
+
+/// How a transaction is looked up: people copy its name with spaces around it, and in capitals.
+/// Statements do the same to what is kept, as far as every database can: with letters of ASCII.
+pub(super) fn folded_transaction(name: &str) -> String {
+    name.trim().to_ascii_lowercase()
 }
 
 impl From<Slip> for Receipt {

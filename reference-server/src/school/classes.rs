@@ -117,7 +117,8 @@ pub struct ClassModified {
 }
 
 /// Change a class: its times, teacher, size, dates or status. Only what is named changes; the
-/// result is the class as it is now. Nobody who is enrolled loses a place by it.
+/// result is the class as it is now. Nobody who is enrolled loses a place by it. Refused when its
+/// new times collide with another class of its teacher or of a student.
 #[mcp_tool(
     title = "Modify a class",
     scope = "school:admin",
@@ -157,6 +158,7 @@ pub async fn modify_class(
     let mut books = school.write(tenant).await?;
     let before = books.class(&class_id).await?;
     let mut class = before.clone();
+    let names_teacher = teacher_id.is_some();
     class.name = name.map_or(class.name, |name| name.trim().to_owned());
     class.level = level.map_or(class.level, word);
     class.capacity = capacity.map_or(class.capacity, i64::from);
@@ -166,7 +168,7 @@ pub async fn modify_class(
     class.end_date = end_date.map(|date| date.to_string()).or(class.end_date);
     class.status = status.map_or(class.status, word);
     class.can_be()?;
-    books.change_class(&class).await?;
+    books.change_class(&before, &class, names_teacher).await?;
     let facts = json!({"before": before, "after": class});
     books
         .note(caller, "modify_class", ("class", &class.id), &facts)
@@ -190,6 +192,12 @@ impl Class {
             &self.status,
             now
         ]
+    }
+
+    /// What it depends on whether two classes collide.
+    fn when(&self) -> (&str, &str, Option<&str>, &str) {
+        let end = self.end_date.as_deref();
+        (&self.schedule, &self.start_date, end, &self.status)
     }
 
     /// Whether its dates are in order and everybody who is enrolled has a place.
@@ -391,10 +399,32 @@ impl Books<'_> {
         Ok(())
     }
 
-    async fn change_class(&mut self, class: &Class) -> ToolResult<()> {
+    /// Whether a class can become this: whoever is named as its teacher is one, and while it is
+    /// active, nobody in it has to be elsewhere.
+    async fn can_become(
+        &mut self,
+        before: &Class,
+        class: &Class,
+        names_teacher: bool,
+    ) -> ToolResult<()> {
         if class.status == "active" {
             self.can_teach(class).await?;
+            if class.when() != before.when() {
+                self.students_can_come(class).await?;
+            }
+        } else if names_teacher {
+            self.active(&class.teacher_id, Role::Teacher).await?;
         }
+        Ok(())
+    }
+
+    async fn change_class(
+        &mut self,
+        before: &Class,
+        class: &Class,
+        names_teacher: bool,
+    ) -> ToolResult<()> {
+        self.can_become(before, class, names_teacher).await?;
         let now = self.millis();
         self.run(
             "UPDATE classes SET name = $3, level = $4, capacity = $5, teacher_id = $6,
@@ -420,6 +450,27 @@ impl Books<'_> {
             .await?;
         match others.iter().find(|other| meet(other, class)) {
             Some(other) => Err(collides("The teacher", other)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether all who are enrolled are free when the class meets.
+    async fn students_can_come(&mut self, class: &Class) -> ToolResult<()> {
+        let others: Vec<Class> = self
+            .all(
+                "SELECT DISTINCT c.id, c.name, c.level, c.capacity, c.teacher_id, c.schedule,
+                    c.start_date, c.end_date, c.status, 0 AS enrolled
+                 FROM enrollments e
+                    JOIN enrollments o ON o.tenant_id = $1 AND o.student_id = e.student_id
+                    JOIN classes c ON c.tenant_id = $1 AND c.id = o.class_id
+                 WHERE e.tenant_id = $1 AND e.class_id = $2 AND e.status = 'active'
+                    AND o.class_id <> $2 AND o.status = 'active' AND c.status = 'active'
+                 ORDER BY c.id",
+                values![&class.id],
+            )
+            .await?;
+        match others.iter().find(|other| meet(other, class)) {
+            Some(other) => Err(collides("A student of the class", other)),
             None => Ok(()),
         }
     }

@@ -164,7 +164,7 @@ impl Books<'_> {
     /// One invoice each: every third is paid, every fourth was due a week ago.
     async fn bill_everybody(&mut self) -> ToolResult<()> {
         let (now, today) = (self.millis(), self.today());
-        let currency = self.currency().await?.unwrap_or_default();
+        let currency = self.currency().await?;
         for number in 1..=24_u32 {
             let student = self.demo_id(&format!("student-{number:02}"));
             let invoice = self.demo_id(&format!("invoice-{number:02}"));

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::School;
 use super::books::{Books, actor, refused, values};
+use super::offers::STATUS;
 use super::sheet;
 use super::templates::{self, Filters, MAX_ROWS, Template};
 
@@ -73,6 +74,7 @@ pub async fn generate_excel_export(
     school: &School,
     tenant: &Tenant,
     caller: &Caller,
+    changes: &Changes,
     /// Which template, like `user_roster_v1`.
     #[arg(len = 1..=100)]
     template_id: String,
@@ -86,6 +88,7 @@ pub async fn generate_excel_export(
         school,
         tenant,
         caller,
+        changes,
         (&template_id, filename),
         filters,
         Form::Excel,
@@ -100,6 +103,7 @@ pub async fn generate_csv_export(
     school: &School,
     tenant: &Tenant,
     caller: &Caller,
+    changes: &Changes,
     /// Which template, like `user_roster_v1`.
     #[arg(len = 1..=100)]
     template_id: String,
@@ -113,6 +117,7 @@ pub async fn generate_csv_export(
         school,
         tenant,
         caller,
+        changes,
         (&template_id, filename),
         filters,
         Form::Csv,
@@ -146,6 +151,7 @@ async fn export(
     school: &School,
     tenant: &Tenant,
     caller: &Caller,
+    changes: &Changes,
     (template_id, filename): (&str, Option<String>),
     filters: Option<Filters>,
     form: Form,
@@ -203,7 +209,8 @@ async fn export(
     books
         .note(caller, "export", ("export", &id), &facts)
         .await?;
-    books.keep().await?;
+    // The status says how much room exports take.
+    books.close(changes, &[STATUS]).await?;
     Ok(Exported {
         template_id: template.id.to_owned(),
         filename: name,

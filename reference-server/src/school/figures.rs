@@ -7,7 +7,7 @@ use mcp_runtime::prelude::*;
 use sqlx::FromRow;
 use std::collections::BTreeMap;
 
-use super::books::{Books, values};
+use super::books::{Books, refused, values};
 
 /// Days, both included; an end that is missing is open.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,17 @@ pub(super) fn last_month(today: Date) -> DateRange {
 }
 
 impl DateRange {
+    /// Whether it ends when it begins, or later.
+    pub(super) fn in_order(self) -> ToolResult<()> {
+        match (self.start_date, self.end_date) {
+            (Some(start), Some(end)) if end < start => Err(refused(
+                "ends_before_start",
+                "The range ends before it begins: mend it.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn ends(self) -> (String, String) {
         let text = |day: Option<Date>, open: &str| day.map_or(open.to_owned(), |d| d.to_string());
         (text(self.start_date, ""), text(self.end_date, "9999-12-31"))
@@ -132,7 +143,7 @@ impl Books<'_> {
             total_revenue: methods.iter().map(|tally| tally.number).sum(),
             outstanding,
             paid,
-            currency: self.currency().await?.unwrap_or_default(),
+            currency: self.currency().await?,
             payment_methods: methods
                 .into_iter()
                 .map(|tally| (tally.word, tally.number))

@@ -169,7 +169,7 @@ pub async fn create_invoice(
         student_id,
         amount,
         paid: 0,
-        currency: books.currency().await?.unwrap_or_default(),
+        currency: books.currency().await?,
         description: description.trim().to_owned(),
         due_date: due_date.to_string(),
         status: if amount == 0 { "paid" } else { "pending" }.to_owned(),

@@ -35,7 +35,7 @@ pub struct SchoolSettings {
     /// Where the data lives, as a URL: `sqlite://data/school.db`, `sqlite::memory:` or
     /// `postgres://user@host/name`.
     pub database: Secret,
-    /// What a tenant that is new counts its money in (ISO 4217).
+    /// What a tenant that is new counts its money in (ISO 4217): a currency with two decimals.
     pub currency: String,
     /// Fills an empty database with two made-up schools.
     pub demo_data: bool,
@@ -49,6 +49,14 @@ pub struct SchoolSettings {
     pub backups: PathBuf,
 }
 
+/// Currencies whose minor unit is no hundredth, or that have none. Amounts are shown with two
+/// decimals.
+const NOT_IN_HUNDREDTHS: [&str; 39] = [
+    "BHD", "BIF", "CLF", "CLP", "DJF", "GNF", "IQD", "ISK", "JOD", "JPY", "KMF", "KRW", "KWD",
+    "LYD", "OMR", "PYG", "RWF", "TND", "UGX", "UYI", "UYW", "VND", "VUV", "XAF", "XAG", "XAU",
+    "XBA", "XBB", "XBC", "XBD", "XDR", "XOF", "XPD", "XPF", "XPT", "XSU", "XTS", "XUA", "XXX",
+];
+
 /// Who signs the letters of the school.
 const SENDER: &str = "School office <school@example.com>";
 
@@ -56,7 +64,8 @@ impl School {
     /// Opens the database and brings its tables up to date. Charges go to the test gateway.
     ///
     /// # Errors
-    /// When the database or the way of the mail cannot be used.
+    /// When the database or the way of the mail cannot be used, or the currency has not two
+    /// decimals.
     pub async fn open_with(settings: SchoolSettings, clock: Clock) -> Result<Self, OpenError> {
         Self::open_at(settings, clock, Arc::new(TestGateway)).await
     }
@@ -70,6 +79,16 @@ impl School {
         clock: Clock,
         gateway: Arc<dyn Gateway>,
     ) -> Result<Self, OpenError> {
+        let currency = settings.currency.as_str();
+        if NOT_IN_HUNDREDTHS.contains(&currency) {
+            return Err(OpenError::Setting {
+                setting: "school.currency",
+                problem: format!(
+                    "is {currency}, which is not counted in hundredths: choose a currency with two \
+                     decimals, like USD"
+                ),
+            });
+        }
         let part = Part {
             name: "school",
             tables: sqlx::migrate!("./migrations/school"),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::School;
 use super::books::{Books, actor, refused, values};
-use super::charges::{Receipt, Slip};
+use super::charges::{Receipt, Slip, folded_transaction};
 use super::invoices::{MOST, Owed, is_of, payable};
 use super::offers::PAYMENTS;
 use super::people::word;
@@ -78,7 +78,7 @@ pub async fn record_payment(
     /// How it came.
     payment_method: Option<PaymentMethod>,
     /// What the bank or the gateway calls it.
-    #[arg(len = 1..=200)]
+    #[arg(len = 1..=200, pattern = r"\S")]
     transaction_id: Option<String>,
     /// The day it came; today unless said otherwise.
     payment_date: Option<Date>,
@@ -93,7 +93,8 @@ pub async fn record_payment(
         (None, Some(invoice), Some(amount), Some(method)) => {
             let invoice = books.invoice(&invoice).await?;
             is_of(&invoice, student)?;
-            let said = (amount, word(method), transaction_id);
+            let transaction = transaction_id.map(|name| name.trim().to_owned());
+            let said = (amount, word(method), transaction);
             books.money_by_hand(invoice, said).await?
         }
         _ => {
@@ -165,7 +166,7 @@ impl Books<'_> {
     ) -> ToolResult<Money> {
         let (number, said) = match receipt {
             ReceiptRef::Number(number) => (number, None),
-            ReceiptRef::Whole(whole) => (&whole.receipt_number, Some(whole.amount)),
+            ReceiptRef::Whole(whole) => (&whole.receipt_number, Some(whole)),
         };
         let Some(student_id) = student_id else {
             return Err(refused(
@@ -183,7 +184,7 @@ impl Books<'_> {
                 values![number, student_id],
             )
             .await?;
-        let slip = slip.filter(|slip| said.is_none_or(|said| said == slip.amount));
+        let slip = slip.filter(|slip| said.is_none_or(|said| agrees(said, slip)));
         let Some(slip) = slip else {
             return Err(refused(
                 "receipt_not_found",
@@ -213,8 +214,8 @@ impl Books<'_> {
             let known = self
                 .number(
                     "SELECT COUNT(*) FROM payments p
-                     WHERE p.tenant_id = $1 AND p.transaction_id = $2",
-                    values![transaction],
+                     WHERE p.tenant_id = $1 AND LOWER(TRIM(p.transaction_id)) = $2",
+                    values![folded_transaction(transaction)],
                 )
                 .await?;
             if known > 0 {
@@ -320,6 +321,17 @@ impl Books<'_> {
             balance,
         })
     }
+}
+
+/// Whether a receipt that somebody sent says what was written down.
+fn agrees(said: &Receipt, slip: &Slip) -> bool {
+    let known = Receipt::from(slip.clone());
+    folded_transaction(&said.transaction_id) == folded_transaction(&known.transaction_id)
+        && said.student_id == known.student_id
+        && said.amount == known.amount
+        && said.currency == known.currency
+        && said.status == known.status
+        && said.created_at == known.created_at
 }
 
 /// Whether this much for this invoice is what the receipt says.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mcp_runtime::prelude::*;
 
 use super::School;
-use super::books::{Books, refused};
+use super::books::Books;
 use super::figures::{DateRange, Tally};
 use super::offers::ClassEntry;
 use super::sheet::money;
@@ -56,14 +56,7 @@ pub async fn generate_report(
     filters: Option<ReportFilters>,
 ) -> ToolResult<Report> {
     let range = date_range.unwrap_or_default();
-    if let (Some(start), Some(end)) = (range.start_date, range.end_date)
-        && end < start
-    {
-        return Err(refused(
-            "ends_before_start",
-            "The range ends before it begins: mend it.",
-        ));
-    }
+    range.in_order()?;
     let filters = filters.unwrap_or_default();
     let mut books = school.read(tenant).await?;
     let text = match report_type {

@@ -84,9 +84,13 @@ pub(super) fn csv(template: &Template, rows: &[Json]) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// What a formula may begin with: some programs skip what is no letter, and some take the
+/// full-width signs for the others.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
+
 /// Spreadsheets run what begins like a formula; with a quotation mark before it they show it.
 fn harmless(value: String) -> String {
-    if value.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if value.starts_with(FORMULA) {
         format!("'{value}")
     } else {
         value

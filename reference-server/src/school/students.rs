@@ -162,7 +162,7 @@ impl Books<'_> {
                 values![&person.id],
             )
             .await?;
-        let currency = self.currency().await?.unwrap_or_default();
+        let currency = self.currency().await?;
         Ok(Student {
             student_id: person.id,
             name: person.name,

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use jiff::civil::{Date, date};
 use mcp_runtime::prelude::*;
 use serde_json::{Value as Json, json};
 use sqlx::FromRow;
@@ -73,13 +74,9 @@ pub async fn view_audit_log(
     date_range: Option<DateRange>,
 ) -> ToolResult<AuditView> {
     let range = date_range.unwrap_or_default();
-    let midnight = |day: jiff::civil::Date| {
-        let start = day.to_zoned(jiff::tz::TimeZone::UTC);
-        start.map(|start| start.timestamp().as_millisecond())
-    };
-    let from = range.start_date.map_or(Ok(i64::MIN), midnight)?;
-    let after = range.end_date.map(|day| day.tomorrow()).transpose()?;
-    let to = after.map_or(Ok(i64::MAX), midnight)?;
+    range.in_order()?;
+    let from = range.start_date.map_or(i64::MIN, midnight);
+    let to = range.end_date.map_or(i64::MAX, |day| midnight(day) + DAY);
     let mut books = school.read(tenant).await?;
     let rows: Vec<AuditRow> = books
         .all(
@@ -90,7 +87,7 @@ pub async fn view_audit_log(
                 AND a.updated_at >= $4 AND a.updated_at < $5
              ORDER BY a.updated_at DESC, a.id DESC LIMIT $6",
             values![
-                action_type.unwrap_or_default(),
+                logged(action_type.as_deref().unwrap_or_default()),
                 user_id.unwrap_or_default(),
                 from,
                 to,
@@ -103,6 +100,24 @@ pub async fn view_audit_log(
         total: entries.len(),
         entries,
     })
+}
+
+/// How long a day is, in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1000;
+const EPOCH: Date = date(1970, 1, 1);
+
+/// When a day begins, in milliseconds since 1970: also a day of which no timestamp tells.
+fn midnight(day: Date) -> i64 {
+    day.duration_since(EPOCH).as_secs() * 1000
+}
+
+/// What the log says where this tool was called: some tools are two ways to do the same.
+fn logged(tool: &str) -> &str {
+    match tool {
+        "generate_csv_export" | "generate_excel_export" => "export",
+        "enroll_student" => "create_enrollment",
+        other => other,
+    }
 }
 
 impl From<AuditRow> for AuditEntry {

@@ -98,6 +98,7 @@ def bookings(mode, got):
         "compare_to": "previous_period",
         "breakdown_by": "category",
     }
+    yield "instainstru_payments_pipeline", {}
     yield "instainstru_payments_pending_payouts", {"limit": 5}
     yield "instainstru_cohort_retention", {"user_type": "instructor", "metric": "booking"}
     yield "instainstru_student_signups", {"group_by": "month"}
@@ -168,6 +169,7 @@ def proxy(mode, got):
     yield "run_command", {"command": "env"}
     yield "config_save", {"name": mode, "include_tokens": True, "include_secrets": True}
     yield "config_load", {"name": mode, "force": True}
+    yield "summarize_logs", {"hours": 168, "hostname": host}
     yield "delete_proxy", {"hostname": host}
 
 

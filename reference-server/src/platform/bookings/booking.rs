@@ -89,6 +89,11 @@ impl Booking {
     }
 }
 
+/// Slots are told by the minute, so that is how they are compared.
+pub(super) fn minute(at: i64) -> i64 {
+    at.div_euclid(60_000)
+}
+
 /// Day and times, in UTC.
 pub(super) fn slot(starts_at: i64, ends_at: i64) -> Value {
     let (start, end) = (instant(starts_at), instant(ends_at));

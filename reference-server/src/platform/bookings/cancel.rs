@@ -113,18 +113,22 @@ fn refund(booking: &Booking, reason: &str, preference: &str, now: i64) -> (&'sta
         _ if notice >= 12 * HOUR => "credit",
         _ => "none",
     };
-    let charged = matches!(
-        booking.payment_status.as_str(),
-        "authorized" | "locked" | "settled" | "manual_review"
-    );
     let method = match preference {
-        _ if !booking.is_open() || !charged => "none",
+        _ if !booking.is_open() || !charged(booking) => "none",
         "FULL_CARD" => "card",
         "NO_REFUND" => "none",
         _ => by_policy,
     };
     let left = booking.total_cents - booking.refunded_cents;
     (method, if method == "none" { 0 } else { left })
+}
+
+/// Whether there is money that could go back.
+fn charged(booking: &Booking) -> bool {
+    matches!(
+        booking.payment_status.as_str(),
+        "authorized" | "locked" | "settled" | "manual_review"
+    )
 }
 
 fn shown(booking: &Booking, method: &str, cents: i64, preference: &str) -> Value {
@@ -141,10 +145,9 @@ fn shown(booking: &Booking, method: &str, cents: i64, preference: &str) -> Value
             "none" => "The student gets no money back.".to_owned(),
             _ => format!("The student gets {cents} cents back by {method}."),
         });
-        if booking.payment_status == "scheduled" {
+        if !charged(booking) {
             warnings.push("Nothing was charged yet, so there is nothing to refund.".to_owned());
-        }
-        if preference == "NO_REFUND" && booking.payment_status != "scheduled" {
+        } else if preference == "NO_REFUND" {
             warnings.push("The student has paid and would get nothing back.".to_owned());
         }
     }

@@ -4,13 +4,13 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use jiff::civil::{Date, Time};
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use super::booking::{Booking, slot};
+use super::booking::{Booking, minute, slot};
 use super::change::{self, Change, Planned};
 use super::slots;
 use crate::platform::Platform;
@@ -71,15 +71,7 @@ pub(super) async fn preview(
 }
 
 fn read(mut fields: Fields) -> Result<(i64, String), Problem> {
-    let date: Option<Date> = fields
-        .text("new_date")
-        .filter(|text| text.len() == 10)
-        .and_then(|text| text.parse().ok());
-    if date.is_none() {
-        fields
-            .problems
-            .add("new_date", "must be a date such as 2026-01-31");
-    }
+    let date = fields.required_day("new_date");
     let time: Option<Time> = fields
         .text("new_start_time")
         .filter(|text| text.len() == 5)
@@ -91,9 +83,11 @@ fn read(mut fields: Fields) -> Result<(i64, String), Problem> {
     }
     let reason = fields.note("reason");
     fields.finish()?;
+    // Both are there now, and every day that is taken has every time of a day.
     let at = date.zip(time).map(|(date, time)| date.to_datetime(time));
     let at = at.and_then(|at| at.to_zoned(TimeZone::UTC).ok());
-    Ok((at.map_or(0, |at| millis(at.timestamp())), reason))
+    let at = at.ok_or_else(|| Problem::internal("a checked slot is no instant"))?;
+    Ok((millis(at.timestamp()), reason))
 }
 
 async fn looked_at(
@@ -106,8 +100,11 @@ async fn looked_at(
     let conflicts = slots::conflicts(connection, booking, new_starts_at, new_ends_at).await?;
     let why = match () {
         () if !booking.is_open() => Some("Only PENDING and CONFIRMED bookings can be moved."),
+        () if booking.starts_at <= now => Some("Its lesson has begun."),
         () if new_starts_at <= now => Some("The new time is not in the future."),
-        () if new_starts_at == booking.starts_at => Some("The booking is at that time already."),
+        () if minute(new_starts_at) == minute(booking.starts_at) => {
+            Some("The booking is at that time already.")
+        }
         () if !conflicts.is_empty() => Some("Somebody is busy at the new time; see conflicts."),
         () => None,
     };
@@ -133,11 +130,19 @@ impl Planned for Plan {
         &self.booking_id
     }
 
-    /// Moves the booking, if it is what the preview saw and nobody took the slot.
+    /// Moves the booking, if it is what the preview saw, both times still lie ahead, and nobody took
+    /// the slot.
     async fn write(&self, platform: &Platform, execution: &Execution) -> Result<String, Problem> {
-        let now = platform.now();
         let mut tx = platform.0.db.begin_write().await?;
+        // It may have waited.
+        let now = platform.now();
+        if self.new_starts_at <= millis(now) {
+            return Err(slot_past());
+        }
         let booking = Booking::find(&mut tx, &self.booking_id).await?;
+        if booking.starts_at <= millis(now) {
+            return Err(lesson_begun());
+        }
         slots::lock(&mut tx, &booking).await?;
         let ends_at = self.new_starts_at + booking.duration_minutes * 60_000;
         let conflicts = slots::conflicts(&mut tx, &booking, self.new_starts_at, ends_at).await?;
@@ -196,6 +201,22 @@ fn of<'a>(plan: &Plan, booking: &'a Booking) -> Change<'a> {
         subject: "Your lesson was moved",
         body,
     }
+}
+
+fn slot_past() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "slot_past",
+        "The new time has come since the preview; run the preview again with another time.",
+    )
+}
+
+fn lesson_begun() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "lesson_begun",
+        "The lesson has begun since the preview and cannot be moved any more.",
+    )
 }
 
 fn slot_taken(conflicts: &[Value]) -> Problem {

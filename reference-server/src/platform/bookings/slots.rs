@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use super::booking::{Booking, slot};
+use super::booking::{Booking, minute, slot};
 use crate::platform::answer::Problem;
 
 /// Held until the transaction ends: whoever looks for a free slot to take it does so alone.
@@ -31,7 +31,7 @@ struct Taken {
     duration_minutes: i64,
 }
 
-/// Other lessons of the two people between these instants; ten at most.
+/// Other lessons of the two people between these instants, by the minute; ten at most.
 pub(super) async fn conflicts(
     connection: &mut AnyConnection,
     booking: &Booking,
@@ -42,14 +42,14 @@ pub(super) async fn conflicts(
         "SELECT id, instructor_id, starts_at, duration_minutes FROM bookings
          WHERE id <> $1 AND status IN ('PENDING', 'CONFIRMED')
             AND (instructor_id = $2 OR student_id = $3)
-            AND starts_at < $4 AND starts_at + duration_minutes * 60000 > $5
+            AND starts_at / 60000 < $4 AND starts_at / 60000 + duration_minutes > $5
          ORDER BY starts_at, id LIMIT 10",
     )
     .bind(booking.id.clone())
     .bind(booking.instructor_id.clone())
     .bind(booking.student_id.clone())
-    .bind(to)
-    .bind(from)
+    .bind(minute(to))
+    .bind(minute(from))
     .fetch_all(connection)
     .await?;
     let shown = taken.into_iter().map(|taken| {

@@ -2,7 +2,7 @@
 
 use super::rows::{Value, int, text};
 use super::tables::{SEARCHES, STUDENTS};
-use super::{DAY, Market, Teacher, dice};
+use super::{DAY, Market, Teacher, dice, quarter_before};
 
 impl Market {
     pub(super) fn book_lessons(&mut self) {
@@ -18,7 +18,7 @@ impl Market {
                     4 => ("PENDING", "scheduled", 2 + dice(key, 12, 12)),
                     _ => ("COMPLETED", "settled", -(1 + dice(key, 12, 90))),
                 };
-                let starts = self.now + days * DAY;
+                let starts = quarter_before(self.now + days * DAY);
                 let created = starts.min(self.now) - (1 + dice(key, 13, 5)) * DAY;
                 let student = self.students[dice(key, 14, STUDENTS) as usize].clone();
                 let id = self.id(created);

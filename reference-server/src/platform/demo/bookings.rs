@@ -4,7 +4,7 @@ use sqlx::{Any, Transaction};
 
 use super::rows::{int, text};
 use super::tables::STUDENTS;
-use super::{DAY, Market, dice};
+use super::{DAY, Market, dice, quarter_before};
 
 const HOUR: i64 = DAY / 24;
 /// Students who signed up in the last two months.
@@ -84,7 +84,7 @@ impl Market {
             text(status),
             text(payment),
             int(rate),
-            int(starts),
+            int(quarter_before(starts)),
             int(booked),
         ]);
         id

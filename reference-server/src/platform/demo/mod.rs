@@ -171,6 +171,11 @@ impl Market {
     }
 }
 
+/// Lessons begin on a quarter of an hour, whenever the demo starts.
+fn quarter_before(at: i64) -> i64 {
+    at - at.rem_euclid(DAY / 24 / 4)
+}
+
 /// A number from `0..sides` that looks random: splitmix64 over who throws and what for.
 fn dice(who: i64, what_for: i64, sides: i64) -> i64 {
     let mut x = (who as u64)

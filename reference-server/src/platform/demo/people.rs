@@ -104,7 +104,7 @@ impl Market {
             maybe(cleared.map(|at| at + 365 * DAY)),
             maybe(live),
             int(i64::from(live.is_some() && !group.paused)),
-            Value::Real(live.map(|_| 0.8 + dice(person, 6, 20) as f64 / 100.0)),
+            Value::Real(live.map(|_| (80 + dice(person, 6, 20)) as f64 / 100.0)),
             int(created),
             int(updated.unwrap_or(created)),
         ]);

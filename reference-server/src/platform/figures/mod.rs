@@ -6,6 +6,7 @@
 mod lessons;
 mod payouts;
 mod periods;
+mod pipeline;
 mod retention;
 mod revenue;
 mod signups;
@@ -25,5 +26,6 @@ pub(super) fn routes() -> Router<Platform> {
         .route("/analytics/revenue", get(revenue::dashboard))
         .route("/analytics/cohort-retention", get(retention::cohorts))
         .route("/analytics/student-signups", get(signups::students))
+        .route("/ops/payments/pipeline", get(pipeline::pipeline))
         .route("/ops/payments/pending-payouts", get(payouts::pending))
 }

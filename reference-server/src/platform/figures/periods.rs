@@ -52,13 +52,14 @@ pub(super) fn bucket(by: &str, date: Date) -> Date {
     }
 }
 
-/// The first day of the one after.
-pub(super) fn next(by: &str, start: Date) -> Date {
-    match by {
-        "week" => start.saturating_add(7.days()),
-        "month" => start.saturating_add(1.month()),
-        _ => start.saturating_add(1.day()),
-    }
+/// The first day of the one after; none where the calendar ends.
+pub(super) fn next(by: &str, start: Date) -> Option<Date> {
+    let step = match by {
+        "week" => 7.days(),
+        "month" => 1.month(),
+        _ => 1.day(),
+    };
+    start.checked_add(step).ok()
 }
 
 /// The first day of the one that lies `n` before.
@@ -110,6 +111,18 @@ mod tests {
             let window = period(name, today);
             let expected = (Some(date(start)), Some(date(end)));
             assert_eq!((window.start, window.end), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_next_one_begins_later_or_is_none() {
+        for (by, after) in [
+            ("day", "2026-02-01"),
+            ("week", "2026-02-07"),
+            ("month", "2026-02-28"),
+        ] {
+            assert_eq!(next(by, date("2026-01-31")), Some(date(after)), "{by}");
+            assert_eq!(next(by, Date::MAX), None, "{by}");
         }
     }
 

@@ -11,7 +11,7 @@ use super::periods::{bucket, earlier, next};
 use crate::platform::Platform;
 use crate::platform::answer::{Answer, Data, Problem, reply};
 use crate::platform::auth::Actor;
-use crate::platform::funnel::rate;
+use crate::platform::funnel::{four_decimals, rate};
 use crate::platform::query::{Query, Window, day};
 
 pub(super) async fn cohorts(
@@ -62,7 +62,8 @@ impl Buckets {
 
     /// Where each begins, and where the last one ends, in milliseconds.
     fn bounds(&self) -> Vec<i64> {
-        let ends = self.starts.last().map(|last| next(self.by, *last));
+        let end = |last: &Date| next(self.by, *last).unwrap_or(Date::MAX);
+        let ends = self.starts.last().map(end);
         let all = self.starts.iter().copied().chain(ends);
         all.map(|start| {
             Window {
@@ -208,5 +209,5 @@ fn average(cohorts: &[Value]) -> Option<f64> {
         retention.skip(1).filter_map(Value::as_f64)
     });
     let (sum, count) = later.fold((0.0, 0), |(sum, count), share| (sum + share, count + 1));
-    (count > 0).then(|| (sum / f64::from(count) * 10_000.0).round() / 10_000.0)
+    (count > 0).then(|| four_decimals(sum / f64::from(count)))
 }

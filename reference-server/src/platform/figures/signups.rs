@@ -1,6 +1,7 @@
 //! `GET /analytics/student-signups`: how many students came, and when.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use axum::extract::State;
 use axum::http::Uri;
@@ -73,11 +74,15 @@ async fn per_day(platform: &Platform, window: Window) -> Result<BTreeMap<Date, i
 /// Every bucket that the days touch, also those in which nobody came.
 fn series(by: &str, (start, end): (Date, Date), counts: &BTreeMap<Date, i64>) -> Vec<Value> {
     let mut series = Vec::new();
-    let mut at = bucket(by, start);
-    while at <= end {
-        let after = next(by, at);
-        let count: i64 = counts.range(at..after).map(|(_, count)| count).sum();
-        series.push(json!({ "bucket": at, "count": count }));
+    let mut at = Some(bucket(by, start));
+    while let Some(first) = at.filter(|first| *first <= end) {
+        let after = next(by, first);
+        let days = (
+            Bound::Included(first),
+            after.map_or(Bound::Unbounded, Bound::Excluded),
+        );
+        let count: i64 = counts.range(days).map(|(_, count)| count).sum();
+        series.push(json!({ "bucket": first, "count": count }));
         at = after;
     }
     series

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::super::Platform;
 use super::entities::{apply, checked, compare};
@@ -17,6 +17,8 @@ use super::trouble::Trouble;
 use crate::random::uuid4;
 
 const MAX_OPERATIONS: usize = 100;
+/// So much of an answer is payloads, in bytes of JSON: what was done can always be told.
+const MAX_PAYLOADS: usize = 2 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +39,8 @@ struct Operation {
     entity: String,
     uid: Option<String>,
     payload: Option<Payload>,
-    if_match: Option<i64>,
+    /// Any number: what is no version is refused with its operation alone.
+    if_match: Option<Number>,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize)]
@@ -64,12 +67,14 @@ pub(super) async fn batch(
     }
     let mut write = Write::begin(&platform, &synced).await?;
     let mut results = Vec::with_capacity(batch.operations.len());
+    let (mut room, mut kept) = (MAX_PAYLOADS, false);
     for (index, operation) in batch.operations.into_iter().enumerate() {
         let created = operation.op == Op::Create;
         match run(&mut write, operation).await {
             Ok(item) => {
                 let status = if created { 201 } else { 200 };
-                results.push(json!({ "index": index, "status": status, "item": item }));
+                results.push(told(index, status, item, &mut room));
+                kept = true;
             }
             Err(trouble) if trouble.is_ours() => return Err(trouble),
             Err(trouble) => {
@@ -85,8 +90,24 @@ pub(super) async fn batch(
             }
         }
     }
-    write.commit().await?;
-    Ok(Json(json!({ "results": results, "committed": true })))
+    if kept {
+        write.commit().await?;
+    }
+    Ok(Json(json!({ "results": results, "committed": kept })))
+}
+
+/// What became of an operation, with the payload when there is room for it.
+fn told(index: usize, status: u16, item: Item, room: &mut usize) -> Value {
+    match room.checked_sub(item.payload_length()) {
+        Some(left) => {
+            *room = left;
+            json!({ "index": index, "status": status, "item": item })
+        }
+        None => json!({
+            "index": index, "status": status, "item": item.without_payload(),
+            "payload_omitted": true,
+        }),
+    }
 }
 
 async fn run(write: &mut Write, operation: Operation) -> Result<Item, Trouble> {
@@ -110,8 +131,9 @@ async fn run(write: &mut Write, operation: Operation) -> Result<Item, Trouble> {
         return Ok(write.insert(entity, uuid4(), payload, None).await?.item());
     }
     let uid = checked(operation.uid.as_deref().unwrap_or_default())?;
+    let expected = operation.if_match.map(version).transpose()?;
     let row = write.existing(entity, &uid).await?;
-    compare(operation.if_match, &row)?;
+    compare(expected, &row)?;
     let row: Row = match op {
         Op::Delete => return Ok(write.delete(entity, row).await?.tombstone()),
         Op::Archive => {
@@ -140,4 +162,11 @@ async fn run(write: &mut Write, operation: Operation) -> Result<Item, Trouble> {
         }
     };
     Ok(row.item())
+}
+
+fn version(number: Number) -> Result<i64, Trouble> {
+    number.as_i64().ok_or_else(|| {
+        let message = "`if_match` must be the version of the record, a whole number";
+        Trouble::bad_request("invalid_if_match", message)
+    })
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Extension, FromRequestParts, Path, State};
+use axum::extract::{Extension, FromRequestParts, Path, Query as Pairs, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::super::Platform;
 use super::super::answer::Problem;
 use super::super::query::Query;
-use super::entity::{Entity, Payload, uid};
+use super::entity::{Entity, MAX_DEPTH, Payload, uid};
 use super::rows::{After, Item, Row, Write, find, page};
 use super::sessions::Synced;
 use super::trouble::Trouble;
@@ -34,7 +34,7 @@ pub(super) async fn list(
     Extension(entity): Kind,
     uri: Uri,
 ) -> Result<Json<Value>, Trouble> {
-    let mut query = Query::of(&uri);
+    let mut query = page_query(&uri);
     let (limit, after) = paging(&mut query);
     let with_deleted = query.flag("includeDeleted").unwrap_or(false);
     finish(query)?;
@@ -202,7 +202,8 @@ pub(super) async fn apply(
 ) -> Result<Row, Trouble> {
     let mut payload = changed(&row.payload)?;
     let parent = entity.settle(&mut payload)?;
-    let before = entity.settle(&mut row.payload.clone())?;
+    // What the record was is not judged: it may be this change that mends it.
+    let before = entity.reference(&row.payload).ok().flatten();
     if parent != before {
         write.check_parent(&parent).await?;
     }
@@ -241,6 +242,21 @@ pub(super) fn compare(expected: Option<i64>, row: &Row) -> Result<(), Trouble> {
         }
         _ => Ok(()),
     }
+}
+
+/// The parameters of a request for a page. Control characters are refused everywhere but in a
+/// cursor, which then is a bad one like any other.
+pub(super) fn page_query(uri: &Uri) -> Query {
+    let is_bad =
+        |(name, value): &(String, String)| name == "cursor" && value.chars().any(char::is_control);
+    let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(uri);
+    if !pairs.is_ok_and(|Pairs(pairs)| pairs.iter().any(is_bad)) {
+        return Query::of(uri);
+    }
+    let parts = uri.query().unwrap_or_default().split('&');
+    let kept: Vec<&str> = parts.filter(|part| !part.starts_with("cursor=")).collect();
+    let rest = format!("/?{}", kept.join("&")).parse::<Uri>();
+    Query::of(rest.as_ref().unwrap_or(uri))
 }
 
 /// `limit` and `cursor`. Too large a limit is taken for the largest, a bad cursor for none.
@@ -286,5 +302,11 @@ pub(super) fn object(body: Body) -> Result<Payload, Trouble> {
         Trouble::new(rejection.status(), "invalid_body", message)
     })?;
     let object = serde_json::from_slice(&bytes);
-    object.map_err(|_| Trouble::bad_request("invalid_body", "the body must be a JSON object"))
+    object.map_err(|_| {
+        let message = format!(
+            "the body must be a JSON object, and a record in it have at most {MAX_DEPTH} lists and \
+             objects within each other"
+        );
+        Trouble::bad_request("invalid_body", message)
+    })
 }

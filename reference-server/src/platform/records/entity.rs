@@ -42,11 +42,39 @@ enum Parent {
 pub(super) struct Reference {
     pub(super) plural: &'static str,
     pub(super) uid: String,
+    /// The member that names it.
+    member: &'static str,
 }
 
 use Set::{Flag, Word};
 
 const ARCHIVED: Set = Word("status", "archived");
+
+/// Lists and objects within each other, the record itself among them. JSON is read to twice that,
+/// and a record stands inside of other things where it is answered.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// The members that records have by what they are. All others are names that somebody chose.
+const MEMBERS: [&str; 18] = [
+    "archived",
+    "author",
+    "chatUid",
+    "content",
+    "delivered",
+    "description",
+    "dueDate",
+    "messageType",
+    "parentType",
+    "parentUid",
+    "participants",
+    "pinned",
+    "priority",
+    "read",
+    "sender",
+    "status",
+    "tags",
+    "title",
+];
 
 pub(super) static ALL: [Entity; 5] = [
     Entity {
@@ -115,6 +143,11 @@ impl Entity {
         for ours in ["uid", "sync", "updatedTs"] {
             payload.remove(ours);
         }
+        if !payload.values().all(|value| fits(value, MAX_DEPTH - 1)) {
+            return Err(invalid(format!(
+                "a record has at most {MAX_DEPTH} lists and objects within each other"
+            )));
+        }
         for name in self.texts {
             let text = payload.get(*name).and_then(Value::as_str);
             if text.is_none_or(|text| text.trim().is_empty()) {
@@ -126,7 +159,11 @@ impl Entity {
         if self.plural == "tasks" {
             settle_task(payload)?;
         }
-        self.reference(payload)
+        let parent = self.reference(payload)?;
+        if let Some(parent) = &parent {
+            payload.insert(parent.member.to_owned(), json!(parent.uid));
+        }
+        Ok(parent)
     }
 
     /// What a record belongs to stays when a replacement does not name it.
@@ -170,7 +207,8 @@ impl Entity {
         Ok(())
     }
 
-    fn reference(&self, payload: &Payload) -> Result<Option<Reference>, Trouble> {
+    /// The record that a payload belongs to.
+    pub(super) fn reference(&self, payload: &Payload) -> Result<Option<Reference>, Trouble> {
         let (plural, member) = match self.parent {
             Parent::None => return Ok(None),
             Parent::Chat => ("chats", "chatUid"),
@@ -182,7 +220,11 @@ impl Entity {
         };
         let uid = payload.get(member).and_then(Value::as_str).and_then(uid);
         let uid = uid.ok_or_else(|| invalid(format!("`{member}` must be the uid of a record")))?;
-        Ok(Some(Reference { plural, uid }))
+        Ok(Some(Reference {
+            plural,
+            uid,
+            member,
+        }))
     }
 }
 
@@ -198,6 +240,10 @@ impl Set {
 
 /// Two vocabularies are in use for the state of a task; one is kept.
 fn settle_task(payload: &mut Payload) -> Result<(), Trouble> {
+    let priority = payload.get("priority").filter(|value| !value.is_null());
+    if priority.is_some_and(|value| !matches!(value.as_str(), Some("low" | "medium" | "high"))) {
+        return Err(invalid("`priority` must be low, medium or high"));
+    }
     if is_absent(payload, "status") {
         return Ok(());
     }
@@ -212,11 +258,23 @@ fn settle_task(payload: &mut Payload) -> Result<(), Trouble> {
         }
     };
     payload.insert("status".to_owned(), json!(kept));
-    let priority = payload.get("priority").filter(|value| !value.is_null());
-    if priority.is_some_and(|value| !matches!(value.as_str(), Some("low" | "medium" | "high"))) {
-        return Err(invalid("`priority` must be low, medium or high"));
-    }
     Ok(())
+}
+
+/// Whether a value has at most so many lists and objects within each other.
+fn fits(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(values) => levels > 0 && values.iter().all(|value| fits(value, levels - 1)),
+        Value::Object(members) => {
+            levels > 0 && members.values().all(|value| fits(value, levels - 1))
+        }
+        _ => true,
+    }
+}
+
+/// Whether records of some kind have a member of this name by what they are.
+pub(super) fn is_member(name: &str) -> bool {
+    MEMBERS.contains(&name)
 }
 
 fn is_absent(payload: &Payload, name: &str) -> bool {

@@ -1,9 +1,12 @@
 //! What a search looks for: words, "phrases" and `member:value`, with AND, OR, NOT and brackets.
 //! What stands side by side has to hold together.
+//!
+//! A word with a colon may be none of it, like `10:30` or a URL. When no kind of record has such a
+//! member, it is looked for as it stands, too.
 
 use serde_json::Value;
 
-use super::entity::Payload;
+use super::entity::{Payload, is_member};
 use super::trouble::Trouble;
 
 /// Words, brackets and operators of one expression.
@@ -31,6 +34,8 @@ enum Part {
     Not,
     Text(String),
     Member(String, String),
+    /// The same, and the word as it stands: either will do.
+    MemberOrText(String, String, String),
 }
 
 impl Expression {
@@ -96,6 +101,10 @@ impl Reader {
             Some(Part::Not) => Ok(Expression::Not(Box::new(self.one(depth + 1)?))),
             Some(Part::Text(text)) => Ok(Expression::Text(text)),
             Some(Part::Member(name, value)) => Ok(Expression::Member(name, value)),
+            Some(Part::MemberOrText(name, value, text)) => Ok(Expression::Any(vec![
+                Expression::Member(name, value),
+                Expression::Text(text),
+            ])),
             Some(Part::Open) => {
                 let inner = self.any(depth + 1)?;
                 match self.parts.next() {
@@ -149,7 +158,12 @@ fn word(rest: &str) -> Result<(Part, &str), Trouble> {
                 return Ok((Part::Member(name.to_owned(), value), after));
             }
             Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-                Part::Member(name.to_owned(), value.to_lowercase())
+                let (name, value) = (name.to_owned(), value.to_lowercase());
+                if is_member(&name) {
+                    Part::Member(name, value)
+                } else {
+                    Part::MemberOrText(name, value, word.to_lowercase())
+                }
             }
             _ => Part::Text(word.to_lowercase()),
         },
@@ -201,7 +215,8 @@ mod tests {
     #[test]
     fn expressions_hold_or_do_not() {
         let record = json!({"title": "Order Twelve chairs", "status": "todo", "tags": ["Office"],
-            "pinned": true});
+            "pinned": true, "colour": "Red",
+            "content": "At 10:30, see http://X.example/a; status:done"});
         let record = record.as_object().expect("an object");
         for (text, expected) in [
             ("chairs", true),
@@ -216,6 +231,14 @@ mod tests {
             ("status:done", false),
             ("tags:office pinned:true", true),
             ("title:\"order twelve chairs\"", true),
+            ("10:30", true),
+            ("10:31", false),
+            ("NOT 10:30", false),
+            ("http://x.example/a", true),
+            ("http://x.example/b", false),
+            // Of a member that somebody chose.
+            ("colour:red", true),
+            ("colour:blue", false),
             (
                 "tables OR (chairs NOT (status:done OR status:archived))",
                 true,

@@ -1,5 +1,7 @@
 //! Records in the database. Every statement names the tenant and the owner.
 
+use std::io;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{Any, AnyConnection, Transaction};
@@ -18,8 +20,11 @@ use axum::http::StatusCode;
 
 /// The largest payload, in bytes of JSON.
 const MAX_PAYLOAD: usize = 128 * 1024;
-/// A page ends early when its payloads become longer than this, in bytes.
-const MAX_PAGE: usize = 4 << 20;
+/// A page ends before its records become longer than this, in bytes of JSON: a tool answers no
+/// more than 4 MiB.
+pub(super) const MAX_PAGE: usize = 5 << 19;
+/// What stands around a payload where a record is shown, in bytes, at most.
+const AROUND: usize = 512;
 /// So many rows are read at once.
 const AT_ONCE: i64 = 100;
 
@@ -47,6 +52,23 @@ pub(super) struct Item {
     deleted_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
+}
+
+impl Item {
+    /// How long its payload is as JSON, in bytes.
+    pub(super) fn payload_length(&self) -> usize {
+        match &self.payload {
+            Some(payload) => length(payload),
+            None => 0,
+        }
+    }
+
+    pub(super) fn without_payload(self) -> Self {
+        Self {
+            payload: None,
+            ..self
+        }
+    }
 }
 
 impl Row {
@@ -117,6 +139,26 @@ impl Row {
     }
 }
 
+/// How long something is as JSON, in bytes.
+pub(super) fn length(value: &impl Serialize) -> usize {
+    struct Counted(usize);
+    impl io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    match serde_json::to_writer(&mut counted, value) {
+        Ok(()) => counted.0,
+        // What cannot be written fits nowhere.
+        Err(_) => usize::MAX,
+    }
+}
+
 /// One record of this owner, deleted or not.
 pub(super) async fn find(
     connection: &mut AnyConnection,
@@ -144,7 +186,8 @@ pub(super) struct After {
     pub(super) uid: String,
 }
 
-/// Records in the order of their changes: up to `limit`, fewer when they are large.
+/// Records in the order of their changes: up to `limit`, fewer when they are large, and none only
+/// when there are no more.
 pub(super) async fn page(
     connection: &mut AnyConnection,
     whose: &Whose,
@@ -178,11 +221,12 @@ pub(super) async fn page(
         .await?;
         let last = (found.len() as i64) < at_once;
         for columns in found {
-            size += columns.5.len();
-            rows.push(Row::read(columns)?);
-            if size > MAX_PAGE {
+            // It is kept as it is sent, escapes and all.
+            size += AROUND + columns.5.len();
+            if size > MAX_PAGE && !rows.is_empty() {
                 return Ok(rows);
             }
+            rows.push(Row::read(columns)?);
         }
         match rows.last() {
             Some(row) if !last => {
@@ -257,7 +301,7 @@ impl Write {
 
     /// What a record is to belong to has to be there.
     pub(super) async fn check_parent(&mut self, parent: &Option<Reference>) -> Result<(), Trouble> {
-        let Some(Reference { plural, uid }) = parent else {
+        let Some(Reference { plural, uid, .. }) = parent else {
             return Ok(());
         };
         let found = find(&mut self.tx, &self.whose, plural, uid).await?;

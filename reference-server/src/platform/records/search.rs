@@ -17,7 +17,7 @@ use super::super::db::{instant, millis};
 use super::entities::object;
 use super::entity::{ALL, Entity, uid};
 use super::expression::Expression;
-use super::rows::{After, Row, page};
+use super::rows::{After, MAX_PAGE, Row, length, page};
 use super::sessions::Synced;
 use super::trouble::Trouble;
 
@@ -73,7 +73,7 @@ pub(super) async fn search(
         .and_then(position)
         .unwrap_or((0, start()));
     let mut connection = platform.0.db.pool().acquire().await?;
-    let (mut found, mut looked_at) = (Vec::new(), 0);
+    let (mut found, mut size, mut looked_at) = (Vec::new(), 0, 0);
     while let Some(entity) = ALL.get(nth) {
         if !kinds.iter().any(|kind| kind.plural == entity.plural) {
             (nth, after) = (nth + 1, start());
@@ -94,7 +94,7 @@ pub(super) async fn search(
             continue;
         }
         for row in rows {
-            after = After {
+            let here = After {
                 changed_at: row.changed_at,
                 uid: row.uid.clone(),
             };
@@ -103,8 +103,16 @@ pub(super) async fn search(
             if holds(&query) && filter.as_ref().is_none_or(holds) {
                 let mut item = json!(row.item());
                 item["entity"] = json!(entity.plural);
+                size = length(&item).saturating_add(size);
+                if size > MAX_PAGE && !found.is_empty() {
+                    // The next page begins with it.
+                    return Ok(Json(
+                        json!({ "items": found, "nextCursor": cursor(nth, &after) }),
+                    ));
+                }
                 found.push(item);
             }
+            after = here;
             if found.len() >= limit || looked_at >= LOOKED_AT {
                 return Ok(Json(
                     json!({ "items": found, "nextCursor": cursor(nth, &after) }),
@@ -230,9 +238,11 @@ fn position(cursor: &str) -> Option<(usize, After)> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     let mut parts = text.splitn(3, '|');
     let nth = parts.next()?.parse().ok()?;
-    let after = After {
-        changed_at: parts.next()?.parse().ok()?,
-        uid: uid(parts.next()?)?,
+    let changed_at = parts.next()?.parse().ok()?;
+    // Before the first record of a kind there is no uid.
+    let uid = match parts.next()? {
+        "" => String::new(),
+        text => uid(text)?,
     };
-    Some((nth, after))
+    Some((nth, After { changed_at, uid }))
 }

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::Platform;
 use super::super::db::{instant, millis};
-use super::super::query::Query;
-use super::entities::{MAX_LIMIT, cursor, finish, object, paging};
+use super::entities::{MAX_LIMIT, cursor, finish, object, page_query, paging};
 use super::entity::{ALL, Entity, Payload, uid};
 use super::rows::{Row, Write, page};
 use super::sessions::{EPOCH, Synced, epoch_or_first};
@@ -160,9 +159,12 @@ async fn take(
         }
         entity.carry_over(&row.payload, &mut payload);
     }
-    // A device may send no more of a deleted record than that.
+    // A device may send no more of a deleted record than that. What is kept is not judged again.
     if let (Some(row), Some(_)) = (&before, times.1) {
-        payload = row.payload.clone();
+        let payload = row.payload.clone();
+        return write
+            .update(entity, row.clone(), payload, Some(times))
+            .await;
     }
     let parent = entity.settle(&mut payload)?;
     if times.1.is_none() {
@@ -210,7 +212,7 @@ pub(super) async fn pull(
     Extension(entity): Extension<&'static Entity>,
     uri: Uri,
 ) -> Result<Json<Value>, Trouble> {
-    let mut query = Query::of(&uri);
+    let mut query = page_query(&uri);
     let (limit, after) = paging(&mut query);
     finish(query)?;
     let mut connection = platform.0.db.pool().acquire().await?;

@@ -130,8 +130,7 @@ pub async fn config_load(
     };
     let routes = routes(inner, document, caller, clock).await?;
     let names: BTreeSet<String> = routes.iter().map(|route| route.hostname.clone()).collect();
-    let certificate_count = restore(inner, pems).await?;
-    let replaced = inner.replace(routes, force, caller).await?;
+    let (replaced, certificate_count) = inner.replace(routes, pems, force, caller).await?;
     names.iter().for_each(|name| announce(changes, name));
     Ok(Loaded {
         name,
@@ -193,13 +192,6 @@ async fn checked(inner: &Inner, host: &Host) -> ToolResult<String> {
 async fn certificates(inner: &Arc<Inner>) -> ToolResult<Vec<Pem>> {
     let certificates = Arc::clone(&inner.certificates);
     on_files(move || Ok(certificates.pems())).await
-}
-
-/// Puts those into the folder that are not there. They do nothing until a host asks for them, so
-/// they may stay when the hosts are not loaded.
-async fn restore(inner: &Arc<Inner>, pems: Vec<Pem>) -> ToolResult<usize> {
-    let certificates = Arc::clone(&inner.certificates);
-    on_files(move || certificates.restore(&pems)).await
 }
 
 async fn on_files<T: Send + 'static>(

@@ -178,13 +178,9 @@ pub async fn create_proxy(
     auth_enabled: bool,
 ) -> ToolResult<Done> {
     let inner = proxy.current().await?;
+    check_ways(inner, enable_http || enable_https, auth_enabled)?;
     let name = hostname::read(&hostname)
         .map_err(|why| ToolError::new(format!("hostname {why}.")).code("invalid_hostname"))?;
-    if auth_enabled && inner.tokens.is_none() {
-        return Err(
-            ToolError::new("auth_enabled: this server has no tokens to check.").code("unavailable"),
-        );
-    }
     let tenant = caller.principal().and_then(|principal| principal.tenant());
     let route = Route {
         hostname: name.clone(),
@@ -201,23 +197,40 @@ pub async fn create_proxy(
     announce(changes, &name);
     Ok(Done {
         status: "created".to_owned(),
-        message: format!("{name} is answered now{}.", places(proxy)),
+        message: format!(
+            "{name} is answered {}.",
+            places(proxy, enable_http, enable_https)
+        ),
         hostname: name,
     })
 }
 
-fn places(proxy: &Proxy) -> String {
+/// Whether a host can be answered in this way.
+fn check_ways(inner: &Inner, is_enabled: bool, auth_enabled: bool) -> ToolResult<()> {
+    if !is_enabled {
+        let text = "Set enable_http or enable_https: a host without both would never be answered.";
+        return Err(ToolError::new(text).code("nothing_enabled"));
+    }
+    match auth_enabled && inner.tokens.is_none() {
+        true => Err(
+            ToolError::new("auth_enabled: this server has no tokens to check.").code("unavailable"),
+        ),
+        false => Ok(()),
+    }
+}
+
+/// When a host is answered, and where: in the ways that are enabled for it.
+fn places(proxy: &Proxy, enable_http: bool, enable_https: bool) -> String {
     let (http, https) = proxy.addresses();
-    match (http, https) {
-        (None, None) => ", as soon as the operator turns a listener on".to_owned(),
-        _ => {
-            let shown = |address: Option<std::net::SocketAddr>, scheme: &str| {
-                address.map(|address| format!("{scheme} on {address}"))
-            };
-            let places = [shown(http, "http"), shown(https, "https")];
-            let places: Vec<String> = places.into_iter().flatten().collect();
-            format!(" ({})", places.join(", "))
-        }
+    let ways = [(enable_http, "http", http), (enable_https, "https", https)];
+    let places: Vec<String> = ways
+        .into_iter()
+        .filter(|(enabled, ..)| *enabled)
+        .filter_map(|(_, scheme, address)| Some(format!("{scheme} on {}", address?)))
+        .collect();
+    match places.is_empty() {
+        true => "as soon as the operator turns a listener for it on".to_owned(),
+        false => format!("now ({})", places.join(", ")),
     }
 }
 

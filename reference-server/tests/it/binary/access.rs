@@ -136,7 +136,7 @@ const CLASSES: [Class; 7] = [
 ];
 
 /// What stands for a variable of a template.
-const VARIABLE: &str = "7";
+const VARIABLE: &str = "MXwx";
 
 #[tokio::test]
 async fn every_kind_of_caller_gets_what_the_policy_says_for_everything_there_is() {

@@ -137,10 +137,10 @@ fn the_tools_are_shown_with_policy_and_effects() {
     }
     for (toolset, count) in [
         ("copilot", 10),
-        ("copilot-extended", 11),
+        ("copilot-extended", 12),
         ("records", 40),
         ("proxy", 10),
-        ("proxy-extended", 2),
+        ("proxy-extended", 3),
         ("school", 20),
     ] {
         let output = place.run(&["tools", "--format", "json", "--toolset", toolset]);

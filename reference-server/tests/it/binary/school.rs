@@ -111,6 +111,14 @@ fn s4_048_a_host_that_vouches_for_no_admin_is_told_so() {
             vec![("USER_ID", "u"), ("ROLE", "admin"), ("TENANT_ID", "a:b")],
             "TENANT_ID is no tenant",
         ),
+        (
+            vec![("USER_ID", ""), ("ROLE", "admin"), ("TENANT_ID", "t")],
+            "USER_ID is empty",
+        ),
+        (
+            vec![("USER_ID", " "), ("ROLE", "admin"), ("TENANT_ID", "t")],
+            "USER_ID is empty",
+        ),
     ];
     for (environment, expected) in rows {
         let place = environment

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use mcp_runtime::testing::TestReply;
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection};
@@ -30,6 +31,18 @@ impl Market {
 
     async fn booking(&self, status: &str) -> String {
         id(&self.bookings(status).await[0])
+    }
+
+    /// One that can be cancelled, and whose money stands there.
+    async fn booking_with_payment(&self, payment: &str) -> String {
+        let mut open = self.bookings("CONFIRMED").await;
+        open.extend(self.bookings("PENDING").await);
+        for booking in open.iter().map(id) {
+            if self.detail(&booking).await["payment"]["status"] == payment {
+                return booking;
+            }
+        }
+        panic!("no booking is {payment}");
     }
 
     async fn cancel_preview(&self, booking: &str, more: Value) -> Value {
@@ -94,6 +107,24 @@ impl Market {
 
 fn id(booking: &Value) -> String {
     booking["booking_id"].as_str().expect("an id").to_owned()
+}
+
+fn begins(booking: &Value) -> Timestamp {
+    let begins = format!(
+        "{}T{}:00Z",
+        booking["booking_date"].as_str().expect("a date"),
+        booking["start_time"].as_str().expect("a time")
+    );
+    begins.parse().expect("an instant")
+}
+
+/// Two lessons of one instructor.
+fn pair(open: &[Value]) -> (String, String) {
+    let pair = open.iter().enumerate().find_map(|(n, one)| {
+        let same = |other: &&Value| other["instructor_name"] == one["instructor_name"];
+        Some((id(one), id(open[n + 1..].iter().find(same)?)))
+    });
+    pair.expect("an instructor with two lessons")
 }
 
 #[tokio::test]
@@ -184,17 +215,9 @@ async fn who_gets_what_back() {
 async fn by_policy_money_comes_back_as_credit_on_the_day_before_and_not_at_all_later() {
     let market = Market::extended().await;
     let bookings = market.bookings("CONFIRMED").await;
-    let soonest = bookings.iter().min_by_key(|one| {
-        let date = one["booking_date"].as_str().unwrap_or_default();
-        format!("{date} {}", one["start_time"].as_str().unwrap_or_default())
-    });
+    let soonest = bookings.iter().min_by_key(|one| begins(one));
     let soonest = soonest.expect("a booking");
-    let begins = format!(
-        "{}T{}:00Z",
-        soonest["booking_date"].as_str().expect("a date"),
-        soonest["start_time"].as_str().expect("a time")
-    );
-    let begins: jiff::Timestamp = begins.parse().expect("an instant");
+    let begins = begins(soonest);
     for (hours, method) in [(24, "card"), (23, "credit"), (12, "credit"), (11, "none")] {
         let left = market.clock.now().duration_until(begins);
         let wait = left - jiff::SignedDuration::from_hours(hours);
@@ -276,11 +299,7 @@ async fn a_slot_is_taken_once() {
     let market = Market::extended().await;
     let mut open = market.bookings("CONFIRMED").await;
     open.extend(market.bookings("PENDING").await);
-    let pair = open.iter().enumerate().find_map(|(n, one)| {
-        let same = |other: &&Value| other["instructor_name"] == one["instructor_name"];
-        Some((id(one), id(open[n + 1..].iter().find(same)?)))
-    });
-    let (first, second) = pair.expect("an instructor with two lessons");
+    let (first, second) = pair(&open);
     let previews = [
         market.move_preview(&first, "2026-07-20", "03:00").await,
         market.move_preview(&second, "2026-07-20", "03:30").await,
@@ -323,4 +342,113 @@ async fn a_booking_that_somebody_is_changing_waits() {
     market.clock.advance(Duration::from_secs(120));
     let done = market.execute(CANCEL, &booking, &preview).await;
     assert_eq!(done.structured()["data"]["new_status"], "CANCELLED");
+}
+
+#[tokio::test]
+async fn a_slot_that_has_come_since_the_preview_is_not_moved_to() {
+    let market = Market::extended().await;
+    let booking = market.booking("CONFIRMED").await;
+    let before = market.detail(&booking).await["booking"]["start_time"].clone();
+    let soon = market.move_preview(&booking, "2026-06-01", "12:04").await;
+    assert_eq!(soon["eligible"], true, "{soon}");
+    market.clock.advance(Duration::from_secs(4 * 60));
+    let late = market.execute(MOVE, &booking, &soon).await;
+    assert_eq!(late.code(), "slot_past");
+    let after = market.detail(&booking).await["booking"]["start_time"].clone();
+    assert_eq!(after, before);
+    assert_eq!(market.letters(), 0);
+}
+
+#[tokio::test]
+async fn a_lesson_that_has_begun_since_the_preview_is_not_moved() {
+    let market = Market::extended().await;
+    let bookings = market.bookings("CONFIRMED").await;
+    let soonest = bookings.iter().min_by_key(|one| begins(one));
+    let soonest = soonest.expect("a booking");
+    let left = market.clock.now().duration_until(begins(soonest));
+    let wait = left - jiff::SignedDuration::from_mins(2);
+    market.clock.advance(wait.try_into().expect("forward"));
+    let booking = id(soonest);
+    let to_night = market.move_preview(&booking, "2026-07-20", "03:00").await;
+    assert_eq!(to_night["eligible"], true, "{to_night}");
+    market.clock.advance(Duration::from_secs(2 * 60));
+    let late = market.execute(MOVE, &booking, &to_night).await;
+    assert_eq!(late.code(), "lesson_begun");
+    let again = market.move_preview(&booking, "2026-07-20", "03:00").await;
+    assert_eq!(again["eligible"], false, "{again}");
+    assert_eq!(market.letters(), 0);
+    // Whoever did not come is known only now: such a lesson can still be cancelled.
+    let absent = json!({"reason_code": "INSTRUCTOR_NO_SHOW"});
+    let cancel = market.cancel_preview(&booking, absent).await;
+    let cancelled = market.execute(CANCEL, &booking, &cancel).await;
+    assert_eq!(cancelled.structured()["data"]["success"], true);
+}
+
+#[tokio::test]
+async fn demo_lessons_begin_on_a_quarter_of_an_hour() {
+    let market = Market::extended_at("2026-06-01T12:07:31.123Z").await;
+    let open = market.bookings("CONFIRMED").await;
+    assert!(!open.is_empty());
+    for booking in &open {
+        let begins = booking["start_time"].as_str().expect("a time");
+        let quarter = ["00", "15", "30", "45"].contains(&&begins[3..]);
+        assert!(quarter, "{booking}");
+    }
+    let odd = "UPDATE bookings SET starts_at = starts_at
+        WHERE starts_at % 900000 <> 0 AND id <> $1";
+    assert_eq!(market.sql(odd, "").await, 0);
+}
+
+/// Lessons may begin at any second in the database; what people see is minutes.
+#[tokio::test]
+async fn slots_are_compared_by_the_minute() {
+    let market = Market::extended().await;
+    let mut open = market.bookings("CONFIRMED").await;
+    open.extend(market.bookings("PENDING").await);
+    let (first, second) = pair(&open);
+    let to_night = market.move_preview(&second, "2026-07-20", "03:00").await;
+    let moved = market.execute(MOVE, &second, &to_night).await;
+    assert_eq!(moved.structured()["data"]["success"], true);
+    let odd = "UPDATE bookings SET starts_at = starts_at + 37123 WHERE id = $1";
+    assert_eq!(market.sql(odd, &second).await, 1);
+
+    let same = market.move_preview(&second, "2026-07-20", "03:00").await;
+    assert_eq!(same["eligible"], false, "{same}");
+    let why = "The booking is at that time already.";
+    assert_eq!(same["ineligible_reason"], why);
+    // `(time, whether it is free)`
+    for (time, free) in [
+        ("02:00", true),
+        ("02:01", false),
+        ("03:59", false),
+        ("04:00", true),
+    ] {
+        let preview = market.move_preview(&first, "2026-07-20", time).await;
+        assert_eq!(preview["eligible"], free, "{time}: {preview}");
+        let conflicts = preview["conflicts"].as_array().map(Vec::len);
+        assert_eq!(conflicts, Some(usize::from(!free)), "{time}: {preview}");
+    }
+}
+
+/// `(payment status, preference, what is said)`
+#[tokio::test]
+async fn a_warning_says_whether_the_student_has_paid() {
+    let market = Market::extended().await;
+    let (nothing, paid) = (
+        "Nothing was charged yet, so there is nothing to refund.",
+        "The student has paid and would get nothing back.",
+    );
+    for (payment, preference, said) in [
+        ("scheduled", "NO_REFUND", json!([nothing])),
+        ("scheduled", "FULL_CARD", json!([nothing])),
+        ("payment_method_required", "NO_REFUND", json!([nothing])),
+        ("payment_method_required", "POLICY_BASED", json!([nothing])),
+        ("authorized", "NO_REFUND", json!([paid])),
+        ("authorized", "FULL_CARD", json!([])),
+    ] {
+        let booking = market.booking_with_payment(payment).await;
+        let asked = json!({"refund_preference": preference});
+        let preview = market.cancel_preview(&booking, asked).await;
+        assert_eq!(preview["warnings"], said, "{payment} {preference}");
+    }
 }

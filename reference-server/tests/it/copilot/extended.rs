@@ -96,6 +96,7 @@ fn contract() -> Vec<(&'static str, &'static str, Value)> {
                 "breakdown_by": {"enum": ["day", "week", "category"]},
             }),
         ),
+        ("instainstru_payments_pipeline", read, json!({})),
         (
             "instainstru_payments_pending_payouts",
             read,
@@ -188,6 +189,7 @@ fn rows(booking: &str) -> Vec<(&'static str, Value, &'static str)> {
     let summary = "instainstru_bookings_summary";
     let detail = "instainstru_booking_detail";
     let revenue = "instainstru_revenue_dashboard";
+    let pipeline = "instainstru_payments_pipeline";
     let payouts = "instainstru_payments_pending_payouts";
     let retention = "instainstru_cohort_retention";
     let signups = "instainstru_student_signups";
@@ -250,6 +252,7 @@ fn rows(booking: &str) -> Vec<(&'static str, Value, &'static str)> {
             json!({"breakdown_by": "category"}),
             "/data/breakdown/5/label",
         ),
+        (pipeline, json!({}), "/data/stages/7/description"),
         (
             payouts,
             json!({"limit": 3}),
@@ -394,6 +397,11 @@ async fn what_is_wrong_is_refused_with_a_code() {
             json!({"start_date": "2024-01-01", "end_date": "2026-01-01"}),
             "window_too_long",
         ),
+        (
+            "instainstru_payments_pipeline",
+            json!({"limit": 5}),
+            "invalid_arguments",
+        ),
     ];
     for (tool, arguments, code) in rows {
         let reply = market.admin().call(tool, arguments.clone()).await;
@@ -452,4 +460,164 @@ async fn money_adds_up() {
             "{period}"
         );
     }
+}
+
+/// Any other day would take a loop, or an instant, to the end of the calendar.
+#[tokio::test]
+async fn days_are_taken_from_1900_to_2199_and_no_others() {
+    let moving = |day: &str| {
+        let booking = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+        json!({"booking_id": booking, "new_date": day, "new_start_time": "14:30", "reason": "x"})
+    };
+    let signups = "instainstru_student_signups";
+    let summary = "instainstru_bookings_summary";
+    let move_preview = "instainstru_booking_reschedule_preview";
+    let market = Market::extended().await;
+    for (tool, arguments) in [
+        (signups, json!({"end_date": "9999-12-31"})),
+        (
+            signups,
+            json!({"end_date": "9999-12-31", "group_by": "week"}),
+        ),
+        (
+            signups,
+            json!({"end_date": "9999-12-31", "group_by": "month"}),
+        ),
+        (signups, json!({"end_date": "0000-01-01"})),
+        (signups, json!({"start_date": "1899-12-31"})),
+        (signups, json!({"end_date": "2200-01-01"})),
+        (summary, json!({"start_date": "0000-01-01"})),
+        (summary, json!({"end_date": "9999-12-31"})),
+        (move_preview, moving("0000-01-01")),
+        (move_preview, moving("9999-12-31")),
+    ] {
+        let reply = market.admin().call(tool, arguments.clone()).await;
+        assert_eq!(reply.code(), "validation_failed", "{tool} {arguments}");
+        let text = reply.text();
+        let said = text.contains("_date") && text.contains("from 1900-01-01 to 2199-12-31");
+        assert!(said, "{tool} {arguments}: {text}");
+    }
+    for (arguments, first, last) in [
+        (
+            json!({"end_date": "2199-12-31"}),
+            "2199-12-02",
+            "2199-12-31",
+        ),
+        (
+            json!({"end_date": "2199-12-31", "group_by": "week"}),
+            "2199-12-02",
+            "2199-12-30",
+        ),
+        (
+            json!({"end_date": "1900-01-01", "group_by": "month"}),
+            "1899-12-01",
+            "1900-01-01",
+        ),
+    ] {
+        let reply = market.admin().call(signups, arguments.clone()).await;
+        let series = reply.structured()["data"]["series"].as_array();
+        let series = series.expect("a series");
+        let ends = [series.first(), series.last()].map(|one| &one.expect("a bucket")["bucket"]);
+        assert_eq!(ends, [first, last], "{arguments}");
+    }
+}
+
+/// Those of the extended set are above.
+#[tokio::test]
+async fn days_of_the_ten_tools_have_the_same_bounds() {
+    let market = Market::new().await;
+    for tool in [
+        "instainstru_founding_funnel_summary",
+        "instainstru_search_top_queries",
+        "instainstru_search_zero_results",
+    ] {
+        for day in ["0000-01-01", "1899-12-31", "2200-01-01", "9999-12-31"] {
+            for name in ["start_date", "end_date"] {
+                let arguments = json!({ name: day });
+                let reply = market.admin().call(tool, arguments.clone()).await;
+                assert_eq!(reply.code(), "validation_failed", "{tool} {arguments}");
+                assert!(reply.text().contains(name), "{tool}: {}", reply.text());
+            }
+        }
+    }
+}
+
+/// Every booking is in one stage, and what waits for instructors is what their list says.
+#[tokio::test]
+async fn the_payments_pipeline_adds_up() {
+    let market = Market::extended().await;
+    let admin = market.admin();
+    let (pipeline, summary) = (
+        "instainstru_payments_pipeline",
+        "instainstru_bookings_summary",
+    );
+    let reply = admin.call(pipeline, json!({})).await;
+    let data = &reply.structured()["data"];
+    let stages = data["stages"].as_array().expect("stages");
+    let sum = |name: &str| -> i64 { stages.iter().filter_map(|one| one[name].as_i64()).sum() };
+    let always = json!({"start_date": "1900-01-01", "end_date": "2199-12-31"});
+    let all = admin.call(summary, always).await;
+    let all = &all.structured()["data"];
+    assert_eq!(all["total_bookings"], sum("count"));
+    assert_eq!(all["total_value_cents"], sum("amount_cents"));
+
+    let stage = |name: &str| {
+        let found = stages.iter().find(|one| one["stage"] == name);
+        found.expect("a stage").clone()
+    };
+    for name in [
+        "scheduled",
+        "payment_method_required",
+        "authorized",
+        "manual_review",
+        "pending_payout",
+        "paid_out",
+        "closed_without_lesson",
+    ] {
+        assert!(
+            stage(name)["count"].as_u64() > Some(0),
+            "{name}: {stages:?}"
+        );
+    }
+    assert_eq!(stage("locked")["count"], 0);
+    let cents = |name: &str| data[name].as_i64().expect("cents");
+    let captured = cents("captured_cents");
+    let settled = ["pending_payout", "paid_out"].map(|name| stage(name)["amount_cents"].as_i64());
+    assert_eq!(settled.into_iter().flatten().sum::<i64>(), captured);
+    let to_instructors = cents("pending_payout_cents") + cents("paid_out_cents");
+    assert_eq!(cents("platform_fees_cents") + to_instructors, captured);
+    let payouts = "instainstru_payments_pending_payouts";
+    let payouts = admin.call(payouts, json!({})).await;
+    assert_eq!(
+        payouts.structured()["total_pending_cents"],
+        data["pending_payout_cents"]
+    );
+}
+
+#[tokio::test]
+async fn the_payments_pipeline_shows_what_went_back() {
+    let market = Market::extended().await;
+    let admin = market.admin();
+    let pipeline = "instainstru_payments_pipeline";
+    let before = admin.call(pipeline, json!({})).await;
+    let nothing = json!({"count": 0, "card_cents": 0, "credit_cents": 0});
+    assert_eq!(before.structured()["data"]["refunds"], nothing);
+    let booking = fresh(&market).await;
+    let arguments = json!({
+        "booking_id": booking, "reason_code": "ADMIN_DISCRETION", "note": "Asked by phone",
+        "refund_preference": "FULL_CARD",
+    });
+    let preview = "instainstru_booking_force_cancel_preview";
+    let preview = admin.call(preview, arguments).await;
+    let preview = &preview.structured()["data"];
+    let arguments = json!({
+        "booking_id": booking,
+        "confirm_token": preview["confirm_token"],
+        "idempotency_key": preview["idempotency_key"],
+    });
+    let execute = "instainstru_booking_force_cancel_execute";
+    admin.call(execute, arguments).await.structured();
+    let after = admin.call(pipeline, json!({})).await;
+    let refunds = json!({"count": 1, "card_cents": preview["refund_amount"], "credit_cents": 0});
+    assert_eq!(after.structured()["data"]["refunds"], refunds);
 }

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use crate::databases::Database;
 
 const TOKEN: &str = "a-service-token-for-tests";
+const NOON: &str = "2026-06-01T12:00:00Z";
 
 /// A server with the demo marketplace, whose clock stands at noon of 1 June 2026.
 struct Market {
@@ -40,21 +41,26 @@ impl Market {
     }
 
     async fn with(adjust: impl FnOnce(&mut Settings)) -> Self {
-        Self::serving(copilot::tools(), adjust).await
+        Self::serving(NOON, copilot::tools(), adjust).await
     }
 
     /// With the tools that are served only when named. The database is a file.
     async fn extended() -> Self {
+        Self::extended_at(NOON).await
+    }
+
+    /// As [`extended`](Self::extended), at another time.
+    async fn extended_at(now: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let file = folder.path().join("platform.db");
         let database = format!("sqlite://{}", file.display());
         let adjust = |settings: &mut Settings| settings.database = database.clone().into();
-        let mut market = Self::serving(copilot::extended_tools(), adjust).await;
+        let mut market = Self::serving(now, copilot::extended_tools(), adjust).await;
         market.database = Some((folder, database));
         market
     }
 
-    async fn serving(tools: ToolSet<App>, adjust: impl FnOnce(&mut Settings)) -> Self {
+    async fn serving(now: &str, tools: ToolSet<App>, adjust: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let key = "a-confirm-key-of-at-least-32-bytes-for-tests";
         let database = Database::memory();
@@ -63,8 +69,8 @@ impl Market {
         settings.rate_limits = RateLimits::Off;
         settings.mail = Mail::Folder(folder.path().join("mail"));
         adjust(&mut settings);
-        let noon: Timestamp = "2026-06-01T12:00:00Z".parse().expect("an instant");
-        let clock = Clock::manual(noon);
+        let now: Timestamp = now.parse().expect("an instant");
+        let clock = Clock::manual(now);
         let platform = Platform::open(settings, clock.clone())
             .await
             .expect("the platform");

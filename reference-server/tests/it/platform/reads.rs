@@ -394,19 +394,54 @@ async fn the_default_search_window_is_30_days_up_to_its_end() {
 }
 
 #[tokio::test]
-async fn the_ends_of_the_calendar_are_dates_too() {
+async fn days_from_1900_to_2199_are_dates_and_no_others() {
     let stage = Stage::new().await;
-    for window in [
-        "start_date=0000-01-01&end_date=9999-12-31",
-        "end_date=0000-01-01",
-        "start_date=9999-12-31&end_date=9999-12-31",
+    for path in [
+        "/founding/funnel",
+        "/search/top-queries",
+        "/search/zero-results",
+        "/ops/bookings/summary",
     ] {
-        for path in [
-            "/founding/funnel",
-            "/search/top-queries",
-            "/search/zero-results",
+        for window in [
+            "start_date=1900-01-01&end_date=2199-12-31",
+            "end_date=1900-01-01",
+            "start_date=2199-12-31&end_date=2199-12-31",
         ] {
             stage.get(&format!("{path}?{window}")).await.ok();
         }
+        for window in [
+            "start_date=0000-01-01&end_date=9999-12-31",
+            "end_date=0000-01-01",
+            "start_date=1899-12-31",
+            "end_date=2200-01-01",
+            "start_date=9999-12-31&end_date=9999-12-31",
+        ] {
+            let answer = stage.get(&format!("{path}?{window}")).await;
+            let body = answer.refused(422, "validation_failed").to_string();
+            let said = body.contains("must be a date from 1900-01-01 to 2199-12-31");
+            assert!(said, "{path}?{window}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rates_have_four_decimals_whatever_the_database_holds() {
+    let stage = Stage::new().await;
+    let maya = "/instructors/maya.chen@example.com";
+    for (kept, shown) in [
+        ("0.9600000000000001", json!(0.96)),
+        ("0.91666666666", json!(0.9167)),
+        ("NULL", Value::Null),
+    ] {
+        // Numbers are put together here, never what a caller sent.
+        let sql = format!(
+            "UPDATE instructor_profiles SET response_rate = {kept} WHERE user_id =
+                (SELECT id FROM users WHERE email = 'maya.chen@example.com')"
+        );
+        let mut db = stage.database.connect().await;
+        let updated = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut db).await;
+        assert_eq!(updated.expect("executed").rows_affected(), 1);
+        let detail = stage.get(maya).await.ok();
+        assert_eq!(detail["stats"]["response_rate"], shown, "{kept}");
     }
 }

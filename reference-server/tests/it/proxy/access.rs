@@ -178,6 +178,14 @@ async fn a_host_that_asks_for_a_token_lets_its_tenant_in() {
         "of another tenant"
     );
     assert_eq!(site.target.hits(), 0);
+    let logs = site
+        .logs(
+            &site.bob(),
+            json!({"level": "WARNING", "status_code": 403}),
+            1,
+        )
+        .await;
+    assert_eq!(logs["logs"][0]["user_id"], "admin", "{logs}");
     let said: Value = super::said(get(Some(&token("bob"))).await).await;
     assert_eq!(said["headers"]["x-auth-user"], "bob");
     assert!(

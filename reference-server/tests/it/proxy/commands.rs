@@ -22,6 +22,14 @@ async fn site(allow: &[&str], timeout: Duration) -> Site {
         ("docker", "#!/bin/sh\necho \"docker $*\"\n"),
         ("bin-out", "#!/bin/sh\nprintf '\\377\\033[2J\\007text'\n"),
         ("fails", "#!/bin/sh\necho wrong >&2\nexit 3\n"),
+        (
+            "leaves",
+            "#!/bin/sh\nset -- *\n[ -e \"$1\" ] || shift\necho $#\necho x >left\n",
+        ),
+        (
+            "noise",
+            "#!/bin/sh\n/usr/bin/head -c 65000 /dev/zero | /usr/bin/tr '\\0' '\\377'\n",
+        ),
         ("sleep-tree", &tree),
     ] {
         let path = programs.join(name);
@@ -249,10 +257,40 @@ async fn rc_06_10_the_environment_is_empty_and_output_is_tame() {
     );
     let reply = site.admin().call("run_command", run("pwd")).await;
     let folder = reply.structured()["stdout"].as_str().expect("text").trim();
+    let above = site.folder.path().join("proxy/empty");
+    assert_eq!(Path::new(folder).parent(), Some(&*above), "{folder}");
+}
+
+#[tokio::test]
+async fn a_folder_of_its_own_is_given_to_each_command_and_removed_after_it() {
+    let site = site(&["leaves", "sleep-tree"], Duration::from_secs(2)).await;
+    let above = site.folder.path().join("proxy/empty");
+    let left = || std::fs::read_dir(&above).expect("a folder").count();
+    for _ in 0..2 {
+        let reply = site.admin().call("run_command", run("leaves")).await;
+        assert_eq!(reply.structured()["stdout"], "0\n", "not empty");
+        assert_eq!(left(), 0, "its folder stays");
+    }
+    let reply = site.admin().call("run_command", run("sleep-tree")).await;
+    assert_eq!(reply.code(), "timed_out");
+    assert_eq!(left(), 0, "its folder stays after the time limit");
+    let client = site.admin();
+    let call = tokio::spawn(async move { client.call("run_command", run("sleep-tree")).await });
+    until("nothing starts", PATIENCE, || left() == 1).await;
+    call.abort();
+    until("its folder stays", PATIENCE, || left() == 0).await;
+}
+
+#[tokio::test]
+async fn output_stays_below_its_limit_when_bytes_are_replaced() {
+    let site = site(&["noise"], PATIENCE).await;
+    let reply = site.admin().call("run_command", run("noise")).await;
+    let done = reply.structured();
+    let length = done["stdout"].as_str().expect("text").len();
+    assert!(length <= 64 << 10, "{length} bytes");
     assert_eq!(
-        std::fs::read_dir(folder).expect("a folder").count(),
-        0,
-        "{folder}"
+        (&done["truncated"], &done["exit_code"]),
+        (&json!(true), &json!(0))
     );
 }
 
@@ -349,12 +387,17 @@ async fn rc_10_14_every_command_is_remembered_without_secrets_and_tame() {
     for command in [
         "docker login --password CNRY-word",
         "docker login --token=CNRY-word",
+        "docker login mcp_CNRY0123456789",
+        "docker login --auth CNRY-word",
+        "docker login -pCNRY-word",
+        "docker login -u root:CNRY-word",
+        "docker login bearer CNRY-word",
         "docker \u{1b}[2J\u{202e} PASSWORD=CNRY-word",
     ] {
         let reply = admin.call("run_command", run(command)).await;
         assert_eq!(reply.code(), "not_allowed", "{command:?}");
     }
-    for (_, argv, outcome, exit_code, ..) in &audited(&site, 4).await[1..] {
+    for (_, argv, outcome, exit_code, ..) in &audited(&site, 9).await[1..] {
         assert_eq!((&**outcome, *exit_code), ("not_allowed", None), "{argv}");
         assert!(argv.contains("***") && !argv.contains("CNRY"), "{argv}");
         let hidden = ["\u{1b}", "\\u001b", "\u{202e}"];

@@ -317,3 +317,58 @@ async fn a_list_is_kept_until_a_host_comes_or_goes() {
     desk.save(&bob, json!({})).await;
     assert_eq!(hit().await, true, "saving changes no host");
 }
+
+#[tokio::test]
+async fn keys_are_restored_only_when_nothing_speaks_against_the_hosts() {
+    let desk = Desk::new().await;
+    let (site, admin) = (&desk.site, desk.site.admin());
+    site.create(&admin, "one.example.com").await.structured();
+    desk.save(&admin, json!({"include_secrets": true})).await;
+    let certificate = site
+        .folder
+        .path()
+        .join("proxy/certificates/one_example_com");
+    for ending in ["key", "crt"] {
+        std::fs::remove_file(certificate.with_extension(ending)).expect("removed");
+    }
+    let refused = confirmed(&admin, "config_load", json!({})).await;
+    assert_eq!(refused.code(), "hosts_exist", "{}", refused.body);
+    assert!(!certificate.with_extension("key").exists(), "a key is back");
+}
+
+/// S1-051: only where the client has declared a model, and the list alone otherwise.
+#[tokio::test]
+async fn errors_are_summed_up_by_the_model_of_a_client_that_has_one() {
+    let desk = Desk::new().await;
+    let (site, bob) = (&desk.site, desk.site.bob());
+    let nothing = bob.call("summarize_logs", json!({})).await;
+    assert_eq!(
+        nothing.structured(),
+        &json!({"summary": null, "logs": [], "count": 0})
+    );
+    site.create(&bob, "b.example.com").await.structured();
+    site.get("b.example.com", "/broken").await;
+    site.get("b.example.com", "/missing").await;
+    site.logs(&bob, json!({"level": "WARNING"}), 2).await;
+
+    let alone = bob.call("summarize_logs", json!({"hours": 168})).await;
+    assert_eq!(alone.structured()["summary"], Value::Null);
+    assert_eq!(alone.structured()["count"], 1, "errors only");
+    assert_eq!(alone.structured()["logs"][0]["path"], "/broken");
+
+    let able = site.bob().declares(json!({"sampling": {}}));
+    let call = json!({"name": "summarize_logs", "arguments": {"hostname": "B.example.com"}});
+    let summed = able.asked("tools/call", call, |_, question| {
+        assert_eq!(question["method"], "sampling/createMessage");
+        assert_eq!(question["params"]["maxTokens"], 1024);
+        assert!(question.to_string().contains("/broken"), "{question}");
+        json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": " Broken. "}})
+    });
+    let summed = summed.await;
+    assert_eq!(summed.structured()["summary"], "Broken.");
+    assert_eq!(summed.structured()["count"], 1);
+    // Who may not see a host reads nothing of it.
+    let carol = site.server.as_user("carol").scopes(["proxy:read"]);
+    let foreign = carol.call("summarize_logs", json!({})).await;
+    assert_eq!(foreign.structured()["count"], 0);
+}

@@ -216,6 +216,69 @@ async fn http_and_https_are_enabled_one_by_one() {
         .await
         .structured();
     assert_eq!(site.get(HOST, "/").await.status(), 404);
+    // Its owner sees why nobody gets there.
+    let logs = site.logs(&site.bob(), json!({"level": "WARNING"}), 1).await;
+    assert_eq!(logs["logs"][0]["status_code"], 404);
+}
+
+#[tokio::test]
+async fn places_that_are_not_enabled_are_not_named() {
+    let site = Site::new().await;
+    let (http, https) = site.proxy.addresses();
+    let places = [http, https].map(|one| one.expect("it listens").to_string());
+    for (number, (enable_http, enable_https)) in [(true, true), (true, false), (false, true)]
+        .into_iter()
+        .enumerate()
+    {
+        let arguments = json!({
+            "hostname": format!("h{number}.example.test"), "target_url": site.target.url(),
+            "enable_http": enable_http, "enable_https": enable_https,
+        });
+        let reply = site.bob().call("create_proxy", arguments).await;
+        let message = reply.structured()["message"].as_str().expect("text");
+        for (place, enabled) in places.iter().zip([enable_http, enable_https]) {
+            assert_eq!(message.contains(place), enabled, "{message}");
+        }
+    }
+    let neither = json!({
+        "hostname": HOST, "target_url": site.target.url(),
+        "enable_http": false, "enable_https": false,
+    });
+    let refused = site.bob().call("create_proxy", neither).await;
+    assert_eq!(refused.code(), "nothing_enabled", "{}", refused.body);
+}
+
+#[tokio::test]
+async fn tunnels_and_upgrades_are_refused_and_http_1_0_stays_behind_the_proxy() {
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+    let rows = [
+        (switching, "GET / HTTP/1.1", "HTTP/1.1 502"),
+        (
+            "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "GET / HTTP/1.1",
+            "HTTP/1.1 200",
+        ),
+        ("", "CONNECT app.example.test:443 HTTP/1.1", "HTTP/1.1 405"),
+    ];
+    for (said, line, expected) in rows {
+        let target = stalling(said).await;
+        let site = Site::with(|settings| settings.private_targets.push(target.clone())).await;
+        let arguments = json!({"hostname": HOST, "target_url": target});
+        site.bob()
+            .call("create_proxy", arguments)
+            .await
+            .structured();
+        let (http, _) = site.proxy.addresses();
+        let stream = TcpStream::connect(http.expect("it listens")).await;
+        let mut stream = stream.expect("open");
+        let request = format!("{line}\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
+        let written = stream.write_all(request.as_bytes()).await;
+        written.expect("written");
+        let mut answer = String::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+        read.expect("it ends").expect("read");
+        assert!(answer.starts_with(expected), "{line}: {answer}");
+    }
 }
 
 #[tokio::test]
@@ -233,13 +296,28 @@ async fn bodies_stream_and_what_belongs_to_a_hop_stays_there() {
         .header("proxy-authorization", "Basic eDp5")
         .header("x-forwarded-for", "6.6.6.6")
         .header("x-auth-user", "root")
+        .header("X_Auth_User", "root")
+        .header("X-Auth-Groups", "root")
+        .header("X_Forwarded-Host", "evil.example.test")
+        .header("x-forwarded-prefix", "/admin")
+        .header("X_Real_IP", "6.6.6.6")
         .header("x-mine", "1")
         .body(vec![7; 5 << 20]);
     let said: Value = said(request.send().await.expect("an answer")).await;
     assert_eq!(said["length"], 5 << 20);
     assert_eq!(said["headers"]["x-mine"], "1");
     assert_eq!(said["headers"]["x-forwarded-for"], "127.0.0.1");
-    for gone in ["x-secret-hop", "te", "proxy-authorization", "x-auth-user"] {
+    for gone in [
+        "x-secret-hop",
+        "te",
+        "proxy-authorization",
+        "x-auth-user",
+        "x_auth_user",
+        "x-auth-groups",
+        "x_forwarded-host",
+        "x-forwarded-prefix",
+        "x_real_ip",
+    ] {
         assert!(said["headers"].get(gone).is_none(), "{gone}: {said}");
     }
 }
@@ -368,6 +446,11 @@ async fn rp_03_a_path_does_not_climb_out_of_its_target() {
         "/%2e%2e/private",
         "/a/%2E./../private",
         "/..%5cprivate/..",
+        "/..%2f..%2fprivate",
+        "/a/..%5Cprivate",
+        "/..;/private",
+        "/a/%2e%2e;x=1/private",
+        "/..%3b/private",
     ] {
         // By hand: a client of a library would tidy the path up.
         let stream = TcpStream::connect(http.expect("it listens")).await;

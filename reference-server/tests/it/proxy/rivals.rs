@@ -1,6 +1,9 @@
 //! Two processes that share a database: many who want the same host, and lists that begin at one and
 //! go on at the other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use mcp_runtime::testing::{TestClient, TestServer};
 use reference_server::App;
 use reference_server::backend::{Backend, Limits};
@@ -43,6 +46,78 @@ async fn a_host_has_one_owner_whoever_asks_where() {
     let count = sqlx::query_scalar("SELECT COUNT(*) FROM proxy_targets");
     let rows: i64 = count.fetch_one(&mut connection).await.expect("a number");
     assert_eq!(rows, 1);
+}
+
+/// They share the folder of certificates, too: whoever is late is told of the name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_name_that_is_taken_meanwhile_is_told_as_such_with_one_folder_of_certificates() {
+    let site = Site::new().await;
+    let certificates = site.folder.path().join("proxy/certificates");
+    let (second, _proxy) = served(&site, |settings| settings.certificates = certificates).await;
+    for round in 0..10 {
+        let hostname = format!("h{round}.example.test");
+        let mut calls = JoinSet::new();
+        for server in [&site.server, &second] {
+            let client = user(server, "before");
+            let host = json!({"hostname": hostname, "target_url": site.target.url()});
+            calls.spawn(async move { client.call("create_proxy", host).await });
+        }
+        let replies = calls.join_all().await;
+        let refused = replies
+            .iter()
+            .filter(|reply| reply.result()["isError"] == true);
+        let codes: Vec<&str> = refused.map(|reply| reply.code()).collect();
+        assert_eq!(codes, ["hostname_taken"], "{hostname}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_whose_certificate_fails_is_not_there() {
+    let site = Site::new().await;
+    let folder = site.folder.path().join("proxy/certificates");
+    std::fs::remove_dir_all(&folder).expect("removed");
+    let client = user(&site.server, "before");
+    let refused = site.create(&client, HOST).await;
+    assert_eq!(refused.code(), "unavailable", "{}", refused.body);
+    assert!(creators(&site).await.is_empty(), "it is stored");
+    assert_eq!(site.get(HOST, "/").await.status(), 404);
+    std::fs::create_dir(&folder).expect("made");
+    site.create(&client, HOST).await.structured();
+    assert_eq!(site.get(HOST, "/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn https_is_answered_by_the_other_process_right_after_the_creation() {
+    let site = Site::new().await;
+    let (_second, proxy) = listening_beside(&site).await;
+    let https = proxy.addresses().1.expect("it listens");
+    let client = user(&site.server, "before");
+    site.create(&client, HOST).await.structured();
+    let url = format!("https://{HOST}:{}/", https.port());
+    assert_eq!(answered(&url, Some(https)).await, Some(200));
+}
+
+#[tokio::test]
+async fn what_is_kept_is_dropped_when_another_process_changes_something() {
+    let site = Site::new().await;
+    let (second, proxy) = listening_beside(&site).await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&told);
+    proxy.on_change(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    // The first look reads everything.
+    let list = user(&second, "before")
+        .call("list_proxies", json!({}))
+        .await;
+    assert_eq!(list.structured()["total"], 0);
+    let before = told.load(Ordering::SeqCst);
+    let client = user(&site.server, "before");
+    site.create(&client, HOST).await.structured();
+    until("the second is told", async || {
+        told.load(Ordering::SeqCst) > before
+    })
+    .await;
 }
 
 /// What the second process has confirmed was about a host that is gone.
@@ -130,10 +205,8 @@ async fn what_one_process_changes_the_other_knows_at_once_and_its_listeners_soon
     assert_eq!(hosts(2).await, 1, "created at the first");
     // Its certificate folder is its own.
     let https = https.expect("it listens");
-    until("https is answered", async || {
-        answered(&format!("https://{HOST}:{}/", https.port()), Some(https)).await == Some(200)
-    })
-    .await;
+    let url = format!("https://{HOST}:{}/", https.port());
+    assert_eq!(answered(&url, Some(https)).await, Some(200), "https");
 
     let deleted = confirmed(&there, "delete_proxy", json!({"hostname": HOST})).await;
     deleted.structured();

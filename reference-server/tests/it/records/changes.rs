@@ -126,6 +126,20 @@ async fn a_cursor_of_somewhere_else_leads_nowhere() {
     }
 }
 
+#[tokio::test]
+async fn what_is_no_cursor_is_not_found_like_any_resource_that_is_not_there() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let nothing = ada.read("toolbridge://nothing").await;
+    let nothing = nothing.error();
+    for cursor in ["zzzz", "bm9uc2Vuc2U", "x", "%2e%2e"] {
+        let reply = ada.read(&format!("{URI}/{cursor}")).await;
+        let error = reply.error();
+        assert_eq!(error["code"], nothing["code"], "{cursor}: {error}");
+        assert_eq!(error["message"], nothing["message"], "{cursor}: {error}");
+    }
+}
+
 /// Whatever changes one's records, each change is heard once.
 #[tokio::test]
 async fn whoever_listens_hears_of_each_change_however_it_was_made() {

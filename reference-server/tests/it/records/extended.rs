@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOBODY, Office, done, note, refused, uid_of};
+use super::{NOBODY, Office, done, long_notes, note, refused, uid_of};
 
 async fn titles(client: &mcp_runtime::testing::TestClient, arguments: Value) -> Vec<String> {
     let found = done(client, "search", arguments).await;
@@ -181,4 +181,133 @@ async fn s3_121_records_are_summed_up_by_the_values_of_a_member() {
     let bob = office.user("bob", "org_a");
     let nothing = done(&bob, "aggregate", by("status", "count")).await;
     assert_eq!(nothing, json!({"groups": [], "complete": true}));
+}
+
+#[tokio::test]
+async fn a_committed_batch_is_told_as_committed_however_long_its_records_are() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let uids = long_notes(&ada, 90).await;
+    let patch = |uid: &String| json!({"op": "patch", "entity": "notes", "uid": uid, "payload": {"colour": "red"}});
+    let operations: Vec<Value> = uids.iter().map(patch).collect();
+    let batch = done(&ada, "batch", json!({"operations": operations})).await;
+    assert_eq!(batch["committed"], true);
+    let results = batch["results"].as_array().expect("results");
+    assert_eq!(results.len(), uids.len());
+    let (mut shown, mut omitted) = (0, 0);
+    for (result, uid) in results.iter().zip(&uids) {
+        let item = &result["item"];
+        assert_eq!(
+            (&item["uid"], &item["version"]),
+            (&json!(uid), &json!(2)),
+            "{}",
+            result["index"]
+        );
+        assert!(item["updatedAt"].is_string(), "{}", result["index"]);
+        if result.get("payload_omitted") == Some(&json!(true)) {
+            assert!(item.get("payload").is_none(), "{}", result["index"]);
+            omitted += 1;
+        } else {
+            assert_eq!(item["payload"]["colour"], "red", "{}", result["index"]);
+            shown += 1;
+        }
+    }
+    assert!(shown > 0 && omitted > 0, "{shown} and {omitted}");
+    let kept = done(&ada, "get_note", json!({"uid": uids[89]})).await;
+    assert_eq!(kept["payload"]["colour"], "red");
+}
+
+#[tokio::test]
+async fn nothing_is_committed_of_a_batch_in_which_everything_was_refused() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let operations = json!([
+        {"op": "delete", "entity": "notes", "uid": NOBODY},
+        {"op": "create", "entity": "notes", "payload": {"title": "without content"}},
+    ]);
+    let batch = json!({"operations": operations, "atomic": false});
+    let batch = done(&ada, "batch", batch).await;
+    assert_eq!(batch["committed"], false);
+    assert_eq!(batch["results"][0]["error"], "not_found");
+    assert_eq!(batch["results"][1]["error"], "invalid_payload");
+}
+
+#[tokio::test]
+async fn an_if_match_that_is_no_version_is_refused_with_its_operation_alone() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let first = uid_of(&note(&ada, "first").await);
+    let second = uid_of(&note(&ada, "second").await);
+    let mut batch = json!({"operations": [
+        {"op": "delete", "entity": "notes", "uid": first, "if_match": u64::MAX},
+        {"op": "patch", "entity": "notes", "uid": second, "payload": {"title": "2nd"}, "if_match": 1},
+    ]});
+    let whole = done(&ada, "batch", batch.clone()).await;
+    assert_eq!(whole["committed"], false);
+    assert_eq!(whole["results"][0]["error"], "invalid_if_match");
+    batch["atomic"] = json!(false);
+    let each = done(&ada, "batch", batch).await;
+    assert_eq!(each["committed"], true);
+    let statuses: Vec<&Value> = (0..2).map(|nth| &each["results"][nth]["status"]).collect();
+    assert_eq!(statuses, [400, 200]);
+    assert_eq!(each["results"][0]["error"], "invalid_if_match");
+    done(&ada, "get_note", json!({"uid": first})).await;
+
+    let half = json!({"op": "delete", "entity": "notes", "uid": NOBODY, "if_match": 1.5});
+    let half = json!({"operations": [half], "atomic": false});
+    let half = office.synced("POST", "/v1/batch", half).await;
+    assert_eq!(half.status, 200, "{}", half.body);
+    assert_eq!(half.body["results"][0]["error"], "invalid_if_match");
+}
+
+/// Also where a page ends between two kinds.
+#[tokio::test]
+async fn a_search_ends_its_pages_early_where_records_are_long_and_overlooks_none() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let mut written = long_notes(&ada, 26).await;
+    for nth in 0..3 {
+        let long = json!({"title": format!("Long {nth}"), "description": "x".repeat(99_000)});
+        written.push(uid_of(&done(&ada, "create_task", long).await));
+    }
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    let mut arguments = json!({"query": "long", "limit": 100});
+    loop {
+        let page = done(&ada, "search", arguments.clone()).await;
+        seen.extend(page["items"].as_array().expect("items").iter().map(uid_of));
+        pages += 1;
+        match page.get("nextCursor") {
+            Some(cursor) => arguments["cursor"] = cursor.clone(),
+            None => break,
+        }
+        assert!(pages < 10, "pages without an end");
+    }
+    assert_eq!(seen, written);
+    assert!(pages > 1, "all on one page");
+}
+
+#[tokio::test]
+async fn words_with_a_colon_in_them_are_found_without_quotes() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let at = json!({"title": "At 10:30", "content": "See http://x.example/a, status:done.",
+        "additional_fields": {"colour": "red"}});
+    done(&ada, "create_note", at).await;
+    note(&ada, "At 11:30").await;
+    for (query, expected) in [
+        ("10:30", vec!["At 10:30"]),
+        ("at:30", vec![]),
+        ("HTTP://x.example/a", vec!["At 10:30"]),
+        ("http://x.example/b", vec![]),
+        ("text NOT 10:30", vec!["At 11:30"]),
+        // Of a member that somebody chose, and of one that there is: not of the text.
+        ("colour:red", vec!["At 10:30"]),
+        ("status:done", vec![]),
+    ] {
+        assert_eq!(
+            titles(&ada, json!({"query": query})).await,
+            expected,
+            "{query}"
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOBODY, Office, done, note, refused, uid_of};
+use super::{NOBODY, Office, done, long_notes, note, refused, uid_of};
 
 #[tokio::test]
 async fn s3_089_create_comment_list_archive_and_delete_to_a_tombstone() {
@@ -264,4 +264,137 @@ async fn s3_078_many_at_once_get_no_error_and_lose_no_change() {
     for nth in 0..24 {
         assert_eq!(shared["payload"][format!("by-{nth}")], true, "{nth}");
     }
+}
+
+#[tokio::test]
+async fn pages_end_early_where_records_are_long_and_follow_each_other() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let written = long_notes(&ada, 45).await;
+    let (mut seen, mut pages, mut arguments) = (Vec::new(), 0, json!({}));
+    loop {
+        let page = done(&ada, "list_notes", arguments).await;
+        seen.extend(page["items"].as_array().expect("items").iter().map(uid_of));
+        pages += 1;
+        match page.get("nextCursor") {
+            Some(cursor) => arguments = json!({ "cursor": cursor }),
+            None => break,
+        }
+        assert!(pages < 10, "pages without an end");
+    }
+    assert_eq!(seen, written);
+    assert!(pages > 2, "all on one page");
+
+    let owner = mcp_runtime::Caller::user("ada").tenant("org_a").owner();
+    let (session, epoch) = office.session(&owner, "org_a").await;
+    let headers = [
+        ("x-acting-user", &*owner),
+        ("x-sync-session", &*session),
+        ("x-sync-epoch", &*epoch),
+    ];
+    for (path, member) in [("/v1/notes", "items"), ("/v1/sync/notes/pull", "upserts")] {
+        let page = office.ask("GET", path, &headers, Value::Null).await;
+        let records = page.body[member].as_array().expect("records").len();
+        assert!((1..45).contains(&records), "{path}: {records}");
+        assert!(page.body["nextCursor"].is_string(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_takes_no_priority_that_would_keep_it_from_going_on() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let task = uid_of(&done(&ada, "create_task", json!({"title": "T"})).await);
+    let urgent = json!({"priority": "urgent"});
+    for (tool, arguments) in [
+        ("patch_task", json!({"uid": task, "updates": urgent})),
+        (
+            "create_task",
+            json!({"title": "T", "additional_fields": urgent}),
+        ),
+        (
+            "update_task",
+            json!({"uid": task, "title": "T", "additional_fields": urgent}),
+        ),
+    ] {
+        let refused = refused(&ada, tool, arguments).await;
+        assert_eq!(
+            (&refused["code"], &refused["status"]),
+            (&json!("invalid_payload"), &json!(400)),
+            "{tool}"
+        );
+    }
+    for priority in [json!("high"), Value::Null] {
+        let patch = json!({"uid": task, "updates": {"priority": priority}});
+        done(&ada, "patch_task", patch).await;
+    }
+    let started = done(
+        &ada,
+        "process_task",
+        json!({"uid": task, "action": "start"}),
+    );
+    assert_eq!(started.await["payload"]["status"], "in_progress");
+}
+
+#[tokio::test]
+async fn a_bad_cursor_is_the_start_whatever_is_in_it() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let first = uid_of(&note(&ada, "first").await);
+    note(&ada, "second").await;
+    for cursor in [
+        "x".repeat(201),
+        "x".repeat(20_000),
+        "a\u{1}b\u{85}".to_owned(),
+    ] {
+        let listed = json!({"cursor": cursor, "limit": 1});
+        let listed = done(&ada, "list_notes", listed).await;
+        assert_eq!(listed["items"][0]["uid"], json!(first), "{cursor}");
+        let found = json!({"query": "text", "cursor": cursor, "limit": 1});
+        let found = done(&ada, "search", found).await;
+        assert_eq!(found["items"][0]["uid"], json!(first), "{cursor}");
+    }
+
+    let body = json!({"title": "t", "content": "c"});
+    let first = office.synced("POST", "/v1/notes", body.clone()).await;
+    office.synced("POST", "/v1/notes", body).await;
+    let long = "x".repeat(5_000);
+    for cursor in ["%00", "a%01b", "%C2%85", "%", "+", &long] {
+        for (path, member) in [("/v1/notes", "items"), ("/v1/sync/notes/pull", "upserts")] {
+            let path = format!("{path}?cursor={cursor}&limit=1");
+            let page = office.synced("GET", &path, Value::Null).await;
+            assert_eq!(page.status, 200, "{path}: {}", page.body);
+            let found = page.body[member].as_array().expect("records");
+            assert_eq!(found.len(), 1, "{path}");
+            assert_eq!(found[0]["uid"], first.body["uid"], "{path}");
+        }
+    }
+    // What stands beside it is read as ever.
+    let wrong = "/v1/notes?cursor=%01&includeDeleted=%01";
+    let wrong = office.synced("GET", wrong, Value::Null).await;
+    assert_eq!(wrong.status, 400, "{}", wrong.body);
+}
+
+#[tokio::test]
+async fn what_a_record_belongs_to_is_named_in_lower_case() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let uid = uid_of(&note(&ada, "N").await);
+    let capitals = uid.to_ascii_uppercase();
+    let on = json!({"content": "Twelve.", "parent_type": "note", "parent_uid": capitals});
+    let comment = done(&ada, "create_comment", on).await;
+    assert_eq!(comment["payload"]["parentUid"], json!(uid));
+    let chat = uid_of(&done(&ada, "create_chat", json!({"title": "C"})).await);
+    let said = json!({"content": "Hello", "chat_uid": chat.to_ascii_uppercase()});
+    let said = done(&ada, "create_chat_message", said).await;
+    assert_eq!(said["payload"]["chatUid"], json!(chat));
+
+    // The same note in other letters: it need not be there any more.
+    done(&ada, "delete_note", json!({"uid": uid})).await;
+    let again = json!({"uid": comment["uid"], "updates": {"parentUid": capitals}});
+    let again = done(&ada, "patch_comment", again).await;
+    assert_eq!(again["payload"]["parentUid"], json!(uid));
+    let of_it = json!({"query": "twelve", "filter": format!("parentUid:{capitals}")});
+    let of_it = done(&ada, "search", of_it).await;
+    assert_eq!(of_it["items"][0]["uid"], comment["uid"]);
 }

@@ -226,3 +226,13 @@ async fn note(client: &TestClient, title: &str) -> Value {
     )
     .await
 }
+
+/// Notes that are almost as long as one may be, with the same text.
+async fn long_notes(client: &TestClient, count: usize) -> Vec<String> {
+    let mut uids = Vec::with_capacity(count);
+    for nth in 0..count {
+        let long = json!({"title": format!("Long {nth}"), "content": "x".repeat(99_000)});
+        uids.push(uid_of(&done(client, "create_note", long).await));
+    }
+    uids
+}

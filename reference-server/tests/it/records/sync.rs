@@ -134,3 +134,65 @@ async fn a_wipe_takes_everything_of_one_user_and_starts_an_epoch() {
     assert_eq!(listed.body, json!({"items": []}));
     done(&kept, "get_note", json!({"uid": kept_uid})).await;
 }
+
+/// So many lists within each other.
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!(1), |inner, _| json!([inner]))
+}
+
+#[tokio::test]
+async fn a_record_is_nested_no_deeper_than_it_can_be_read_whichever_way_it_comes() {
+    let office = Office::new().await;
+    let ada = office.user("ada", "org_a");
+    let owner = mcp_runtime::Caller::user("ada").tenant("org_a").owner();
+    let (session, epoch) = office.session(&owner, "org_a").await;
+    let headers = [
+        ("x-acting-user", &*owner),
+        ("x-sync-session", &*session),
+        ("x-sync-epoch", &*epoch),
+    ];
+    let mut deep = note(NOTE, "deep", "2026-06-01T10:00:00Z");
+    deep["deep"] = nested(124);
+    let items = json!({"items": [deep, note(OTHER, "flat", "2026-06-01T10:00:00Z")]});
+    let pushed = office
+        .ask("POST", "/v1/sync/notes/push", &headers, items)
+        .await;
+    let acks = &pushed.body["acks"];
+    assert_eq!(acks[0]["error"], "invalid_payload", "{}", pushed.body);
+    assert_eq!(acks[1]["version"], 1, "{}", pushed.body);
+
+    // The record is the first of its levels.
+    let path = format!("/v1/notes/{OTHER}");
+    let deepest = json!({"title": "t", "content": "c", "deep": nested(63)});
+    let kept = office.ask("PUT", &path, &headers, deepest.clone()).await;
+    assert_eq!(kept.status, 200, "{}", kept.body);
+    for (method, path) in [("POST", "/v1/notes"), ("PUT", &*path), ("PATCH", &*path)] {
+        for (levels, error) in [(64, "invalid_payload"), (200, "invalid_body")] {
+            let body = json!({"title": "t", "content": "c", "deep": nested(levels)});
+            let refused = office.ask(method, path, &headers, body).await;
+            assert_eq!(
+                (refused.status, &refused.body["error"]),
+                (400, &json!(error)),
+                "{method} {levels}"
+            );
+            let message = refused.body["message"].as_str().unwrap_or_default();
+            assert!(message.contains("64"), "{message}");
+        }
+    }
+    let operations = json!([
+        {"op": "create", "entity": "notes",
+            "payload": {"title": "t", "content": "c", "deep": nested(100)}},
+        {"op": "patch", "entity": "notes", "uid": OTHER, "payload": {"deep": nested(64)}},
+    ]);
+    let batch = json!({"operations": operations, "atomic": false});
+    let batch = office.ask("POST", "/v1/batch", &headers, batch).await;
+    for nth in 0..2 {
+        let error = &batch.body["results"][nth]["error"];
+        assert_eq!(error, "invalid_payload", "{}", batch.body);
+    }
+
+    let listed = done(&ada, "list_notes", json!({})).await;
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(listed["items"][0]["payload"]["deep"], deepest["deep"]);
+    done(&ada, "get_note", json!({"uid": OTHER})).await;
+}

@@ -185,6 +185,31 @@ async fn s4_008_no_cell_begins_like_a_formula() {
     assert!(text.contains(cell), "{text}");
 }
 
+/// Some programs skip what is no letter, some take the full-width signs for the others.
+#[tokio::test]
+async fn s4_008_no_cell_begins_like_a_formula_to_any_program() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let starts = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
+    for (day, start) in (10..).zip(starts) {
+        let session = json!({"class_id": "org_a-class-1",
+            "session_date": format!("2026-05-{day}"),
+            "attendance_records": [{"student_id": "org_a-student-01", "status": "late",
+                "notes": format!("{start}SUM(1)")}]});
+        ok(&admin, "record_attendance", session).await;
+    }
+    let arguments = json!({"template_id": "attendance_report_v1", "filters": {"status": "late"}});
+    let export = ok(&admin, "generate_csv_export", arguments).await;
+    assert_eq!(export["rows"], starts.len());
+    let url = export["download_url"].as_str().expect("a link");
+    let file = fetch(&campus, url, None).await;
+    let text = file.body.as_str().expect("text");
+    for start in starts {
+        let cell = format!("'{start}SUM(1)");
+        assert!(text.contains(&cell), "{cell:?}: {text}");
+    }
+}
+
 /// A page that had its name rebound to this machine gets no file; nothing is posted to a link.
 #[tokio::test]
 async fn s4_008_links_are_for_our_names_and_for_reading() {

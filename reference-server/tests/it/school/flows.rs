@@ -1,7 +1,8 @@
 //! Work that takes several calls, and the rules of a school.
 
 use mcp_runtime::Caller;
-use serde_json::json;
+use mcp_runtime::testing::TestClient;
+use serde_json::{Value, json};
 
 use super::{Campus, code, ok, read};
 
@@ -27,7 +28,7 @@ async fn s4_066_add_a_user_then_enrol_and_the_roster_shows_it() {
         before["total"].as_i64().expect("a number") + 1
     );
     assert!(after.to_string().contains("Zoe Zimmer"), "{after}");
-    let count = |list: &serde_json::Value| {
+    let count = |list: &Value| {
         let classes = list["classes"].as_array().expect("classes");
         let class = classes.iter().find(|class| class["id"] == "org_a-class-1");
         class.expect("listed")["enrolled"]
@@ -221,7 +222,7 @@ async fn s4_009_010_an_admin_is_known_by_the_verified_address() {
     ok(&called("other@example.com"), "modify_user", demote).await;
 }
 
-async fn delete(client: &mcp_runtime::testing::TestClient, user_id: &str) -> serde_json::Value {
+async fn delete(client: &TestClient, user_id: &str) -> Value {
     let arguments = json!({"user_id": user_id, "confirm": true});
     let preview = client.call("delete_user", arguments.clone()).await;
     let mut confirmed = arguments;
@@ -379,7 +380,7 @@ async fn backups_hold_one_tenant_and_no_secrets() {
         .join(full["place"].as_str().expect("a place"));
     let text = std::fs::read_to_string(path).expect("a backup");
     assert_eq!(text.len() as u64, full["size_bytes"]);
-    let copy: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let copy: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(copy["tables"]["people"].as_array().map(Vec::len), Some(29));
     assert!(
         !text.contains("org_b") && !text.contains("password"),
@@ -399,9 +400,244 @@ async fn backups_hold_one_tenant_and_no_secrets() {
         .path()
         .join("backups")
         .join(next["place"].as_str().expect("a place"));
-    let copy: serde_json::Value =
+    let copy: Value =
         serde_json::from_str(&std::fs::read_to_string(path).expect("a backup")).expect("JSON");
     assert_eq!(copy["tables"]["people"].as_array().map(Vec::len), Some(1));
     let status = read(&admin, "admin://system_status").await;
     assert_eq!(status["last_backup"], "2026-06-01T12:02:00Z");
+}
+
+/// A teacher of the first school, new and with nothing to do.
+async fn new_teacher(admin: &TestClient, name: &str) -> Value {
+    let user = json!({"email": format!("{name}@example.com"), "name": name, "role": "teacher",
+        "send_welcome_email": false});
+    ok(admin, "add_user", user).await["user_id"].clone()
+}
+
+#[tokio::test]
+async fn s4_002_times_are_read_as_people_write_them() {
+    let rows = [
+        (
+            "Mon 18:00-19:00, Wed 10:00-11:00",
+            "Mon 18:00-19:00",
+            "schedule_conflict",
+        ),
+        (
+            "Mon 18:00-19:00; Wed 10:00-11:00",
+            "Wed 10:30-11:30",
+            "schedule_conflict",
+        ),
+        ("Mon 18:00-19:00; Wed 10:00-11:00", "Mon 10:30-11:30", ""),
+        ("Mon 18:00 - 19:00", "Mon 18:30-19:30", "schedule_conflict"),
+        ("Mon 18:00 – 19:00", "Mon 18:30-19:30", "schedule_conflict"),
+        (
+            "Thurs 18:00-19:00",
+            "Thursday 18:30-19:00",
+            "schedule_conflict",
+        ),
+        ("Tues 9:00-10:00", "Tue 09:30-10:30", "schedule_conflict"),
+        (
+            "Sat 22:00-24:00",
+            "Saturdays 23:30-23:45",
+            "schedule_conflict",
+        ),
+        (
+            "Sat-Mon 10:00-11:00",
+            "Sun 10:00-11:00",
+            "schedule_conflict",
+        ),
+        ("Sat-Mon 10:00-11:00", "Tue 10:00-11:00", ""),
+        ("Mon 22:00-01:00", "mon 22:00-01:00 ", "schedule_conflict"),
+        ("Mon 22:00-01:00", "Mon 22:30-23:00", ""),
+    ];
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    for (row, (one, two, expected)) in rows.into_iter().enumerate() {
+        let teacher = new_teacher(&admin, &format!("n{row}")).await;
+        let class = |schedule: &str| {
+            json!({"name": "X", "level": "Beginner", "capacity": 3, "teacher_id": teacher,
+                "schedule": schedule, "start_date": "2026-06-01"})
+        };
+        ok(&admin, "create_class", class(one)).await;
+        let reply = admin.call("create_class", class(two)).await;
+        let said = match reply.result()["isError"] == true {
+            true => code(&reply),
+            false => String::new(),
+        };
+        assert_eq!(said, expected, "{one} / {two}");
+    }
+}
+
+/// Whatever the status of the class; only a class that takes place needs a teacher who is free.
+#[tokio::test]
+async fn s4_011_whoever_is_named_as_its_teacher_is_one() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let class = "org_a-class-1";
+    let teaches = |teacher: &str| json!({"class_id": class, "teacher_id": teacher});
+    for status in ["active", "completed", "cancelled"] {
+        let change = json!({"class_id": class, "status": status});
+        ok(&admin, "modify_class", change).await;
+        for (teacher, expected) in [
+            ("none", "user_not_found"),
+            ("org_b-teacher-1", "user_not_found"),
+            ("org_a-student-01", "not_a_teacher"),
+            ("org_a-admin-2", "not_a_teacher"),
+        ] {
+            let reply = admin.call("modify_class", teaches(teacher)).await;
+            assert_eq!(code(&reply), expected, "{status} {teacher}");
+        }
+        ok(&admin, "modify_class", teaches("org_a-teacher-2")).await;
+    }
+    let busy = json!({"class_id": class, "teacher_id": "org_a-teacher-2",
+        "schedule": "Tue 09:30-10:30"});
+    ok(&admin, "modify_class", busy).await;
+    let back = json!({"class_id": class, "status": "active"});
+    let reply = admin.call("modify_class", back).await;
+    assert_eq!(code(&reply), "schedule_conflict");
+}
+
+/// The student is in the class of Mon, Wed 18:00-19:30.
+#[tokio::test]
+async fn s4_011_a_class_does_not_move_to_where_its_students_are_elsewhere() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let evening = "org_a-class-1";
+    let joined = async |name: &str, schedule: &str, start: &str| {
+        let teacher = new_teacher(&admin, name).await;
+        let class = json!({"name": name, "level": "Beginner", "capacity": 3,
+            "teacher_id": teacher, "schedule": schedule, "start_date": start});
+        let class = ok(&admin, "create_class", class).await["class_id"].clone();
+        let place = json!({"user_id": "org_a-student-01", "class_id": class});
+        ok(&admin, "create_enrollment", place).await;
+        class
+    };
+    let refused = async |change: Value, with: &Value| {
+        let reply = admin.call("modify_class", change.clone()).await;
+        assert_eq!(code(&reply), "schedule_conflict", "{change}");
+        let facts = &reply.result()["structuredContent"];
+        assert_eq!(facts["class_id"], *with, "{change}");
+    };
+    let sunday = joined("sunday", "Sun 10:00-11:00", "2026-06-01").await;
+    let wednesday = "Wed 19:00-20:00";
+    let moved = json!({"class_id": sunday, "schedule": wednesday});
+    refused(moved.clone(), &json!(evening)).await;
+    let cancelled = json!({"class_id": sunday, "status": "cancelled"});
+    ok(&admin, "modify_class", cancelled).await;
+    ok(&admin, "modify_class", moved).await;
+    let back = json!({"class_id": sunday, "status": "active"});
+    refused(back.clone(), &json!(evening)).await;
+
+    // One ends before the other begins.
+    let end = |day: &str| json!({"class_id": evening, "end_date": day});
+    ok(&admin, "modify_class", end("2026-06-30")).await;
+    let monday = joined("monday", "Mon 18:00-19:00", "2026-07-01").await;
+    refused(end("2026-07-31"), &monday).await;
+    let early = json!({"class_id": monday, "start_date": "2026-06-15"});
+    refused(early, &json!(evening)).await;
+    let renamed = json!({"class_id": monday, "name": "July", "capacity": 4});
+    ok(&admin, "modify_class", renamed).await;
+
+    // Who is not in it any more is not in the way.
+    delete(&admin, "org_a-student-01").await;
+    ok(&admin, "modify_class", back).await;
+    ok(&admin, "modify_class", end("2026-07-31")).await;
+}
+
+#[tokio::test]
+async fn attendance_is_recorded_by_nobody_who_is_suspended() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let teacher = |id: &str| {
+        campus.server.as_caller(
+            Caller::user(id)
+                .tenant("org_a")
+                .roles(["teacher"])
+                .scopes(["school:attendance"]),
+        )
+    };
+    let session = json!({"class_id": "org_a-class-3", "session_date": "2026-06-01",
+        "attendance_records": [{"student_id": "org_a-student-13", "status": "present"}]});
+    for status in ["suspended", "archived"] {
+        let change = json!({"user_id": "org_a-teacher-3", "status": status});
+        ok(&admin, "modify_user", change).await;
+        for (id, expected) in [
+            ("org_a-teacher-3", "user_not_active"),
+            ("org_a-teacher-2", "not_your_class"),
+        ] {
+            let reply = teacher(id).call("record_attendance", session.clone()).await;
+            assert_eq!(code(&reply), expected, "{status} {id}");
+        }
+        ok(&admin, "record_attendance", session.clone()).await;
+    }
+    let change = json!({"user_id": "org_a-teacher-3", "status": "active"});
+    ok(&admin, "modify_user", change).await;
+    ok(&teacher("org_a-teacher-3"), "record_attendance", session).await;
+}
+
+#[tokio::test]
+async fn the_audit_log_takes_all_ranges_that_are_in_order() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let rename = json!({"user_id": "org_a-student-01", "name": "Changed"});
+    ok(&admin, "modify_user", rename).await;
+    for (range, entries) in [
+        (json!({}), 1),
+        (json!({"end_date": "9999-12-31"}), 1),
+        (json!({"end_date": "9999-12-30"}), 1),
+        (
+            json!({"start_date": "0001-01-01", "end_date": "9999-12-31"}),
+            1,
+        ),
+        (json!({"start_date": "9999-12-31"}), 0),
+        (
+            json!({"start_date": "2026-06-01", "end_date": "2026-06-01"}),
+            1,
+        ),
+        (json!({"end_date": "2026-05-31"}), 0),
+        (json!({"start_date": "2026-06-02"}), 0),
+    ] {
+        let log = ok(&admin, "view_audit_log", json!({"date_range": range})).await;
+        assert_eq!(log["total"], entries, "{range}");
+    }
+    let turned = json!({"date_range": {"start_date": "2026-06-02", "end_date": "2026-06-01"}});
+    let reply = admin.call("view_audit_log", turned).await;
+    assert_eq!(code(&reply), "ends_before_start");
+}
+
+#[tokio::test]
+async fn the_audit_log_is_searched_by_the_names_of_tools() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let class = "org_a-class-1";
+    let places = [
+        (
+            "create_enrollment",
+            json!({"user_id": "org_a-student-23", "class_id": class}),
+        ),
+        (
+            "enroll_student",
+            json!({"student_id": "org_a-student-24", "class_id": class}),
+        ),
+    ];
+    let roster = json!({"template_id": "user_roster_v1"});
+    let exports =
+        ["generate_csv_export", "generate_excel_export"].map(|tool| (tool, roster.clone()));
+    for (tool, arguments) in places.into_iter().chain(exports) {
+        ok(&admin, tool, arguments).await;
+    }
+    for (action, resource, entries) in [
+        ("create_enrollment", "enrollment", 2),
+        ("enroll_student", "enrollment", 2),
+        ("generate_csv_export", "export", 2),
+        ("generate_excel_export", "export", 2),
+        ("export", "export", 2),
+        ("list_invoices", "", 0),
+    ] {
+        let log = ok(&admin, "view_audit_log", json!({"action_type": action})).await;
+        let found = log["entries"].as_array().expect("entries");
+        assert_eq!(found.len(), entries, "{action}: {log}");
+        let fits = |entry: &Value| entry["resource_type"] == resource;
+        assert!(found.iter().all(fits), "{action}: {log}");
+    }
 }

@@ -229,6 +229,24 @@ async fn s4_018_a_new_name_is_a_change_of_the_class_list() {
     assert_eq!(heard["params"]["uri"], URIS[1], "{heard}");
 }
 
+/// S4-018: the status says how much room exports take.
+#[tokio::test]
+async fn s4_018_an_export_is_a_change_of_the_status() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let mut watcher = Watcher::of(&campus, URIS[3]).await;
+    let mut used = read(&admin, URIS[3]).await["storage_used"].as_i64();
+    for tool in ["generate_csv_export", "generate_excel_export"] {
+        ok(&admin, tool, json!({"template_id": "user_roster_v1"})).await;
+        let heard = watcher.next().await;
+        assert_eq!(heard["method"], "notifications/resources/updated", "{tool}");
+        assert_eq!(heard["params"]["uri"], URIS[3], "{tool}");
+        let now = read(&admin, URIS[3]).await["storage_used"].as_i64();
+        assert!(now > used, "{tool}: {now:?}");
+        used = now;
+    }
+}
+
 #[tokio::test]
 async fn s4_019_to_023_prompts_take_arguments() {
     let campus = Campus::new().await;

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use reference_server::school::gateway::{Charge, ChargeError, Charged, Gateway};
+use mcp_runtime::Caller;
+use mcp_runtime::testing::TestClient;
+use reference_server::school::gateway::{Charge, ChargeError, Charged, Gateway, TestGateway};
+use reference_server::school::{School, SchoolSettings};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Campus, code, ok, read};
+use crate::databases::Database;
 
 const STUDENT: &str = "org_a-student-01";
 
@@ -432,4 +437,207 @@ async fn s4_005_at_the_same_time_no_more_is_charged_than_is_open() {
         receipts.iter().all(|receipt| *receipt == receipts[0]),
         "{receipts:?}"
     );
+}
+
+/// Another admin of the first school.
+fn colleague(campus: &Campus) -> TestClient {
+    campus.server.as_caller(
+        Caller::user("colleague")
+            .tenant("org_a")
+            .roles(["admin"])
+            .scopes(["school:admin"]),
+    )
+}
+
+/// Whoever is told of a charge under way can finish it, and nobody charges a second time by it.
+#[tokio::test]
+async fn s4_005_a_key_is_of_the_school_whoever_sends_it() {
+    let gateway = Arc::new(Shaky::default());
+    let campus = Campus::with(gateway.clone()).await;
+    let (first, second) = (campus.admin(), colleague(&campus));
+    let pay = json!({"student_id": STUDENT, "amount": 500, "idempotency_key": "one"});
+    let lost = first.call("process_payment", pay.clone()).await;
+    assert_eq!(code(&lost), "payment_unavailable");
+    let receipt = ok(&second, "process_payment", pay.clone()).await["receipt"].clone();
+    let mut named = pay.clone();
+    named["currency"] = json!("USD");
+    for admin in [&first, &second] {
+        for same in [&pay, &named] {
+            let again = ok(admin, "process_payment", same.clone()).await;
+            assert_eq!(again["receipt"], receipt, "{same}");
+        }
+        for (field, value) in [
+            ("student_id", json!("org_a-student-02")),
+            ("amount", json!(501)),
+            ("invoice_id", json!("org_a-invoice-01")),
+            ("currency", json!("EUR")),
+        ] {
+            let mut other = pay.clone();
+            other[field] = value;
+            let reply = admin.call("process_payment", other).await;
+            assert_eq!(code(&reply), "idempotency_key_reused", "{field}");
+        }
+    }
+    let asked = gateway.0.lock().expect("nobody panics").clone();
+    assert_eq!(asked.len(), 2, "asked again after the money was taken");
+    assert_eq!(asked[0], asked[1], "another key for the same charge");
+
+    let theirs = json!({"student_id": "org_b-student-01", "amount": 500, "idempotency_key": "one"});
+    let theirs = ok(&campus.admin_of("org_b"), "process_payment", theirs).await;
+    assert_ne!(
+        theirs["receipt"]["receipt_number"],
+        receipt["receipt_number"]
+    );
+}
+
+/// Keys were each admin's own once: a database from then opens, and its receipts are found.
+#[tokio::test]
+async fn s4_005_a_key_that_two_admins_used_before_stays_good() {
+    let folder = TempDir::new().expect("a folder");
+    let database = Database::file(&folder.path().join("school.db"));
+    let campus = Campus::on(database, Arc::new(TestGateway)).await;
+    let pay = |amount: i64, key: &str| json!({"student_id": STUDENT, "amount": amount, "idempotency_key": key});
+    let receipt = ok(&campus.admin(), "process_payment", pay(500, "one")).await["receipt"].clone();
+    let mut behind = campus.database.connect().await;
+    for statement in [
+        "DROP INDEX receipts_once",
+        "DROP INDEX receipts_by_transaction",
+        "DROP INDEX payments_by_transaction",
+        "ALTER TABLE receipts DROP COLUMN older_namesakes",
+        "CREATE UNIQUE INDEX receipts_once ON receipts (tenant_id, requested_by, idempotency_key)",
+        "INSERT INTO receipts (tenant_id, id, student_id, invoice_id, amount, currency,
+            transaction_id, status, settled, idempotency_key, requested_by, created_at, updated_at)
+         SELECT tenant_id, id || '-2', student_id, invoice_id, amount + 100, currency,
+            transaction_id || '-2', status, settled, idempotency_key, 'colleague', created_at,
+            updated_at
+         FROM receipts",
+        "DELETE FROM _sqlx_migrations WHERE version = 3",
+    ] {
+        let done = sqlx::query(statement).execute(&mut behind).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let server = campus.beside(Arc::new(TestGateway)).await;
+    let admin = |name: &str| {
+        let caller = Caller::user(name).tenant("org_a").roles(["admin"]);
+        server.as_caller(caller.scopes(["school:admin"]))
+    };
+    let first = receipt["receipt_number"].as_str().expect("a number");
+    let second = format!("{first}-2");
+    let known = [(500, first), (600, second.as_str())];
+    for name in ["admin", "colleague", "visitor"] {
+        for (amount, number) in known {
+            let again = ok(&admin(name), "process_payment", pay(amount, "one")).await;
+            assert_eq!(again["receipt"]["receipt_number"], number, "{name}");
+        }
+        let other = admin(name).call("process_payment", pay(700, "one")).await;
+        assert_eq!(code(&other), "idempotency_key_reused", "{name}");
+    }
+    let new = ok(&admin("admin"), "process_payment", pay(300, "two")).await;
+    let again = ok(&admin("colleague"), "process_payment", pay(300, "two")).await;
+    assert_eq!(new, again);
+}
+
+#[tokio::test]
+async fn s4_006_a_whole_receipt_is_the_one_that_was_made() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let pay = json!({"student_id": STUDENT, "amount": 500, "idempotency_key": "one"});
+    let receipt = ok(&admin, "process_payment", pay).await["receipt"].clone();
+    for (field, value) in [
+        ("transaction_id", json!("test_another")),
+        ("student_id", json!("org_a-student-02")),
+        ("amount", json!(501)),
+        ("currency", json!("EUR")),
+        ("status", json!("pending")),
+        ("created_at", json!("2026-06-01T12:00:01Z")),
+    ] {
+        let mut forged = receipt.clone();
+        forged[field] = value;
+        let record = json!({"student_id": STUDENT, "receipt": forged});
+        let reply = admin.call("record_payment", record).await;
+        assert_eq!(code(&reply), "receipt_not_found", "{field}");
+    }
+    let record = json!({"student_id": STUDENT, "receipt": receipt});
+    ok(&admin, "record_payment", record).await;
+}
+
+#[tokio::test]
+async fn s4_006_a_transaction_is_the_same_in_other_letters_and_with_spaces() {
+    let campus = Campus::new().await;
+    let admin = campus.admin();
+    let came = |invoice: &str, amount: i64, transaction: &str| {
+        json!({"invoice_id": invoice, "amount": amount, "payment_method": "bank_transfer",
+            "transaction_id": transaction})
+    };
+    let (one, two) = ("org_a-invoice-01", "org_a-invoice-02");
+    ok(&admin, "record_payment", came(one, 100, " Tx-1\n")).await;
+    for (transaction, expected) in [
+        ("Tx-1", "already_recorded"),
+        ("tx-1", "already_recorded"),
+        ("\tTX-1 ", "already_recorded"),
+        (" ", "invalid_arguments"),
+    ] {
+        let reply = admin.call("record_payment", came(two, 1, transaction));
+        assert_eq!(code(&reply.await), expected, "{transaction:?}");
+    }
+    // That of a receipt, too.
+    let charge = |amount: i64, key: &str| json!({"student_id": STUDENT, "amount": amount, "idempotency_key": key});
+    let receipt = ok(&admin, "process_payment", charge(500, "one")).await["receipt"].clone();
+    let transaction = receipt["transaction_id"].as_str().expect("a transaction");
+    let shouted = format!(" {} ", transaction.to_uppercase());
+    let part = admin.call("record_payment", came(one, 400, &shouted)).await;
+    assert_eq!(code(&part), "receipt_mismatch");
+    ok(&admin, "record_payment", came(one, 500, &shouted)).await;
+    let record = json!({"student_id": STUDENT, "receipt": receipt});
+    assert_eq!(
+        code(&admin.call("record_payment", record).await),
+        "already_recorded"
+    );
+    // All that is left can be charged.
+    ok(&admin, "process_payment", charge(9_900, "two")).await;
+
+    let backup = ok(&admin, "create_backup", json!({})).await;
+    let place = backup["place"].as_str().expect("a place");
+    let path = campus.folder.path().join("backups").join(place);
+    let copy = std::fs::read_to_string(path).expect("a backup");
+    assert!(copy.contains("\"transaction_id\":\"Tx-1\""), "{copy}");
+}
+
+#[tokio::test]
+async fn s4_016_a_school_that_wrote_nothing_counts_in_the_configured_currency() {
+    let campus = Campus::new().await;
+    let admin = campus.admin_of("org_c");
+    let summary = read(&admin, "admin://payment_summary").await;
+    assert_eq!(summary["currency"], "USD");
+    let report = json!({"report_type": "payment_summary"});
+    let report = ok(&admin, "generate_report", report).await;
+    let text = report["text"].as_str().expect("a text");
+    assert!(text.contains("0.00 USD"), "{text}");
+}
+
+/// 4.7: two decimals.
+#[tokio::test]
+async fn a_school_counts_in_hundredths_or_does_not_start() {
+    let campus = Campus::new().await;
+    for (currency, starts) in [
+        ("EUR", true),
+        ("JPY", false),
+        ("KRW", false),
+        ("KWD", false),
+        ("CLF", false),
+        ("XAU", false),
+    ] {
+        let settings = SchoolSettings {
+            currency: currency.to_owned(),
+            ..campus.settings.clone()
+        };
+        match School::open_with(settings, campus.clock.clone()).await {
+            Ok(_) => assert!(starts, "{currency}"),
+            Err(error) => {
+                let said = error.to_string();
+                let clear = said.contains("school.currency") && said.contains(currency);
+                assert!(!starts && clear, "{currency}: {said}");
+            }
+        }
+    }
 }
