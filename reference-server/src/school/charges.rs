@@ -348,10 +348,10 @@ impl Books<'_> {
             "SELECT r.id, r.student_id, r.invoice_id, r.amount, r.currency, r.transaction_id,
                 r.status, r.settled, r.created_at
              FROM receipts r
-             WHERE r.tenant_id = $1 AND LOWER(TRIM(r.transaction_id)) = $2
+             WHERE r.tenant_id = $1 AND LOWER(TRIM(r.transaction_id)) = LOWER($2)
                 AND r.status = 'captured'
              ORDER BY r.settled, r.created_at, r.id LIMIT 1",
-            values![folded_transaction(transaction)],
+            values![transaction.trim()],
         )
         .await
     }
@@ -369,12 +369,6 @@ impl Books<'_> {
         )
         .await
     }
-}
-
-/// How a transaction is looked up: people copy its name with spaces around it, and in capitals.
-/// Statements do the same to what is kept, as far as every database can: with letters of ASCII.
-pub(super) fn folded_transaction(name: &str) -> String {
-    name.trim().to_ascii_lowercase()
 }
 
 impl From<Slip> for Receipt {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::School;
 use super::books::{Books, actor, refused, values};
-use super::charges::{Receipt, Slip, folded_transaction};
+use super::charges::{Receipt, Slip};
 use super::invoices::{MOST, Owed, is_of, payable};
 use super::offers::PAYMENTS;
 use super::people::word;
@@ -214,8 +214,8 @@ impl Books<'_> {
             let known = self
                 .number(
                     "SELECT COUNT(*) FROM payments p
-                     WHERE p.tenant_id = $1 AND LOWER(TRIM(p.transaction_id)) = $2",
-                    values![folded_transaction(transaction)],
+                     WHERE p.tenant_id = $1 AND LOWER(TRIM(p.transaction_id)) = LOWER($2)",
+                    values![transaction.trim()],
                 )
                 .await?;
             if known > 0 {
@@ -326,7 +326,8 @@ impl Books<'_> {
 /// Whether a receipt that somebody sent says what was written down.
 fn agrees(said: &Receipt, slip: &Slip) -> bool {
     let known = Receipt::from(slip.clone());
-    folded_transaction(&said.transaction_id) == folded_transaction(&known.transaction_id)
+    let transaction = said.transaction_id.trim();
+    transaction.eq_ignore_ascii_case(known.transaction_id.trim())
         && said.student_id == known.student_id
         && said.amount == known.amount
         && said.currency == known.currency
