@@ -216,7 +216,8 @@ fn token(user: usize) -> String {
 fn settings(database: Option<&str>) -> Result<String> {
     let mut text = format!("{UNLIMITED}[identity]\ndemo = false\n");
     if let Some(database) = database {
-        text.insert_str(0, &format!("database = {database:?}\n"));
+        let platform = format!("[platform]\ndatabase = {database:?}\n");
+        text = text.replacen("[platform]\n", &platform, 1);
     }
     for user in 0..USERS {
         write!(
