@@ -73,7 +73,6 @@ pub(crate) struct Listening {
 }
 
 impl Changes {
-    /// Changes of an instance that is not alone.
     /// Has other instances hear of changes, too. Called once, when the server is built.
     pub(crate) fn share(&self, voice: Option<&Voice>) {
         if let Some(voice) = voice {

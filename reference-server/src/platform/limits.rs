@@ -5,9 +5,9 @@
 //! cannot be used, each of them counts for itself.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -27,6 +27,8 @@ use super::{Platform, RateLimits};
 
 /// A limit is not worth making a caller wait for it any longer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// After a store could not be used.
+const REST: Duration = Duration::from_secs(5);
 /// Idle admins are forgotten once in this many requests.
 const FORGET_EVERY: u32 = 1_000;
 
@@ -97,6 +99,8 @@ pub(super) struct Bucket<C: Clock = DefaultClock> {
     taken: AtomicU32,
     /// Where other instances take from the same bucket.
     shared: Option<Arc<dyn Store>>,
+    /// Until when that is left alone.
+    rests: Mutex<Option<Instant>>,
 }
 
 /// Where an admin stands after a request.
@@ -119,6 +123,7 @@ impl<C: Clock> Bucket<C> {
             limiter: RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock),
             taken: AtomicU32::new(0),
             shared: None,
+            rests: Mutex::new(None),
         }
     }
 
@@ -128,31 +133,49 @@ impl<C: Clock> Bucket<C> {
         self
     }
 
+    /// The store is left alone for a while: not every request is to wait for it, nor to tell of it.
+    fn rest(&self) {
+        let until = Some(Instant::now() + REST);
+        *self.rests.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    fn rests(&self) -> bool {
+        let until = *self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// As [`take`](Self::take), from what all instances have left.
     pub(super) async fn take_of_all(&self, actor: &str) -> Standing {
         let standing = self.take(actor);
-        let Some(store) = self.shared.as_ref().filter(|_| standing.wait.is_none()) else {
+        let asks = standing.wait.is_none() && !self.rests();
+        let Some(store) = self.shared.as_ref().filter(|_| asks) else {
             return standing;
         };
         // An id is as long as its owner likes, and its name nobody's business.
         let whose = u128::from_be_bytes(Sha256::digest(actor)[..16].try_into().unwrap_or_default());
         let key = format!("platform:limit:{}:{whose:032x}", self.name);
         let rate = Rate::new(self.per_minute, Duration::from_secs(60)).burst(self.burst);
-        match tokio::time::timeout(PATIENCE, store.take(&key, rate)).await {
-            Ok(Ok(Ok(()))) => standing,
-            Ok(Ok(Err(wait))) => Standing {
-                remaining: 0,
-                wait: Some(wait),
+        let trouble = match tokio::time::timeout(PATIENCE, store.take(&key, rate)).await {
+            Ok(Ok(Ok(()))) => return standing,
+            Ok(Ok(Err(wait))) => {
+                return Standing {
+                    remaining: 0,
+                    wait: Some(wait),
+                };
+            }
+            Ok(Err(error)) => match std::error::Error::source(&error) {
+                Some(cause) => cause.to_string(),
+                None => error.to_string(),
             },
-            Ok(Err(error)) => {
-                tracing::warn!(bucket = self.name, %error, "the store of limits cannot be used");
-                standing
-            }
-            Err(_) => {
-                tracing::warn!(bucket = self.name, "the store of limits takes too long");
-                standing
-            }
-        }
+            Err(_) => "it takes too long".to_owned(),
+        };
+        self.rest();
+        tracing::warn!(
+            bucket = self.name,
+            trouble,
+            "the store of limits cannot be used"
+        );
+        standing
     }
 
     pub(super) fn take(&self, actor: &str) -> Standing {
@@ -202,6 +225,7 @@ impl<C: Clock> Bucket<C> {
 #[cfg(test)]
 mod tests {
     use governor::clock::FakeRelativeClock;
+    use mcp_runtime::store::MemoryStore;
 
     use super::*;
 
@@ -220,6 +244,37 @@ mod tests {
         clock.advance(Duration::from_secs(6));
         assert_eq!(bucket.take("ada"), open(0));
         assert!(bucket.take("ada").wait.is_some());
+    }
+
+    #[tokio::test]
+    async fn two_who_share_a_store_let_in_as_many_as_one() {
+        let store = MemoryStore::new(mcp_runtime::Clock::system(), 100);
+        let store: Arc<dyn Store> = Arc::new(store);
+        let instance = || Bucket::new("admin_mcp", 60, 10, DefaultClock::default());
+        let buckets = [
+            instance().shared(Some(&store)),
+            instance().shared(Some(&store)),
+        ];
+        let mut well = 0;
+        for n in 0..20 {
+            let standing = buckets[n % 2].take_of_all("ada").await;
+            well += usize::from(standing.wait.is_none());
+        }
+        // One comes back each second, should the machine be that slow.
+        assert!((10..=12).contains(&well), "{well}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_used_is_done_without_and_left_alone() {
+        // There is room for one bucket.
+        let store = MemoryStore::new(mcp_runtime::Clock::system(), 1);
+        let store: Arc<dyn Store> = Arc::new(store);
+        let bucket = Bucket::new("admin_mcp", 60, 10, DefaultClock::default());
+        let bucket = bucket.shared(Some(&store));
+        assert_eq!(bucket.take_of_all("ada").await.wait, None);
+        assert!(!bucket.rests());
+        assert_eq!(bucket.take_of_all("bob").await.wait, None);
+        assert!(bucket.rests());
     }
 
     #[test]
